@@ -1,0 +1,62 @@
+/*
+ * envelope - who sent a message to whom, and what became of each recipient so far
+ *
+ * Made by the session, moved to intake, written to and read from the spool by queue/spool_format, borrowed by
+ * deliveries. One owner at a time; everything in it is owned by it. Recipients are kept as heap strings (not
+ * arrays of SMTP_ADDRESS_CAP), so that 1000 recipients cost tens of KB, not a MB.
+ */
+#ifndef MXGATE_MESSAGE_ENVELOPE_H
+#define MXGATE_MESSAGE_ENVELOPE_H
+
+#include "base/queue_id.h"
+#include "smtp/command.h"
+
+enum recipient_state {
+    RECIPIENT_PENDING, /* nothing final yet; the only state that is delivered */
+    RECIPIENT_SENT,    /* upstream said 2xx after the end of data */
+    RECIPIENT_FAILED,  /* failed for good; its bounce is due (or the message is on hold for it) */
+    RECIPIENT_STATE_COUNT
+};
+
+struct recipient {
+    char *address;  /* owned; "local@domain" as accepted */
+    char *orcpt;    /* owned; "type;xtext", or NULL */
+    unsigned notify; /* enum smtp_notify bits, 0 when not given */
+    enum recipient_state state;
+    char *reason; /* owned; why the last attempt did not deliver, in words, or NULL */
+};
+
+#define ENVELOPE_NAME_CAP 256
+
+struct envelope {
+    struct queue_id id;
+    int64_t arrival_us; /* wall clock */
+    char client_name[ENVELOPE_NAME_CAP]; /* verified PTR name or "unknown" */
+    char client_address[48];             /* numeric, no brackets, IPv6 without "IPv6:" */
+    uint16_t client_port;
+    char helo[ENVELOPE_NAME_CAP]; /* as said, printable; "" for local mail */
+    char protocol[12];            /* SMTP, ESMTP, ESMTPS, UTF8SMTP, ..., or "local" */
+    char *sender;                 /* owned; "" is the null sender; never NULL after envelope_set_sender */
+    bool smtputf8;
+    bool eight_bit; /* BODY=8BITMIME was said */
+    enum smtp_ret ret;
+    char envid[SMTP_ENVID_CAP]; /* "" when absent */
+    struct recipient *recipients; /* owned */
+    size_t recipient_count;
+    size_t recipient_cap;
+};
+
+/* All functions that allocate return false (or NULL) when memory is out and change nothing. */
+struct envelope *envelope_new(void);
+void envelope_free(struct envelope **e); /* NULL-safe, clears the pointer */
+bool envelope_set_sender(struct envelope *e, struct span sender);
+/* Appends; orcpt may be empty. */
+bool envelope_add_recipient(struct envelope *e, struct span address, unsigned notify,
+                            struct span orcpt);
+bool recipient_set_reason(struct recipient *r, struct span reason); /* empty clears */
+size_t envelope_pending(const struct envelope *e); /* recipients in RECIPIENT_PENDING */
+size_t envelope_count(const struct envelope *e, enum recipient_state state);
+/* The domain of a recipient's address: after the last "@"; empty when there is none. */
+struct span recipient_domain(const struct recipient *r);
+
+#endif

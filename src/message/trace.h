@@ -1,0 +1,49 @@
+/*
+ * trace - the Received header that mxgate adds, and what it reads from the headers that pass
+ *
+ * Received in Postfix's shape (RFC 5321 4.4):
+ *
+ *     Received: from HELO (PTR [addr])
+ *     \tby MYHOSTNAME (MAIL_NAME) with ESMTP id QID
+ *     \tfor <rcpt>; Sat, 22 Aug 2026 10:00:00 +0900 (JST)
+ *
+ * "for" only when there is exactly one recipient, else "\tby ... id QID;" and the date on the line after it. IPv6 is
+ * written [IPv6:...]. The HELO argument is attacker's text: bytes that are not printable ASCII, and parentheses, become '?'.
+ * UTF8SMTP protocols keep UTF-8 in the recipient. Lines end in CRLF.
+ */
+#ifndef MXGATE_MESSAGE_TRACE_H
+#define MXGATE_MESSAGE_TRACE_H
+
+#include "base/text.h"
+#include "message/envelope.h"
+
+#define TRACE_RECEIVED_CAP 2048 /* enough for any envelope; the address parts are bounded */
+
+/* Writes the header into `t` (cap >= TRACE_RECEIVED_CAP). Uses e->arrival_us as the date. */
+void trace_received(struct text *t, const struct envelope *e, const char *myhostname,
+                    const char *mail_name);
+
+#define TRACE_MESSAGE_ID_CAP 256
+
+/*
+ * Reads canonical body bytes as they pass: counts "Received:" header lines up to the end of the header or
+ * `limit` bytes, and keeps the Message-ID's value (folding and comments dropped: the first <...> or the first word).
+ * Every split of the input gives the same result.
+ */
+struct header_scan {
+    uint64_t limit; /* bytes looked at; header_size_limit */
+    uint64_t seen;
+    unsigned received;
+    bool ended; /* the empty line came, or the limit, or a line that is no header */
+    char message_id[TRACE_MESSAGE_ID_CAP]; /* with <>; "" when none; printable, cut at the cap */
+    /* private */
+    char name[16];
+    unsigned name_len;
+    unsigned char state;
+    unsigned id_len;
+};
+
+void header_scan_init(struct header_scan *h, uint64_t limit);
+void header_scan_feed(struct header_scan *h, struct span canonical);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * lane - a share of the thread pool
+ *
+ * The pool is libuv's. A lane lets at most `limit` of its jobs be in the pool at the same time and queues the
+ * rest in order, so that a flood in one lane (TLS handshakes) leaves threads to the other (fsync). The pool's size is the
+ * sum of the lanes' limits (set by serve before the loop starts).
+ *
+ * A job is embedded in its owner and must stay alive until done() was called, which happens on the loop
+ * thread exactly once. work() runs on a pool thread and touches nothing but the job's own data.
+ */
+#ifndef MXGATE_NET_LANE_H
+#define MXGATE_NET_LANE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct lane_job {
+    uv_work_t request;
+    struct lane *lane;
+    void (*work)(struct lane_job *job);
+    void (*done)(struct lane_job *job);
+    struct lane_job *next;
+};
+
+struct lane {
+    uv_loop_t *loop;
+    unsigned limit;
+    unsigned running;
+    unsigned waiting;
+    struct lane_job *first; /* borrowed: waiting jobs, oldest first */
+    struct lane_job *last;
+};
+
+void lane_init(struct lane *lane, uv_loop_t *loop, unsigned limit);
+/* job->work and job->done must be set. */
+void lane_submit(struct lane *lane, struct lane_job *job);
+bool lane_idle(const struct lane *lane); /* nothing running, nothing waiting */
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * spool - message files that survive power loss (DESIGN 5)
+ *
+ *     queue_directory/          0700, owned by us
+ *       lock                    flock'ed while a daemon serves from here: two daemons never share a spool
+ *       incoming/ID             what is being received; removed at start: nobody was promised it
+ *       queue/ID                in custody: complete, synced
+ *       corrupt/ID              failed its checks; kept, never deleted by mxgate
+ *
+ * A file in queue/ is complete. Commit = write, fsync(file), rename into queue/, fsync(queue/); commits that end while a
+ * directory fsync runs share the next one. Any failure leaves no name behind (the file is unlinked) and is reported: 4xx.
+ * fsync is never tried twice on one file: the kernel may have dropped the pages.
+ *
+ * All slow calls run on the disk lane; callbacks come on the loop thread, exactly once per request. Requests are embedded in
+ * their owners and stay alive until the callback.
+ *
+ * Records (attempt, hold, release) are appended with O_APPEND in one write(); "sync" asks for fdatasync after it. Removal is
+ * unlink without a directory fsync: after power loss a delivered message may come back and be delivered again, never
+ * the other way round.
+ *
+ * Fails: calls return 0 or negative errno with words in err; nothing here logs.
+ */
+#ifndef MXGATE_QUEUE_SPOOL_H
+#define MXGATE_QUEUE_SPOOL_H
+
+#include "base/errbuf.h"
+#include "message/body.h"
+#include "message/envelope.h"
+#include "queue/spool_format.h"
+
+struct spool_commit;
+
+struct spool {
+    int root_fd;
+    int lock_fd;
+    int incoming_fd;
+    int queue_fd;
+    int corrupt_fd;
+    struct lane *disk; /* borrowed */
+    /* commits renamed and waiting for a directory fsync */
+    struct spool_commit *sync_waiting;
+    struct spool_commit *sync_running;
+    struct lane_job sync_job;
+    bool sync_busy;
+    int sync_result;
+    uint64_t syncs;   /* directory fsyncs so far */
+    uint64_t commits; /* messages committed so far */
+};
+
+/*
+ * Opens (making what is missing, mode 0700, files 0600), takes the lock, empties incoming/. Synchronous; for start-up.
+ * -EBUSY: another daemon has it. err: what failed and what to do ("queue_directory /var/spool/mxgate is not writable for
+ * uid 10025: ...").
+ */
+int spool_open(struct spool *s, const char *path, struct lane *disk, struct errbuf *err);
+void spool_close(struct spool *s);
+/* Same without lock and cleaning, read-only: for commands when no daemon runs. */
+int spool_open_readonly(struct spool *s, const char *path, struct errbuf *err);
+
+/*
+ * Start-up: calls `each` for every file in queue/, in the order of ids, with what its header and records say (body not
+ * read). A file that does not parse is moved to corrupt/ (read-only: left) and reported by `bad`. The spool_file is the scanner's:
+ * `each` may take f->envelope (and set it NULL). Synchronous. Returns 0 or -errno.
+ */
+int spool_scan(struct spool *s, void (*each)(void *ctx, struct spool_file *f),
+               void (*bad)(void *ctx, const char *name, const char *why), void *ctx);
+
+/* One message into custody. The owner fills the first part and keeps envelope and body unchanged until done. */
+struct spool_commit {
+    struct envelope *envelope; /* borrowed; read on the lane: do not change it meanwhile */
+    struct body *body;         /* borrowed; its file, if any, is taken over */
+    char *records;             /* owned by the caller: attempt records to append after "end", or NULL */
+    size_t records_len;
+    void (*done)(struct spool_commit *c, int rc, const char *step); /* rc 0 or -errno; step: "fsync message", ... */
+    /* private */
+    struct spool *spool;
+    struct lane_job job;
+    struct spool_commit *next;
+    int rc;
+    const char *step;
+};
+void spool_commit(struct spool *s, struct spool_commit *c);
+
+/* Appends records to queue/ID. */
+struct spool_append {
+    struct queue_id id;
+    char *records; /* owned by the caller until done */
+    size_t records_len;
+    bool sync;
+    void (*done)(struct spool_append *a, int rc);
+    struct spool *spool;
+    struct lane_job job;
+    int rc;
+};
+void spool_append(struct spool *s, struct spool_append *a);
+
+/* Removes queue/ID. */
+struct spool_remove {
+    struct queue_id id;
+    void (*done)(struct spool_remove *r, int rc);
+    struct spool *spool;
+    struct lane_job job;
+    int rc;
+};
+void spool_remove(struct spool *s, struct spool_remove *r);
+
+/*
+ * Reads queue/ID for delivery: header, sum over the whole body, records. On success `file` and `fd` (open for reading) are
+ * the caller's. -EBADMSG: corrupt, moved to corrupt/, err says why.
+ */
+struct spool_load {
+    struct queue_id id;
+    void (*done)(struct spool_load *l, int rc);
+    struct spool_file file;
+    int fd;
+    struct errbuf err;
+    struct spool *spool;
+    struct lane_job job;
+    int rc;
+};
+void spool_load(struct spool *s, struct spool_load *l);
+/* The same at once, on the calling thread (commands). */
+int spool_load_now(struct spool *s, struct spool_load *l);
+
+/* Free bytes for us on the spool's file system (statvfs; f_bavail), or -errno. Quick, on the loop thread. */
+int64_t spool_free_bytes(const struct spool *s);
+
+#endif

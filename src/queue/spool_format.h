@@ -1,0 +1,81 @@
+/*
+ * spool_format - the bytes of a spool file (DESIGN 5); pure
+ *
+ *     mxgate-spool 1
+ *     id 06401F3A9C2E7001
+ *     arrival 1763770000.123456
+ *     client mail.example.org 203.0.113.9 51234 helo=mail.example.org proto=ESMTPS
+ *     sender <bob@example.org> [8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext]
+ *     rcpt 0 <ann@example.com> [NOTIFY=SUCCESS,FAILURE] [ORCPT=rfc822;ann@example.com]
+ *     rcpt 1 <joe@example.com>
+ *     body 0000012345
+ *     ...12345 bytes, canonical (CRLF lines), exactly as they will be sent, before dot-stuffing...
+ *     end crc32c=89abcdef
+ *     attempt 1763770300 rcpt=0 sent 2.0.0 "250 2.0.0 <ann@example.com> Saved"
+ *     attempt 1763770300 rcpt=1 deferred 4.2.2 "452 4.2.2 <joe@example.com> Quota exceeded"
+ *     hold 1763770300 "expired"
+ *     release 1763770300 "by the operator"
+ *
+ * Lines of the file end in LF. The body's length is written with ten digits (more when it needs them) so that a file begun
+ * while the message arrives can be completed in place. "end" stands on its own line after the body (the body is canonical, so
+ * it ends in CRLF or is empty). The sum covers the body's bytes, then the header's bytes from "mxgate-spool" to the
+ * LF of the body line: in that order, since the header is completed last. Words of free text (names, HELO,
+ * reasons) are escaped: blank, '"', '\', control bytes and DEL as \xHH inside; so a line is a line whatever peers say.
+ *
+ * After "end" the file is only appended to. A record that is torn (no LF at the very end) is ignored; a complete
+ * line that is not understood makes the file corrupt, except that unknown record names are skipped (a newer version's).
+ * "expired" may stand for a state: attempt 1763770300 rcpt=0 failed 5.1.1 "..." makes the recipient RECIPIENT_FAILED.
+ */
+#ifndef MXGATE_QUEUE_SPOOL_FORMAT_H
+#define MXGATE_QUEUE_SPOOL_FORMAT_H
+
+#include "base/errbuf.h"
+#include "base/text.h"
+#include "message/envelope.h"
+
+/* Upper bound for the header of an envelope with these recipients, in bytes; what to allocate for spool_format_header. */
+size_t spool_format_header_size(const struct envelope *e);
+/* Writes the header, up to and including the LF of the body line. body_len in bytes. */
+void spool_format_header(struct text *t, const struct envelope *e, uint64_t body_len);
+/* "end crc32c=...\n"; crc as described above. */
+void spool_format_end(struct text *t, uint32_t crc);
+
+enum spool_result { SPOOL_SENT, SPOOL_DEFERRED, SPOOL_FAILED };
+#define SPOOL_RECORD_CAP 2048 /* one record always fits: long reasons are cut */
+void spool_format_attempt(struct text *t, int64_t wall_s, size_t rcpt, enum spool_result result,
+                          const char *dsn, struct span reason);
+void spool_format_hold(struct text *t, int64_t wall_s, struct span why);
+void spool_format_release(struct text *t, int64_t wall_s, struct span why);
+
+/* What a file says. */
+struct spool_file {
+    struct envelope *envelope; /* owned; states and reasons as of the last complete record */
+    uint64_t body_offset;      /* of the body's first byte */
+    uint64_t body_len;
+    bool on_hold;
+    char hold_why[64];
+    unsigned attempts;        /* distinct attempt times in the records */
+    int64_t last_attempt_s;   /* wall seconds, 0 when none */
+};
+void spool_file_deinit(struct spool_file *f);
+
+enum spool_parse {
+    SPOOL_PARSE_OK,
+    SPOOL_PARSE_MORE,    /* header: more bytes are needed */
+    SPOOL_PARSE_CORRUPT, /* err says what, with the line */
+    SPOOL_PARSE_NO_MEMORY,
+};
+/*
+ * The header: `bytes` starts at the file's first byte. OK fills envelope, body_offset, body_len. The file's
+ * size bounds what the caller reads; a header over SPOOL_HEADER_MAX is corrupt.
+ */
+#define SPOOL_HEADER_MAX (64u << 20)
+enum spool_parse spool_parse_header(struct span bytes, struct spool_file *f, struct errbuf *err);
+/*
+ * What follows the body, "end" line first: checks it against `crc` if given (NULL: not checked) and applies the records to
+ * f->envelope. `bytes` is all of it to the end of the file.
+ */
+enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct spool_file *f,
+                                  struct errbuf *err);
+
+#endif
