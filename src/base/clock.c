@@ -1,0 +1,75 @@
+/* clock - see clock.h */
+#include "base/clock.h"
+
+#include <string.h>
+#include <time.h>
+
+static const char day_names[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+static const char month_names[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+int64_t clock_wall_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+uint64_t clock_mono_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static struct tm local_time(int64_t wall_us)
+{
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm tm;
+
+    if (!localtime_r(&seconds, &tm))
+        memset(&tm, 0, sizeof tm);
+    return tm;
+}
+
+static int offset_minutes(const struct tm *tm, char *sign_out)
+{
+    long minutes = tm->tm_gmtoff / 60;
+
+    *sign_out = minutes < 0 ? '-' : '+';
+    return (int)(minutes < 0 ? -minutes : minutes);
+}
+
+void clock_text_rfc3339(struct text *t, int64_t wall_us)
+{
+    struct tm tm = local_time(wall_us);
+    char sign;
+    int off = offset_minutes(&tm, &sign);
+
+    text_printf(t, "%04d-%02d-%02dT%02d:%02d:%02d.%06d%c%02d:%02d", tm.tm_year + 1900,
+                tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                (int)(wall_us % 1000000), sign, off / 60, off % 60);
+}
+
+void clock_text_rfc5322(struct text *t, int64_t wall_us)
+{
+    struct tm tm = local_time(wall_us);
+    char sign;
+    int off = offset_minutes(&tm, &sign);
+
+    text_printf(t, "%s, %d %s %04d %02d:%02d:%02d %c%02d%02d", day_names[tm.tm_wday % 7],
+                tm.tm_mday, month_names[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                tm.tm_sec, sign, off / 60, off % 60);
+    if (tm.tm_zone && tm.tm_zone[0])
+        text_printf(t, " (%s)", tm.tm_zone);
+}
+
+void clock_text_asctime(struct text *t, int64_t wall_us)
+{
+    struct tm tm = local_time(wall_us);
+
+    text_printf(t, "%s %s %2d %02d:%02d:%02d", day_names[tm.tm_wday % 7],
+                month_names[tm.tm_mon % 12], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}

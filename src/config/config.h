@@ -1,0 +1,106 @@
+/*
+ * config - the settings as one value, built from defaults, an ini file and the environment
+ *
+ * A struct config is immutable once built and reference-counted: a reload (SIGHUP) makes a new one, sessions under
+ * way keep theirs. settings.def has one row per setting; the struct fields below, the parser, the environment
+ * names, postconf and the documentation come from it.
+ *
+ * Order, later wins: defaults, ini file, environment (DESIGN 4). Both sources are given as values, so this
+ * module reads neither files nor the process environment itself and is pure.
+ */
+#ifndef MXGATE_CONFIG_CONFIG_H
+#define MXGATE_CONFIG_CONFIG_H
+
+#include "base/errbuf.h"
+#include "base/span.h"
+#include "config/cidr.h"
+#include "config/domains.h"
+
+enum setting_kind {
+    SETTING_text,
+    SETTING_words,
+    SETTING_flag,
+    SETTING_number,
+    SETTING_bytes,
+    SETTING_time,
+    SETTING_choice
+};
+
+/* Values of the choices, in the order of the words in settings.def. */
+enum config_delivery_mode { DELIVERY_MODE_DIRECT, DELIVERY_MODE_QUEUE };
+enum config_log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
+enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
+enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
+
+typedef const char *config_text;
+typedef const char *config_words;
+typedef bool config_flag;
+typedef uint64_t config_number;
+typedef uint64_t config_bytes;
+typedef uint64_t config_time; /* milliseconds */
+typedef int config_choice;
+
+struct config {
+    unsigned references; /* see config_ref */
+    /* one field per row: text and words are owned NUL-terminated strings with $name expanded, never NULL */
+#define SETTING(kind, name, def, min, max, live, help) config_##kind name;
+#include "config/settings.def"
+#undef SETTING
+    /* compiled from the above */
+    struct domain_list domains;   /* relay_domains */
+    struct cidr_list networks;    /* mynetworks */
+    struct config_private *own;   /* owned: strings, and where each value came from */
+};
+
+struct setting {
+    enum setting_kind kind;
+    const char *name;
+    const char *def;
+    uint64_t min;
+    uint64_t max;
+    bool live;
+    const char *help;
+    size_t offset; /* of the field in struct config */
+};
+
+extern const struct setting settings[];
+extern const size_t settings_count;
+
+/* What the caller shows at start, one line each, in order. */
+enum config_note_kind {
+    CONFIG_NOTE_APPLIED, /* "Applying custom postfix setting: relay_transport=lmtp:..." */
+    CONFIG_NOTE_WARNING, /* "POSTFIX_relay_domain is not a setting; did you mean POSTFIX_relay_domains?" */
+    CONFIG_NOTE_ERROR,   /* why the start is refused */
+};
+typedef void (*config_note_fn)(void *ctx, enum config_note_kind kind, const char *text);
+
+struct config_source {
+    const char *ini_text; /* the ini file's bytes, or NULL; NUL-terminated */
+    const char *ini_name; /* its path, for messages */
+    const char *const *environment; /* like environ, or NULL */
+    const char *system_hostname; /* from gethostname, for myhostname's default */
+};
+
+/*
+ * Builds a configuration. 0 and *config_out with one reference, or -EINVAL after one CONFIG_NOTE_ERROR per fault
+ * (unknown ini names, values out of range, bad lists, no domain, no transport: reason and remedy), or -ENOMEM.
+ */
+int config_build(const struct config_source *source, config_note_fn note, void *note_ctx,
+                 struct config **config_out);
+struct config *config_ref(struct config *c);
+void config_unref(struct config **c); /* clears the pointer; frees at zero */
+
+/* A setting by its Postfix name; NULL when there is none. */
+const struct setting *setting_find(struct span name);
+/* The value as text, as postconf shows it, into `t`. */
+struct text;
+void config_value_text(const struct config *c, const struct setting *s, struct text *t);
+/* Whether a source other than the defaults set it. */
+bool config_is_set(const struct config *c, const struct setting *s);
+
+/* "300s", "5m", "1h", "5d", "2w", "500ms", bare number = seconds. Milliseconds. */
+bool config_parse_time(struct span s, uint64_t *ms_out);
+/* "26214400", "16M" (1024-based K, M, G). */
+bool config_parse_bytes(struct span s, uint64_t *bytes_out);
+
+#endif
