@@ -1,9 +1,11 @@
 /*
- * smtp_command - a command line taken apart (RFC 5321 4.1.1), and the parameters of MAIL, RCPT and
- * BDAT
+ * smtp_command - a command line taken apart (RFC 5321 4.1.1); the arguments of MAIL, RCPT and BDAT
  *
- * Pure: no state, no reply texts. server/session decides what may happen when, and what is
- * answered.
+ *     mail-args = "FROM:" path *( blanks parameter )  ; SIZE BODY SMTPUTF8 RET ENVID AUTH
+ *     rcpt-args = "TO:" path *( blanks parameter )    ; NOTIFY ORCPT
+ *     parameter = keyword [ "=" value ]               ; RFC 1870, 6152, 6531, 3461, 4954
+ *
+ * Pure: no state, no reply texts. server/session decides what may happen when, and what is said.
  */
 #ifndef MXGATE_SMTP_COMMAND_H
 #define MXGATE_SMTP_COMMAND_H
@@ -56,36 +58,39 @@ enum smtp_param_error {
 
 enum smtp_body_type { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
 enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
-enum smtp_notify { /* bits; 0 is "not given" */
-                   SMTP_NOTIFY_NEVER = 1,
-                   SMTP_NOTIFY_SUCCESS = 2,
-                   SMTP_NOTIFY_FAILURE = 4,
-                   SMTP_NOTIFY_DELAY = 8,
+/* Bits; 0 is "not given". NEVER comes alone. */
+enum smtp_notify {
+    SMTP_NOTIFY_NEVER = 1,
+    SMTP_NOTIFY_SUCCESS = 2,
+    SMTP_NOTIFY_FAILURE = 4,
+    SMTP_NOTIFY_DELAY = 8,
 };
 
 struct smtp_mail_params {
     struct smtp_address sender;
     bool has_size;
-    uint64_t size; /* bytes; values over 2^63 are SYNTAX */
+    uint64_t size; /* bytes; a value over 2^63-1 is SYNTAX */
     bool has_body;
     enum smtp_body_type body;
     bool smtputf8;
     enum smtp_ret ret;
-    char envid[SMTP_ENVID_CAP]; /* xtext as given, "" when absent */
+    char envid[SMTP_ENVID_CAP]; /* xtext, "" when absent */
     enum smtp_address_error address_error;
 };
 
 struct smtp_rcpt_params {
     struct smtp_address recipient;
     unsigned notify;            /* enum smtp_notify bits */
-    char orcpt[SMTP_ORCPT_CAP]; /* "type;xtext" as given, "" when absent */
+    char orcpt[SMTP_ORCPT_CAP]; /* "type;xtext", "" when absent */
     enum smtp_address_error address_error;
 };
 
 /*
  * `args` is smtp_command.args of MAIL ("FROM:<a@b> SIZE=1 BODY=8BITMIME"). SMTPUTF8 may come after
- * the address and still counts for it. A parameter given twice is SYNTAX. AUTH=<> is taken and
- * dropped (RFC 4954 5) when well formed.
+ * the address and still counts for it. A parameter given twice is SYNTAX, an unknown one or an
+ * unknown BODY is UNSUPPORTED. AUTH= is taken and dropped (RFC 4954 5) when well formed. ENVID and
+ * ORCPT are xtext, kept as given, but for "=" (BATV senders forget to encode it), which becomes
+ * "+3D".
  */
 enum smtp_param_error smtp_command_mail(struct span args, struct smtp_mail_params *out);
 /* `utf8`: MAIL had SMTPUTF8. "TO:<>" parses to the null address: the session refuses it. */

@@ -1,5 +1,5 @@
 /*
- * smtp_domain - domain names, address literals and UTF-8, as SMTP has them (RFC 5321 4.1.2, 4.1.3, RFC 6531)
+ * smtp_domain - domain names, address literals and UTF-8 as in SMTP (RFC 5321 4.1.2, 4.1.3; 6531)
  */
 #ifndef MXGATE_SMTP_DOMAIN_H
 #define MXGATE_SMTP_DOMAIN_H
@@ -9,12 +9,13 @@
 #define SMTP_DOMAIN_MAX 255 /* bytes, without a trailing dot */
 
 /*
- * A domain name as in HELO, or an address literal ([1.2.3.4], [IPv6:...]). Names have letters, digits, hyphens,
- * underscores and dots, no empty label (one trailing dot is taken), at most 63 bytes per label and 255 in all.
- * UTF-8 labels only when `utf8`; those are not held to 63 bytes, which counts their encoded form.
+ * A domain name as in HELO, or an address literal ([1.2.3.4], [IPv6:...]). Names have letters,
+ * digits, hyphens, underscores and dots, no empty label (one trailing dot is taken), at most 63
+ * bytes per label and 255 in all. UTF-8 labels only when `utf8`; those are not held to 63 bytes,
+ * which counts their encoded form.
  */
 bool smtp_domain_valid(struct span s, bool utf8);
-/* As smtp_domain_valid, but letters, digits, hyphens and dots only: what a PTR name must be to be shown anywhere. */
+/* The same with letters, digits, hyphens and dots only: what a PTR name must be to be shown. */
 bool smtp_domain_is_ldh(struct span s);
 /* Well-formed UTF-8: no surrogates, no overlongs, nothing over U+10FFFF. */
 bool smtp_utf8_valid(struct span s);

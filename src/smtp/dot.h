@@ -1,21 +1,21 @@
 /*
- * smtp_dot - the framing of message bodies: DATA in, canonical lines inside, DATA out (RFC
- * 5321 4.5.2, 2.3.8)
+ * smtp_dot - the framing of message bodies: DATA in, canonical lines inside, DATA out
+ * (RFC 5321 4.5.2, 2.3.8)
  *
  * Inside mxgate a body is canonical: every line ends in CRLF, no other CR, no other LF, no NUL, and
  * it does not end inside a line. That is what the decoder and the normaliser make out of any bytes
  * at all, and what makes P4 hold: a canonical body, dot-stuffed, holds no sequence that even a lax
  * server takes for the end of data.
  *
- *   input            strict (normal)                    lf_session (see below)
- *   CRLF             line end                           line end
- *   LF alone         line end (becomes CRLF)            line end
- *   CR not before LF blank                              blank
- *   NUL              blank                              blank
- *   CRLF "." CRLF    end of data (also at the start: the CRLF after DATA counts)
- *   "." LF after LF  text: a line "."                   end of data
- *   "." at line start, more after it                    dropped (dot-unstuffing), after CRLF and
- * after LF alike
+ *   input                   strict (normal)               lf_session (see below)
+ *   CRLF                    line end                      line end
+ *   LF alone                line end (becomes CRLF)       line end
+ *   CR not before LF        blank                         blank
+ *   NUL                     blank                         blank
+ *   "." CRLF after CRLF     end of data                   end of data (strict again by then)
+ *   "." LF after LF         text: a line "."              end of data
+ *   "." at line start,
+ *       more after it       dropped (dot-unstuffing), after CRLF and after LF alike
  *
  * Mixed ends (LF.CRLF, CRLF.LF) never end data: the dot line is then content, ".", and what follows
  * is body. CR CR LF: the first CR is a blank, then CRLF. A CR may be the last byte of one feed and
@@ -28,8 +28,7 @@
 #include "base/span.h"
 
 struct smtp_dot_decoder {
-    bool lf_session; /* every line of this session ended in bare LF so far: LF.LF ends data (DESIGN
-                        P4) */
+    bool lf_session; /* every line of the session ended in bare LF: LF.LF ends data (DESIGN P4) */
     bool saw_crlf;   /* a CRLF came: from now on lf_session is off */
     bool bare_lf;    /* a bare LF came (for the log) */
     bool after_crlf; /* private to dot.c */
@@ -49,8 +48,7 @@ void smtp_dot_decoder_init(struct smtp_dot_decoder *d, bool lf_session);
 bool smtp_dot_decode(struct smtp_dot_decoder *d, struct span *in, char *out, size_t out_cap,
                      size_t *out_len);
 
-/* The same canonical form for bytes whose end is known by count (BDAT, sendmail): no dot is
- * special. */
+/* The same canonical form for bytes whose end is known by count (BDAT, sendmail): dots are text. */
 struct smtp_normaliser {
     unsigned char state;
     bool bare_lf;
@@ -58,14 +56,12 @@ struct smtp_normaliser {
 void smtp_normaliser_init(struct smtp_normaliser *n);
 void smtp_normalise(struct smtp_normaliser *n, struct span *in, char *out, size_t out_cap,
                     size_t *out_len);
-/* Ends the body: writes the CRLF (or blank CRLF) that an unfinished line still needs; at most 3
- * bytes, no NUL. */
+/* Ends the body: writes the CRLF (or blank CRLF) that an unfinished line needs; at most 3 bytes. */
 size_t smtp_normalise_finish(struct smtp_normaliser *n, char out[4]);
 
 /*
  * Canonical body to the wire: doubles a dot at the start of a line (RFC 5321 4.5.2). The caller
- * sends
- * ".\r\n" after the last byte. Same calling convention as the decoder.
+ * sends "." CRLF after the last byte. Same calling convention as the decoder.
  */
 struct smtp_dot_encoder {
     unsigned char state; /* 0 is the start of a line */

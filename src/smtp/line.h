@@ -1,12 +1,11 @@
 /*
  * smtp_line - command lines out of a byte stream
  *
- *     line = *%x00-09 / %x0B-FF  ( CRLF / LF )        ; LF alone is taken, as Postfix does, and
- * noted
+ *     line = *%x00-09 / %x0B-FF  ( CRLF / LF )    ; LF alone is taken, as Postfix does, and noted
  *
  * Bytes in, at most one line out per call; the same events for every split of the input. A line
  * longer than the limit is swallowed to its end and reported once (RFC 5321 4.5.3.1.4: limits are
- * tested events).
+ * tested events). CR not before LF is a byte of the line: whoever parses the line refuses it.
  */
 #ifndef MXGATE_SMTP_LINE_H
 #define MXGATE_SMTP_LINE_H

@@ -13,37 +13,32 @@
 
 #include "base/text.h"
 
-#define SMTP_REPLY_TEXT_CAP                                                                        \
-    1024 /* all lines joined by one blank each; what is longer is cut, never an error */
-#define SMTP_REPLY_LINE_MAX  4096 /* a longer line is BAD */
+#define SMTP_REPLY_TEXT_CAP  1024 /* what is longer is cut, never an error */
+#define SMTP_REPLY_LINE_MAX  4096 /* without its line end; a longer line is BAD */
 #define SMTP_REPLY_LINES_MAX 256  /* more lines in one reply are BAD */
 
 enum smtp_reply_event {
     SMTP_REPLY_MORE,
-    SMTP_REPLY_LINE,  /* one line of a multi-line reply (not the last): line text in parser->line;
-                         for EHLO/LHLO keywords */
-    SMTP_REPLY_READY, /* the last line came: parser->reply is complete; parser->line holds the last
-                         line's text */
-    SMTP_REPLY_BAD,   /* not a reply (parser->line holds it, for the log); the parser stays BAD and
-                         eats all input */
+    SMTP_REPLY_LINE,  /* a line that is not the last: its text is in parser->line (EHLO keywords) */
+    SMTP_REPLY_READY, /* the last line: parser->reply is complete; parser->line has its text */
+    SMTP_REPLY_BAD,   /* not a reply; parser->line has the whole line, for the log; stays BAD */
 };
 
 struct smtp_reply {
     unsigned code;     /* 200..559 */
-    char enhanced[12]; /* "5.1.1", or "" when no line has one, or one of another class than the code
-                        */
+    char enhanced[12]; /* "5.1.1" of the first line that has one of the code's class, or "" */
     /*
-     * From the code on: "550 5.1.1 <x> unknown"; control bytes are '?'. The texts of further lines
-     * follow without their code, so that it is one well-formed last line: "550-a", "550 b" give
-     * "550 a b".
+     * From the code on: "550 5.1.1 <x> unknown"; control bytes are '?'. Further lines follow after
+     * one blank each, without their code, so that the whole is one well-formed last line: "550-a"
+     * and "550 b" give "550 a b".
      */
     char text[SMTP_REPLY_TEXT_CAP];
 };
 
 struct smtp_reply_parser {
     struct smtp_reply reply;
-    char line[SMTP_REPLY_LINE_MAX + 2]; /* the current line without code and line end,
-                                           NUL-terminated; control bytes are '?' */
+    /* The current line without code and line end, NUL-terminated; control bytes are '?'. */
+    char line[SMTP_REPLY_LINE_MAX + 2];
     size_t line_len;
     unsigned lines;
     bool line_done;
@@ -52,12 +47,11 @@ struct smtp_reply_parser {
 };
 
 void smtp_reply_parser_init(struct smtp_reply_parser *p);
-/* Takes bytes off `in` up to and including one line. */
+/* Takes bytes off `in` up to and including one line; once BAD, all of it. */
 enum smtp_reply_event smtp_reply_feed(struct smtp_reply_parser *p, struct span *in);
 /* True when bytes of an unfinished reply are held. */
 bool smtp_reply_partial(const struct smtp_reply_parser *p);
-/* The enhanced code at the start of `text` ("5.1.1 ..."), if its class fits the code's first digit.
- */
+/* The enhanced code that starts `text` ("5.1.1 ..."), if its class is the code's first digit. */
 bool smtp_reply_enhanced(struct span text, unsigned code, char out[12]);
 
 #endif
