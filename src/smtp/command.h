@@ -50,7 +50,7 @@ enum smtp_param_error {
     SMTP_PARAM_SYNTAX,      /* 501 5.5.4 */
     SMTP_PARAM_UNSUPPORTED, /* 555 5.5.4 */
     SMTP_PARAM_ADDRESS,     /* 501 5.1.3 / 5.1.7 bad address syntax; see address_error */
-    SMTP_PARAM_MISSING_TO,  /* not "FROM:" / "TO:" */
+    SMTP_PARAM_MISSING_TO,  /* not "FROM:" / "TO:", or nothing after it */
 };
 
 #define SMTP_ENVID_CAP 101 /* RFC 3461 4.4: 100 characters */
@@ -75,6 +75,7 @@ struct smtp_mail_params {
     bool smtputf8;
     enum smtp_ret ret;
     char envid[SMTP_ENVID_CAP]; /* xtext, "" when absent */
+    struct span bad;            /* the parameter that SYNTAX or UNSUPPORTED is about; from args */
     enum smtp_address_error address_error;
 };
 
@@ -82,6 +83,7 @@ struct smtp_rcpt_params {
     struct smtp_address recipient;
     unsigned notify;            /* enum smtp_notify bits */
     char orcpt[SMTP_ORCPT_CAP]; /* "type;xtext", "" when absent */
+    struct span bad;            /* as above */
     enum smtp_address_error address_error;
 };
 

@@ -179,55 +179,66 @@ static bool split_param(struct span word, struct param *out)
     return len > 0;
 }
 
-static enum smtp_param_error take_params(struct span rest, const struct param_rule *rules,
-                                         const struct target *to)
+/* `seen` has a bit for each rule that was used. */
+static enum smtp_param_error take_param(struct span word, const struct param_rule *rules,
+                                        const struct target *to, unsigned *seen)
 {
+    struct param p;
+    unsigned i = 0;
+
+    if (!split_param(word, &p))
+        return SMTP_PARAM_SYNTAX;
+    while (rules[i].keyword && !span_equal_nocase(p.keyword, span_of(rules[i].keyword)))
+        i++;
+    if (!rules[i].keyword)
+        return SMTP_PARAM_UNSUPPORTED;
+    if (*seen & 1u << i)
+        return SMTP_PARAM_SYNTAX;
+    *seen |= 1u << i;
+    return rules[i].take(&p, to);
+}
+
+/* `rest` is what follows the path: a ">" must not run into the first parameter. */
+static enum smtp_param_error take_params(struct span rest, const struct param_rule *rules,
+                                         const struct target *to, struct span *bad_out)
+{
+    bool apart = rest.len == 0 || rest.ptr[0] == ' ' || rest.ptr[0] == '\t';
+    enum smtp_param_error error = apart ? SMTP_PARAM_OK : SMTP_PARAM_SYNTAX;
     unsigned seen = 0;
     struct span word;
 
     while (span_next_word(&rest, " \t", &word)) {
-        enum smtp_param_error error;
-        struct param p;
-        unsigned i = 0;
-
-        if (!split_param(word, &p))
-            return SMTP_PARAM_SYNTAX;
-        while (rules[i].keyword && !span_equal_nocase(p.keyword, span_of(rules[i].keyword)))
-            i++;
-        if (!rules[i].keyword)
-            return SMTP_PARAM_UNSUPPORTED;
-        if (seen & 1u << i)
-            return SMTP_PARAM_SYNTAX;
-        seen |= 1u << i;
-        error = rules[i].take(&p, to);
-        if (error != SMTP_PARAM_OK)
+        if (error == SMTP_PARAM_OK)
+            error = take_param(word, rules, to, &seen);
+        if (error != SMTP_PARAM_OK) {
+            *bad_out = word;
             return error;
+        }
     }
     return SMTP_PARAM_OK;
 }
 
-/* A ">" must not run into the first parameter. */
-static bool ends_word(struct span rest)
+/* What follows "FROM:" or "TO:"; empty when `args` does not start so, or nothing follows. */
+static struct span find_path(struct span args, struct span prefix)
 {
-    return rest.len == 0 || rest.ptr[0] == ' ' || rest.ptr[0] == '\t';
+    if (!span_starts_nocase(args, prefix))
+        return (struct span){NULL, 0};
+    return span_from(args, prefix.len);
 }
 
 enum smtp_param_error smtp_command_mail(struct span args, struct smtp_mail_params *out)
 {
-    struct span prefix = SPAN_LIT("FROM:");
-    struct span path = span_from(args, prefix.len);
+    struct span path = find_path(args, SPAN_LIT("FROM:"));
     enum smtp_param_error error;
     struct span rest;
 
     memset(out, 0, sizeof *out);
-    if (!span_starts_nocase(args, prefix))
+    if (path.len == 0)
         return SMTP_PARAM_MISSING_TO;
     out->address_error = smtp_address_parse_path(path, false, &out->sender, &rest);
     if (out->address_error != SMTP_ADDRESS_OK && out->address_error != SMTP_ADDRESS_NON_ASCII)
         return SMTP_PARAM_ADDRESS;
-    if (!ends_word(rest))
-        return SMTP_PARAM_SYNTAX;
-    error = take_params(rest, mail_rules, &(struct target){.mail = out});
+    error = take_params(rest, mail_rules, &(struct target){.mail = out}, &out->bad);
     if (error != SMTP_PARAM_OK)
         return error;
     if (out->smtputf8) /* only now known to count for the address */
@@ -237,17 +248,14 @@ enum smtp_param_error smtp_command_mail(struct span args, struct smtp_mail_param
 
 enum smtp_param_error smtp_command_rcpt(struct span args, bool utf8, struct smtp_rcpt_params *out)
 {
-    struct span prefix = SPAN_LIT("TO:");
+    struct span path = find_path(args, SPAN_LIT("TO:"));
     struct span rest;
 
     memset(out, 0, sizeof *out);
-    if (!span_starts_nocase(args, prefix))
+    if (path.len == 0)
         return SMTP_PARAM_MISSING_TO;
-    out->address_error =
-        smtp_address_parse_path(span_from(args, prefix.len), utf8, &out->recipient, &rest);
+    out->address_error = smtp_address_parse_path(path, utf8, &out->recipient, &rest);
     if (out->address_error != SMTP_ADDRESS_OK)
         return SMTP_PARAM_ADDRESS;
-    if (!ends_word(rest))
-        return SMTP_PARAM_SYNTAX;
-    return take_params(rest, rcpt_rules, &(struct target){.rcpt = out, .utf8 = utf8});
+    return take_params(rest, rcpt_rules, &(struct target){.rcpt = out, .utf8 = utf8}, &out->bad);
 }

@@ -75,8 +75,7 @@ static size_t plain_run(const char *p, size_t len)
     }
 }
 
-/* How much of `s` passes unchanged, whole lines included; `dots`: up to a line that starts with
- * one. */
+/* How much of `s` passes unchanged, whole lines included; `dots`: up to a line with a first dot. */
 static size_t clean_run(struct span s, bool dots, bool *crlf_out)
 {
     size_t at = 0;
