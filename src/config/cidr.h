@@ -1,8 +1,9 @@
 /*
  * cidr - address blocks: 192.0.2.0/24, 192.0.2.1, [2001:db8::]/32, 2001:db8::1, [::1]/128
  *
- * Addresses are kept as 16 bytes (IPv4 as ::ffff:a.b.c.d), so that a mapped IPv4 client matches an IPv4 block.
- * Host bits set below the prefix are an error, as in Postfix.
+ * Addresses are kept as 16 bytes (IPv4 as ::ffff:a.b.c.d), so that a mapped IPv4 client matches an
+ * IPv4 block. An IPv6 block shorter than ::ffff:0:0/96 matches no IPv4 client: [::]/0 is every IPv6
+ * client only. Host bits set below the prefix are an error, as in Postfix.
  */
 #ifndef MXGATE_CONFIG_CIDR_H
 #define MXGATE_CONFIG_CIDR_H
@@ -22,6 +23,8 @@ struct cidr_list {
     size_t count;
 };
 
+/* Parses a list (commas, blanks, newlines); an empty one matches nobody. 0, -EINVAL (err says why),
+ * -ENOMEM. */
 int cidr_list_parse(struct cidr_list *list, struct span text, struct errbuf *err);
 void cidr_list_free(struct cidr_list *list);
 bool cidr_list_match(const struct cidr_list *list, const unsigned char address[16]);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIVE true
+#define LIVE  true
 #define FIXED false
 
 const struct setting settings[] = {
@@ -92,6 +92,8 @@ void config_value_text(const struct config *c, const struct setting *s, struct t
     struct span raw = v->raw.ptr ? span_make(v->raw.ptr, v->raw.len)
                                  : config_default((enum setting_index)(s - settings));
 
+    if (raw.len == 0) /* a computed default */
+        raw = span_make(v->text.ptr, v->text.len);
     config_text_flat(t, raw, CONFIG_LIST_MAX);
 }
 

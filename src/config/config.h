@@ -1,12 +1,15 @@
 /*
  * config - the settings as one value, built from defaults, an ini file and the environment
  *
- * A struct config is immutable once built and reference-counted: a reload (SIGHUP) makes a new one, sessions under
- * way keep theirs. settings.def has one row per setting; the struct fields below, the parser, the environment
- * names, postconf and the documentation come from it.
+ * A struct config is immutable once built and reference-counted: a reload (SIGHUP) makes a new one,
+ * sessions under way keep theirs. settings.def has one row per setting; the struct fields below,
+ * the parser, the environment names, postconf and the documentation come from it.
  *
- * Order, later wins: defaults, ini file, environment (DESIGN 4). Both sources are given as values, so this
- * module reads neither files nor the process environment itself and is pure.
+ * Order, later wins: defaults, ini file, environment (DESIGN 4); of the variables of one setting
+ * POSTFIX_x beats X in capitals, and that the friendly name (ALLOWED_DOMAINS, DOMAIN). HOSTNAME is
+ * only myhostname's default. An empty variable returns a setting to its default. Both sources are
+ * given as values, so this module reads neither files nor the process environment itself and is
+ * pure.
  */
 #ifndef MXGATE_CONFIG_CONFIG_H
 #define MXGATE_CONFIG_CONFIG_H
@@ -42,14 +45,15 @@ typedef int config_choice;
 
 struct config {
     unsigned references; /* see config_ref */
-    /* one field per row: text and words are owned NUL-terminated strings with $name expanded, never NULL */
+    /* one field per row: text and words are owned NUL-terminated strings with $name expanded, never
+     * NULL */
 #define SETTING(kind, name, def, min, max, live, help) config_##kind name;
 #include "config/settings.def"
 #undef SETTING
     /* compiled from the above */
-    struct domain_list domains;   /* relay_domains */
-    struct cidr_list networks;    /* mynetworks */
-    struct config_private *own;   /* owned: strings, and where each value came from */
+    struct domain_list domains; /* relay_domains */
+    struct cidr_list networks;  /* mynetworks */
+    struct config_private *own; /* owned: strings, and where each value came from */
 };
 
 struct setting {
@@ -69,21 +73,23 @@ extern const size_t settings_count;
 /* What the caller shows at start, one line each, in order. */
 enum config_note_kind {
     CONFIG_NOTE_APPLIED, /* "Applying custom postfix setting: relay_transport=lmtp:..." */
-    CONFIG_NOTE_WARNING, /* "POSTFIX_relay_domain is not a setting; did you mean POSTFIX_relay_domains?" */
+    CONFIG_NOTE_WARNING, /* "POSTFIX_relay_domain is not a setting; did you mean
+                            POSTFIX_relay_domains?" */
     CONFIG_NOTE_ERROR,   /* why the start is refused */
 };
 typedef void (*config_note_fn)(void *ctx, enum config_note_kind kind, const char *text);
 
 struct config_source {
-    const char *ini_text; /* the ini file's bytes, or NULL; NUL-terminated */
-    const char *ini_name; /* its path, for messages */
+    const char *ini_text;           /* the ini file's bytes, or NULL; NUL-terminated */
+    const char *ini_name;           /* its path, for messages */
     const char *const *environment; /* like environ, or NULL */
-    const char *system_hostname; /* from gethostname, for myhostname's default */
+    const char *system_hostname;    /* from gethostname, for myhostname's default */
 };
 
 /*
- * Builds a configuration. 0 and *config_out with one reference, or -EINVAL after one CONFIG_NOTE_ERROR per fault
- * (unknown ini names, values out of range, bad lists, no domain, no transport: reason and remedy), or -ENOMEM.
+ * Builds a configuration. 0 and *config_out with one reference, or -EINVAL after one
+ * CONFIG_NOTE_ERROR per fault (unknown ini names, values out of range, bad lists, no domain, no
+ * transport: reason and remedy), or -ENOMEM.
  */
 int config_build(const struct config_source *source, config_note_fn note, void *note_ctx,
                  struct config **config_out);
@@ -92,13 +98,16 @@ void config_unref(struct config **c); /* clears the pointer; frees at zero */
 
 /* A setting by its Postfix name; NULL when there is none. */
 const struct setting *setting_find(struct span name);
-/* The value as text, as postconf shows it, into `t`. */
+/* The value as text, as postconf shows it ($name as written, computed defaults computed), into `t`.
+ */
 struct text;
 void config_value_text(const struct config *c, const struct setting *s, struct text *t);
 /* Whether a source other than the defaults set it. */
 bool config_is_set(const struct config *c, const struct setting *s);
 
-/* "300s", "5m", "1h", "5d", "2w", "500ms", bare number = seconds. Milliseconds. */
+/* "300s", "5m", "1h", "5d", "2w", "500ms", bare number = seconds. Milliseconds.
+ * In settings a bare number counts in the unit of the default instead, as in Postfix:
+ * maximal_queue_lifetime=5 is five days. */
 bool config_parse_time(struct span s, uint64_t *ms_out);
 /* "26214400", "16M" (1024-based K, M, G). */
 bool config_parse_bytes(struct span s, uint64_t *bytes_out);

@@ -5,8 +5,12 @@ static const struct time_unit {
     const char *name;
     uint64_t ms;
 } time_units[] = {
-    {"ms", 1},         {"s", 1000},       {"m", 60000},
-    {"h", 3600000},    {"d", 86400000},   {"w", 604800000},
+    {"ms", 1        },
+    {"s",  1000     },
+    {"m",  60000    },
+    {"h",  3600000  },
+    {"d",  86400000 },
+    {"w",  604800000},
 };
 
 static uint64_t unit_ms(struct span unit)

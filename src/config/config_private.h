@@ -1,13 +1,14 @@
 /*
  * config_private - what the files of src/config share while they build a configuration
  *
- * config_sources and config_environment collect what was written, config_expand turns it into text, config_apply
- * into fields, config_check looks at the whole. Each reports through config_note and goes on, so that one start
- * shows every fault; config_build refuses at the end.
+ * config_ini and config_environment collect what was written, config_expand turns it into text,
+ * config_apply into fields, config_check looks at the whole. Each reports through config_note and
+ * goes on, so that one start shows every fault; config_build refuses at the end.
  *
- * Fails:  a failed allocation sets no_memory, and the step ends early; nothing else is reported then.
- * Owns:   the strings in struct config_private. The builder borrows everything else from config_build's caller.
- * Limits: a list holds CONFIG_LIST_MAX bytes, any other value CONFIG_TEXT_MAX, before and after expansion.
+ * Fails:  a failed allocation sets no_memory, and the step ends early; nothing else is reported
+ * then. Owns:   the strings in struct config_private. The builder borrows everything else from
+ * config_build's caller. Limits: a list holds CONFIG_LIST_MAX bytes, any other value
+ * CONFIG_TEXT_MAX, before and after expansion.
  */
 #ifndef MXGATE_CONFIG_CONFIG_PRIVATE_H
 #define MXGATE_CONFIG_CONFIG_PRIVATE_H
@@ -15,9 +16,9 @@
 #include "base/text.h"
 #include "config/config.h"
 
-#define CONFIG_TEXT_MAX 1024
-#define CONFIG_LIST_MAX 1048576
-#define CONFIG_NOTE_CAP 4096
+#define CONFIG_TEXT_MAX  1024
+#define CONFIG_LIST_MAX  1048576
+#define CONFIG_NOTE_CAP  4096
 #define CONFIG_SHOWN_MAX 200 /* bytes of a bad value that a message repeats */
 
 enum setting_index {
@@ -64,10 +65,12 @@ struct config_shown {
 
 void config_note(struct config_builder *b, enum config_note_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* "POSTFIX_x: x = value MESSAGE", as an error; the value is marked bad. */
+/* "POSTFIX_x: x \"value\" MESSAGE", as an error; the value is marked bad. */
 void config_fault(struct config_builder *b, enum setting_index at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 struct config_shown config_shown(enum setting_index at, struct span value);
+/* "Applying custom postfix setting: x=value" */
+void config_note_applied(struct config_builder *b, enum setting_index at);
 /* Whether the value must not be shown: passwords and secrets. */
 bool config_is_secret(struct span name);
 /* As text_printable_max, but white space becomes a blank and a cut shows as "...". */
@@ -101,7 +104,8 @@ void config_advise_environment(struct config_builder *b, struct span name);
 /* The setting a friendly variable stands for (ALLOWED_DOMAINS), or SETTING_AT_COUNT. */
 enum setting_index config_friendly(struct span name);
 
-/* Bare numbers are in `unit` (the unit of the setting's default, as in Postfix): one of "ms", "s", ... "w". */
+/* Bare numbers are in `unit` (the unit of the setting's default, as in Postfix): one of "ms", "s",
+ * ... "w". */
 bool config_parse_time_unit(struct span s, struct span unit, uint64_t *ms_out);
 bool config_parse_flag(struct span s, bool *flag_out);
 /* `words` is "direct|queue"; blanks and commas in s are alike. */

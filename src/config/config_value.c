@@ -113,8 +113,6 @@ struct config_shown config_shown(enum setting_index at, struct span value)
     text_init(&t, shown.text, sizeof shown.text);
     if (config_is_secret(span_of(settings[at].name)))
         text_cstr(&t, "(hidden)");
-    else if (value.len == 0)
-        text_cstr(&t, "(empty)");
     else
         config_text_flat(&t, value, CONFIG_SHOWN_MAX);
     return shown;
@@ -155,11 +153,26 @@ void config_fault(struct config_builder *b, enum setting_index at, const char *f
     va_list args;
 
     text_init(&t, buf, sizeof buf);
-    text_printf(&t, "%s: %s = %s ", v->source ? v->source : "default", settings[at].name,
+    text_printf(&t, "%s: %s \"%s\" ", v->source ? v->source : "default", settings[at].name,
                 shown.text);
     va_start(args, format);
     text_vprintf(&t, format, args);
     va_end(args);
     v->bad = true;
     note_text(b, CONFIG_NOTE_ERROR, &t);
+}
+
+void config_note_applied(struct config_builder *b, enum setting_index at)
+{
+    const struct config_value *v = config_value(b, at);
+    char buf[CONFIG_NOTE_CAP / 2];
+    struct text shown;
+
+    text_init(&shown, buf, sizeof buf);
+    if (config_is_secret(span_of(settings[at].name)))
+        text_cstr(&shown, "(hidden)");
+    else
+        config_text_flat(&shown, span_make(v->raw.ptr, v->raw.len), sizeof buf - sizeof "...");
+    config_note(b, CONFIG_NOTE_APPLIED, "Applying custom postfix setting: %s=%s", settings[at].name,
+                shown.ptr);
 }

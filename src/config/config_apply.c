@@ -1,0 +1,132 @@
+/* config_apply - expanded text into the fields of struct config, with ranges; see config_private.h
+ */
+#include "config/config_private.h"
+
+/* 300000 as "5m". */
+static void text_duration(struct text *t, uint64_t ms)
+{
+    static const struct {
+        uint64_t ms;
+        const char *unit;
+    } units[] = {
+        {86400000, "d" },
+        {3600000,  "h" },
+        {60000,    "m" },
+        {1000,     "s" },
+        {1,        "ms"}
+    };
+    size_t i = 0;
+
+    while (ms % units[i].ms != 0)
+        i++;
+    text_u64(t, ms / units[i].ms);
+    text_cstr(t, ms == 0 ? "s" : units[i].unit);
+}
+
+/* What the value may be, in words. */
+static void text_allowed(struct text *t, const struct setting *s)
+{
+    switch (s->kind) {
+    case SETTING_flag:
+        text_cstr(t, "yes or no");
+        return;
+    case SETTING_number:
+        text_printf(t, "a whole number from %ju to %ju", (uintmax_t)s->min, (uintmax_t)s->max);
+        return;
+    case SETTING_bytes:
+        text_printf(t, "a size from %ju to %ju bytes (K, M or G may follow)", (uintmax_t)s->min,
+                    (uintmax_t)s->max);
+        return;
+    case SETTING_time:
+        text_cstr(t, "a time from ");
+        text_duration(t, s->min);
+        text_cstr(t, " to ");
+        text_duration(t, s->max);
+        text_cstr(t, " (such as 500ms, 300s, 5m, 1h, 5d)");
+        return;
+    case SETTING_choice:
+        text_printf(t, "one of %s", s->def);
+        return;
+    case SETTING_text:
+    case SETTING_words:
+        text_cstr(t, "text without control characters");
+        return;
+    }
+}
+
+static void fault_not_allowed(struct config_builder *b, enum setting_index at)
+{
+    char buf[CONFIG_SHOWN_MAX];
+    struct text allowed;
+    struct span def = config_default(at);
+
+    text_init(&allowed, buf, sizeof buf);
+    text_allowed(&allowed, &settings[at]);
+    config_fault(b, at, "is not %s; correct it or remove it (default: %.*s)", allowed.ptr,
+                 (int)def.len, def.ptr);
+}
+
+static bool has_control(struct span s, bool list)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        bool blank = list && span_trim(span_make(s.ptr + i, 1)).len == 0;
+
+        if (ascii_is_control(s.ptr[i]) && !blank)
+            return true;
+    }
+    return false;
+}
+
+/* The unit in which a bare number counts is that of the default, as in Postfix:
+ * maximal_queue_lifetime=5 is 5 d. */
+static struct span default_unit(enum setting_index at)
+{
+    struct span def = config_default(at);
+    size_t digits = 0;
+
+    while (digits < def.len && ascii_is_digit(def.ptr[digits]))
+        digits++;
+    return span_from(def, digits);
+}
+
+static bool in_range(const struct setting *s, uint64_t value)
+{
+    return value >= s->min && value <= s->max;
+}
+
+/* Sets the field; false when the value is not allowed. */
+static bool apply(struct config_builder *b, enum setting_index at)
+{
+    const struct setting *s = &settings[at];
+    const struct config_string *string = &config_value(b, at)->text;
+    struct span text = span_make(string->ptr, string->len);
+    struct span word = span_trim(text);
+    void *field = (char *)b->config + s->offset;
+    uint64_t *number = field;
+
+    switch (s->kind) {
+    case SETTING_text:
+    case SETTING_words:
+        *(const char **)field = string->ptr;
+        return !has_control(text, s->kind == SETTING_words);
+    case SETTING_flag:
+        return config_parse_flag(word, field);
+    case SETTING_number:
+        return span_to_u64(word, UINT64_MAX, number) && in_range(s, *number);
+    case SETTING_bytes:
+        return config_parse_bytes(word, number) && in_range(s, *number);
+    case SETTING_time:
+        return config_parse_time_unit(word, default_unit(at), number) && in_range(s, *number);
+    case SETTING_choice:
+        return config_parse_choice(word, span_of(s->def), field);
+    }
+    return false;
+}
+
+void config_apply(struct config_builder *b)
+{
+    for (size_t at = 0; at < SETTING_AT_COUNT; at++) {
+        if (!config_value(b, (enum setting_index)at)->bad && !apply(b, (enum setting_index)at))
+            fault_not_allowed(b, (enum setting_index)at);
+    }
+}

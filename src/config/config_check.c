@@ -1,0 +1,166 @@
+/* config_check - what settings need beyond their own syntax: lists, names, each other; see
+ * config_private.h */
+#include "config/config_private.h"
+
+#include "config/listen.h"
+#include "smtp/address.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_bad(struct config_builder *b, enum setting_index at)
+{
+    return config_value(b, at)->bad;
+}
+
+static void fault_from(struct config_builder *b, enum setting_index at, int rc,
+                       const struct errbuf *err)
+{
+    if (rc == -ENOMEM)
+        b->no_memory = true;
+    else
+        config_fault(b, at, "cannot be used: %s", err->text);
+}
+
+/* A printable piece of a list in an error text must not carry control bytes; config_apply has
+ * refused them. */
+static void check_domains(struct config_builder *b)
+{
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_relay_domains))
+        return;
+    rc = domain_list_parse(&b->config->domains, span_of(b->config->relay_domains), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_relay_domains, rc, &err);
+    else if (b->config->domains.count == 0)
+        config_note(b, CONFIG_NOTE_ERROR,
+                    "No domain to take mail for: relay_domains is empty; "
+                    "set ALLOWED_DOMAINS=example.com");
+}
+
+static void check_transport(struct config_builder *b)
+{
+    if (is_bad(b, SETTING_AT_relay_transport))
+        return;
+    if (span_trim(span_of(b->config->relay_transport)).len == 0)
+        config_note(b, CONFIG_NOTE_ERROR,
+                    "Nowhere to deliver mail to: relay_transport is empty; "
+                    "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24");
+}
+
+static void check_networks(struct config_builder *b)
+{
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_mynetworks))
+        return;
+    rc = cidr_list_parse(&b->config->networks, span_of(b->config->mynetworks), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_mynetworks, rc, &err);
+}
+
+static void check_listen(struct config_builder *b)
+{
+    struct listen_list list;
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_listen))
+        return;
+    rc = listen_list_parse(&list, span_of(b->config->listen), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_listen, rc, &err);
+}
+
+static bool is_name_server(struct span s)
+{
+    unsigned char binary[16];
+    struct listen_address address;
+    bool bracketed = s.len >= 2 && s.ptr[0] == '[' && s.ptr[s.len - 1] == ']';
+
+    if (bracketed)
+        return cidr_address_parse(span_make(s.ptr + 1, s.len - 2), binary);
+    if (cidr_address_parse(s, binary))
+        return true;
+    return listen_address_parse(s, &address) && address.port > 0 &&
+           cidr_address_parse(span_of(address.host), binary);
+}
+
+static void check_dns_servers(struct config_builder *b)
+{
+    struct span rest = span_of(b->config->dns_servers);
+    struct span word;
+
+    while (!is_bad(b, SETTING_AT_dns_servers) && span_next_word(&rest, ", \t\r\n", &word)) {
+        struct config_shown shown = config_shown(SETTING_AT_dns_servers, word);
+
+        if (!is_name_server(word))
+            config_fault(b, SETTING_AT_dns_servers,
+                         "cannot be used: \"%s\" is not the address of a name server; write "
+                         "192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53",
+                         shown.text);
+    }
+}
+
+static void check_host_name(struct config_builder *b, enum setting_index at, const char *value,
+                            const char *remedy)
+{
+    struct span name = span_of(value);
+    struct config_shown shown = config_shown(at, name);
+
+    if (is_bad(b, at))
+        return;
+    if (name.len == 0 || name.ptr[0] == '[' || !smtp_domain_valid(name, false))
+        config_fault(b, at, "gives \"%s\", which is not a domain name; %s", shown.text, remedy);
+}
+
+static void check_not_empty(struct config_builder *b, enum setting_index at, const char *value)
+{
+    if (!is_bad(b, at) && value[0] == '\0')
+        config_fault(b, at, "must not be empty; correct it or remove it (default: %s)",
+                     settings[at].def);
+}
+
+static void check_names(struct config_builder *b)
+{
+    const struct config *c = b->config;
+
+    check_host_name(b, SETTING_AT_myhostname, c->myhostname, "set HOSTNAME=mx.example.com");
+    check_host_name(b, SETTING_AT_mydomain, c->mydomain, "set DOMAIN=example.com");
+    check_host_name(b, SETTING_AT_lmtp_lhlo_name, c->lmtp_lhlo_name,
+                    "write a host name such as mx.example.com, or remove it");
+    check_not_empty(b, SETTING_AT_smtpd_banner, c->smtpd_banner);
+    check_not_empty(b, SETTING_AT_mail_name, c->mail_name);
+    check_not_empty(b, SETTING_AT_syslog_name, c->syslog_name);
+    check_not_empty(b, SETTING_AT_queue_directory, c->queue_directory);
+}
+
+/* Postfix adjusts as well: an operator who raises one limit need not know the other. */
+static void adjust_times(struct config_builder *b)
+{
+    struct config *c = b->config;
+
+    if (c->maximal_backoff_time < c->minimal_backoff_time) {
+        config_note(
+            b, CONFIG_NOTE_WARNING,
+            "maximal_backoff_time is shorter than minimal_backoff_time; it is raised to that");
+        c->maximal_backoff_time = c->minimal_backoff_time;
+    }
+    if (c->smtpd_stress_timeout > c->smtpd_timeout)
+        c->smtpd_stress_timeout = c->smtpd_timeout;
+}
+
+void config_check(struct config_builder *b)
+{
+    check_domains(b);
+    check_transport(b);
+    check_networks(b);
+    check_listen(b);
+    check_dns_servers(b);
+    check_names(b);
+    if (b->faults == 0)
+        adjust_times(b);
+}

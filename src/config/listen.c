@@ -1,0 +1,80 @@
+/* listen - see listen.h */
+#include "config/listen.h"
+
+#include "config/cidr.h"
+#include "smtp/address.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool port_parse(struct span s, uint16_t *port_out)
+{
+    uint64_t port;
+
+    if (!span_to_u64(s, UINT16_MAX, &port))
+        return false;
+    *port_out = (uint16_t)port;
+    return true;
+}
+
+/* "256.1.1.1" is a number gone wrong, not a name. */
+static bool is_all_numeric(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!ascii_is_digit(s.ptr[i]) && s.ptr[i] != '.')
+            return false;
+    }
+    return true;
+}
+
+static bool host_valid(struct span host, bool bracketed)
+{
+    unsigned char address[16];
+
+    if (bracketed || is_all_numeric(host))
+        return cidr_address_parse(host, address);
+    return span_find(host, ':') == host.len && smtp_domain_valid(host, false);
+}
+
+bool listen_address_parse(struct span entry, struct listen_address *address_out)
+{
+    size_t colon = span_find_last(entry, ':');
+    struct span host = span_first(entry, colon);
+    bool bracketed = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+
+    *address_out = (struct listen_address){.port = 0};
+    if (colon == entry.len || !port_parse(span_from(entry, colon + 1), &address_out->port))
+        return false;
+    if (span_equal(host, SPAN_LIT("*")))
+        return true;
+    if (bracketed)
+        host = span_make(host.ptr + 1, host.len - 2);
+    return host_valid(host, bracketed) &&
+           span_copy(host, address_out->host, sizeof address_out->host);
+}
+
+static bool entry_parse(struct span entry, struct listen_address *address_out)
+{
+    *address_out = (struct listen_address){.port = 0};
+    return port_parse(entry, &address_out->port) || listen_address_parse(entry, address_out);
+}
+
+int listen_list_parse(struct listen_list *list, struct span text, struct errbuf *err)
+{
+    struct span entry;
+
+    list->count = 0;
+    while (span_next_word(&text, ", \t\r\n", &entry)) {
+        if (list->count == LISTEN_MAX)
+            return errbuf_set(err, -EINVAL, "has more than %d addresses", LISTEN_MAX);
+        if (!entry_parse(entry, &list->entries[list->count]))
+            return errbuf_set(err, -EINVAL,
+                              "\"%.*s\" is not an address to listen on; write 25, 127.0.0.1:25, "
+                              "[::1]:25 or *:25",
+                              (int)(entry.len < 100 ? entry.len : 100), entry.ptr);
+        list->count++;
+    }
+    if (list->count == 0)
+        return errbuf_set(err, -EINVAL, "is empty; write 25, 127.0.0.1:25, [::1]:25 or *:25");
+    return 0;
+}

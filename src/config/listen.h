@@ -1,0 +1,35 @@
+/*
+ * listen - addresses to listen on, as text
+ *
+ *     entry = port / ( "*" / IPv4 / name / "[" IPv6-or-IPv4 "]" ) ":" port
+ *
+ * Pure syntax: names are not looked up here. Entries are separated by commas, blanks and newlines.
+ */
+#ifndef MXGATE_CONFIG_LISTEN_H
+#define MXGATE_CONFIG_LISTEN_H
+
+#include "base/errbuf.h"
+#include "base/span.h"
+
+#define LISTEN_MAX      16
+#define LISTEN_HOST_CAP 64
+
+struct listen_address {
+    char host[LISTEN_HOST_CAP]; /* NUL-terminated, without brackets; "" is every address */
+    uint16_t port;              /* 0: any free port */
+};
+
+struct listen_list {
+    struct listen_address entries[LISTEN_MAX];
+    size_t count;
+};
+
+/* 0 with at least one entry, or -EINVAL: err says which entry and what it should look like. */
+int listen_list_parse(struct listen_list *list, struct span text, struct errbuf *err);
+/*
+ * Splits "host:port" or "[address]:port" and checks both; the syntax of an entry with a host. False
+ * when it is neither.
+ */
+bool listen_address_parse(struct span entry, struct listen_address *address_out);
+
+#endif
