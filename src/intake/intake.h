@@ -1,0 +1,54 @@
+/*
+ * intake - custody: takes a complete message and answers for it (DESIGN 2.4, P1)
+ *
+ * The only place where an outcome becomes a reply. 2xx is said only when every recipient has the upstream's 2xx, or the
+ * message (with what is decided so far) is durable in the spool.
+ *
+ *   direct:  SUBMITTED --start deliveries--> DELIVERING --all results--> SETTLE --> (reply) or COMMIT --> (reply)
+ *                                               |--direct_timeout--> COMMIT, what has sent its dot goes on --> (reply)
+ *   queue:   SUBMITTED --> COMMIT --> (reply)
+ *
+ * SETTLE: every recipient 2xx: 250, nothing on disk. Every recipient 5xx: the 5xx. Anything else: COMMIT with the results so far
+ * recorded, then 250. A failed COMMIT: 451 or 452 and nothing kept.
+ */
+#ifndef MXGATE_INTAKE_INTAKE_H
+#define MXGATE_INTAKE_INTAKE_H
+
+#include "config/config.h"
+#include "message/body.h"
+#include "message/envelope.h"
+#include "observe/log.h"
+#include "queue/scheduler.h"
+#include "smtp/verdict.h"
+
+struct intake {
+    struct config *config;       /* borrowed; replaced at reload by intake_set_config */
+    const struct log *log;       /* borrowed */
+    struct scheduler *scheduler; /* borrowed */
+    struct queue_id_source ids;
+    unsigned in_flight; /* messages submitted and not yet answered */
+    bool stopping;      /* shutdown: deliveries are not waited for, everything is spooled */
+    struct custody *first; /* owned list of messages under way */
+};
+
+void intake_init(struct intake *in, struct config *config, const struct log *log,
+                 struct scheduler *scheduler);
+void intake_set_config(struct intake *in, struct config *config);
+/* A fresh id; arrival is now. */
+void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arrival_us_out);
+/*
+ * May a message of this size (0: unknown) come in now? True, or false with the reply: 452 4.3.1 when the spool's free space is
+ * below queue_minfree, the queue is full, or 421 4.3.2 when stopping.
+ */
+bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verdict_out);
+/* A body for this envelope (borrowed: must stay until the body is freed or submitted). NULL when memory is out. */
+struct body *intake_body_new(struct intake *in, const struct envelope *e);
+/*
+ * Takes over both. done(ctx, verdict) comes exactly once, maybe before this returns. message_id is logged elsewhere.
+ */
+void intake_submit(struct intake *in, struct envelope *e, struct body *body,
+                   void (*done)(void *ctx, const struct smtp_verdict *verdict), void *ctx);
+/* Stop waiting for deliveries that have not sent their dot: spool them now. */
+void intake_stop(struct intake *in);
+
+#endif

@@ -1,0 +1,366 @@
+/* resolver - see resolver.h */
+#include "net/resolver.h"
+
+#include "base/clock.h"
+#include "base/span.h"
+#include "smtp/address.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#define TICK_MS 100 /* how exactly deadlines are kept */
+
+struct resolver_query {
+    struct resolver *resolver; /* borrowed */
+    struct resolver_query *prev, *next;
+    uint64_t deadline_ms;
+    bool answered; /* told, cancelled or late: the callbacks below are not called any more */
+    bool starting; /* c-ares may call back before the asker has our pointer: freed after that */
+    bool finished;
+    struct sockaddr_storage address; /* of the client, for resolver_peer_name */
+    char name[256];
+    resolver_name_fn on_name;
+    resolver_addresses_fn on_addresses;
+    void *ctx;
+};
+
+struct resolver_socket {
+    uv_poll_t poll;
+    ares_socket_t fd;
+    struct resolver *resolver;
+    struct resolver_socket *next;
+};
+
+/* ---- c-ares on the loop ---- */
+
+static void resolver_release(struct resolver *r)
+{
+    if (--r->holds == 0 && r->closing)
+        r->on_closed(r->on_closed_ctx);
+}
+
+static void on_socket_closed(uv_handle_t *handle)
+{
+    struct resolver_socket *s = handle->data;
+    struct resolver *r = s->resolver;
+
+    free(s);
+    resolver_release(r);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct resolver_socket *s = poll->data;
+    ares_socket_t readable = status < 0 || events & UV_READABLE ? s->fd : ARES_SOCKET_BAD;
+    ares_socket_t writable = status < 0 || events & UV_WRITABLE ? s->fd : ARES_SOCKET_BAD;
+
+    ares_process_fd(s->resolver->channel, readable, writable);
+}
+
+static void socket_remove(struct resolver *r, struct resolver_socket *s)
+{
+    LL_DELETE(r->sockets, s);
+    uv_poll_stop(&s->poll);
+    uv_close((uv_handle_t *)&s->poll, on_socket_closed);
+}
+
+static struct resolver_socket *socket_add(struct resolver *r, ares_socket_t fd)
+{
+    struct resolver_socket *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->fd = fd;
+    s->resolver = r;
+    if (uv_poll_init_socket(r->loop, &s->poll, fd) < 0) {
+        free(s);
+        return NULL;
+    }
+    s->poll.data = s;
+    r->holds++;
+    LL_PREPEND(r->sockets, s);
+    return s;
+}
+
+static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
+{
+    struct resolver *r = ctx;
+    struct resolver_socket *s;
+
+    LL_SEARCH_SCALAR(r->sockets, s, fd, fd);
+    if (!readable && !writable) {
+        if (s)
+            socket_remove(r, s);
+        return;
+    }
+    if (!s)
+        s = socket_add(r, fd);
+    if (s) /* without it the query ends by its deadline */
+        uv_poll_start(&s->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0),
+                      on_socket_ready);
+}
+
+/* ---- queries ---- */
+
+static void query_answer_name(struct resolver_query *q, const char *name)
+{
+    if (q->answered)
+        return;
+    q->answered = true;
+    q->on_name(q->ctx, name);
+}
+
+static void query_answer_addresses(struct resolver_query *q, const struct sockaddr_storage *found,
+                                   size_t count, const char *error)
+{
+    if (q->answered)
+        return;
+    q->answered = true;
+    q->on_addresses(q->ctx, found, count, error);
+}
+
+static void query_fail(struct resolver_query *q, const char *error)
+{
+    if (q->on_name)
+        query_answer_name(q, "unknown");
+    else
+        query_answer_addresses(q, NULL, 0, error);
+}
+
+static void query_free(struct resolver_query *q)
+{
+    struct resolver *r = q->resolver;
+
+    q->finished = true;
+    if (q->starting)
+        return;
+    DL_DELETE(r->queries, q);
+    r->query_count--;
+    free(q);
+    if (!r->queries && !r->closing)
+        uv_timer_stop(&r->timer);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct resolver *r = timer->data;
+    uint64_t now = clock_mono_ms();
+    struct resolver_query *q, *next;
+
+    DL_FOREACH_SAFE(r->queries, q, next)
+    {
+        if (!q->answered && now >= q->deadline_ms)
+            query_fail(q, "name look-up timed out");
+    }
+    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* c-ares' own retries */
+}
+
+static struct resolver_query *query_new(struct resolver *r, uint64_t timeout_ms, void *ctx)
+{
+    struct resolver_query *q;
+
+    if (r->closing || r->query_count >= RESOLVER_QUERIES_MAX)
+        return NULL;
+    q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    q->resolver = r;
+    q->deadline_ms = clock_mono_ms() + timeout_ms;
+    q->starting = true;
+    q->ctx = ctx;
+    DL_APPEND(r->queries, q);
+    r->query_count++;
+    if (!uv_is_active((uv_handle_t *)&r->timer))
+        uv_timer_start(&r->timer, on_tick, TICK_MS, TICK_MS);
+    return q;
+}
+
+void resolver_cancel(struct resolver_query **q)
+{
+    if (!*q)
+        return;
+    (*q)->answered = true; /* freed when c-ares calls back */
+    *q = NULL;
+}
+
+/* What the asker may hold: nothing when the answer came already. */
+static struct resolver_query *query_started(struct resolver_query *q)
+{
+    q->starting = false;
+    if (!q->finished)
+        return q;
+    query_free(q);
+    return NULL;
+}
+
+static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
+{
+    if (a->sa_family != b->sa_family)
+        return false;
+    if (a->sa_family == AF_INET)
+        return memcmp(&((const struct sockaddr_in *)a)->sin_addr,
+                      &((const struct sockaddr_in *)b)->sin_addr, 4) == 0;
+    return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                  &((const struct sockaddr_in6 *)b)->sin6_addr, 16) == 0;
+}
+
+static void on_forward(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct resolver_query *q = ctx;
+    bool verified = false;
+
+    (void)timeouts;
+    if (status == ARES_SUCCESS && info) {
+        for (struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next)
+            verified = verified || same_address(n->ai_addr, (struct sockaddr *)&q->address);
+    }
+    if (info)
+        ares_freeaddrinfo(info);
+    query_answer_name(q, verified ? q->name : "unknown");
+    query_free(q);
+}
+
+static void on_reverse(void *ctx, int status, int timeouts, struct hostent *host)
+{
+    struct resolver_query *q = ctx;
+    struct ares_addrinfo_hints hints = {.ai_family = q->address.ss_family};
+    struct span name;
+
+    (void)timeouts;
+    name = span_of(status == ARES_SUCCESS && host ? host->h_name : NULL);
+    if (q->answered || !smtp_domain_is_ldh(name) || !span_copy(name, q->name, sizeof q->name)) {
+        query_answer_name(q, "unknown");
+        query_free(q);
+        return;
+    }
+    ares_getaddrinfo(q->resolver->channel, q->name, NULL, &hints, on_forward, q);
+}
+
+struct resolver_query *resolver_peer_name(struct resolver *r, const struct sockaddr *address,
+                                          uint64_t timeout_ms, resolver_name_fn done, void *ctx)
+{
+    struct resolver_query *q = query_new(r, timeout_ms, ctx);
+    bool v4 = address->sa_family == AF_INET;
+
+    if (!q) {
+        done(ctx, "unknown");
+        return NULL;
+    }
+    q->on_name = done;
+    if (v4) {
+        memcpy(&q->address, address, sizeof(struct sockaddr_in));
+        ares_gethostbyaddr(r->channel, &((const struct sockaddr_in *)address)->sin_addr, 4, AF_INET,
+                           on_reverse, q);
+    } else {
+        memcpy(&q->address, address, sizeof(struct sockaddr_in6));
+        ares_gethostbyaddr(r->channel, &((const struct sockaddr_in6 *)address)->sin6_addr, 16,
+                           AF_INET6, on_reverse, q);
+    }
+    return query_started(q);
+}
+
+static void set_port(struct sockaddr_storage *address, uint16_t port)
+{
+    if (address->ss_family == AF_INET)
+        ((struct sockaddr_in *)address)->sin_port = htons(port);
+    else
+        ((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+}
+
+static void on_addresses(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct resolver_query *q = ctx;
+    struct sockaddr_storage found[RESOLVER_ADDRESSES_MAX];
+    uint16_t port = ((struct sockaddr_in *)&q->address)->sin_port;
+    size_t count = 0;
+
+    (void)timeouts;
+    for (struct ares_addrinfo_node *n = info && status == ARES_SUCCESS ? info->nodes : NULL;
+         n && count < RESOLVER_ADDRESSES_MAX; n = n->ai_next) {
+        if (n->ai_family != AF_INET && n->ai_family != AF_INET6)
+            continue;
+        memset(&found[count], 0, sizeof found[count]);
+        memcpy(&found[count], n->ai_addr, (size_t)n->ai_addrlen);
+        set_port(&found[count++], port);
+    }
+    if (info)
+        ares_freeaddrinfo(info);
+    query_answer_addresses(q, found, count, count ? NULL : ares_strerror(status));
+    query_free(q);
+}
+
+struct resolver_query *resolver_addresses(struct resolver *r, const char *host, uint16_t port,
+                                          int family, uint64_t timeout_ms,
+                                          resolver_addresses_fn done, void *ctx)
+{
+    struct ares_addrinfo_hints hints = {.ai_family = family};
+    struct sockaddr_storage literal;
+    struct resolver_query *q;
+
+    memset(&literal, 0, sizeof literal);
+    if (uv_ip4_addr(host, port, (struct sockaddr_in *)&literal) == 0 ||
+        uv_ip6_addr(host, port, (struct sockaddr_in6 *)&literal) == 0) {
+        done(ctx, &literal, 1, NULL);
+        return NULL;
+    }
+    q = query_new(r, timeout_ms, ctx);
+    if (!q) {
+        done(ctx, NULL, 0, "too many name look-ups");
+        return NULL;
+    }
+    q->on_addresses = done;
+    ((struct sockaddr_in *)&q->address)->sin_port = port; /* only kept here */
+    ares_getaddrinfo(r->channel, host, NULL, &hints, on_addresses, q);
+    return query_started(q);
+}
+
+/* ---- start and stop ---- */
+
+int resolver_init(struct resolver *r, uv_loop_t *loop, const char *servers, struct errbuf *err)
+{
+    struct ares_options options = {.timeout = 2000, .tries = 2};
+    int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+    int rc;
+
+    *r = (struct resolver){.loop = loop, .holds = 1};
+    options.sock_state_cb = on_socket_state;
+    options.sock_state_cb_data = r;
+    rc = ares_library_init(ARES_LIB_INIT_ALL);
+    if (rc == ARES_SUCCESS)
+        rc = ares_init_options(&r->channel, &options, mask);
+    if (rc != ARES_SUCCESS)
+        return errbuf_set(err, -EINVAL, "name resolver: %s", ares_strerror(rc));
+    if (servers[0]) {
+        rc = ares_set_servers_ports_csv(r->channel, servers);
+        if (rc != ARES_SUCCESS) {
+            ares_destroy(r->channel);
+            return errbuf_set(err, -EINVAL, "dns_servers \"%s\": %s", servers, ares_strerror(rc));
+        }
+    }
+    r->channel_open = true;
+    uv_timer_init(loop, &r->timer);
+    r->timer.data = r;
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    resolver_release(handle->data);
+}
+
+void resolver_close(struct resolver *r, void (*on_closed)(void *ctx), void *ctx)
+{
+    struct resolver_query *q;
+
+    r->closing = true;
+    r->on_closed = on_closed;
+    r->on_closed_ctx = ctx;
+    DL_FOREACH(r->queries, q) q->answered = true;
+    if (r->channel_open)
+        ares_destroy(r->channel); /* calls back every query, which frees it; closes its sockets */
+    r->channel_open = false;
+    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+}

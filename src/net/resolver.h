@@ -1,0 +1,60 @@
+/*
+ * resolver - names and addresses by c-ares on the loop; never blocks, never waits longer than it is told
+ *
+ * A query belongs to the resolver; the asker holds a pointer until its callback came (once) or until it called
+ * resolver_cancel(). c-ares may answer later than the deadline: then nobody is told.
+ *
+ * Numeric addresses never touch the DNS. A client's name counts only when it is verified: PTR, then forward, and the
+ * address among the answers; and when it is letters, digits, hyphens and dots (CVE-2026-40684: a PTR name is bytes from a
+ * stranger). /etc/hosts is honoured, as the system's resolver does.
+ */
+#ifndef MXGATE_NET_RESOLVER_H
+#define MXGATE_NET_RESOLVER_H
+
+#include "base/errbuf.h"
+
+#include <ares.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#define RESOLVER_ADDRESSES_MAX 16
+#define RESOLVER_SOCKETS_MAX   64
+#define RESOLVER_QUERIES_MAX   2000 /* beyond: answered as failed at once */
+
+struct resolver_query;
+struct resolver_socket;
+
+struct resolver {
+    uv_loop_t *loop; /* borrowed */
+    ares_channel channel;
+    uv_timer_t timer;
+    struct resolver_query *queries; /* owned */
+    unsigned query_count;
+    struct resolver_socket *sockets; /* owned */
+    bool closing;
+    bool channel_open;
+    void (*on_closed)(void *ctx);
+    void *on_closed_ctx;
+    unsigned holds;
+};
+
+/* servers: "192.0.2.53, [2001:db8::53]:53", or "" for the system's. 0 or -errno. */
+int resolver_init(struct resolver *r, uv_loop_t *loop, const char *servers, struct errbuf *err);
+/* Ends all queries without an answer; on_closed when the memory may go. */
+void resolver_close(struct resolver *r, void (*on_closed)(void *ctx), void *ctx);
+
+/* name: verified, or "unknown". May answer before it returns (then NULL is returned). */
+typedef void (*resolver_name_fn)(void *ctx, const char *name);
+struct resolver_query *resolver_peer_name(struct resolver *r, const struct sockaddr *address,
+                                          uint64_t timeout_ms, resolver_name_fn done, void *ctx);
+
+/* count 0: error says why ("Name does not resolve", "timed out"). Addresses are the callee's, valid during the call. */
+typedef void (*resolver_addresses_fn)(void *ctx, const struct sockaddr_storage *addresses,
+                                      size_t count, const char *error);
+/* family AF_UNSPEC, AF_INET or AF_INET6. May answer before it returns (then NULL is returned). */
+struct resolver_query *resolver_addresses(struct resolver *r, const char *host, uint16_t port,
+                                          int family, uint64_t timeout_ms,
+                                          resolver_addresses_fn done, void *ctx);
+void resolver_cancel(struct resolver_query **q); /* NULL-safe; clears the pointer */
+
+#endif

@@ -1,0 +1,384 @@
+/* stream - see stream.h */
+#include "net/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define OUT_FIRST         1024 /* most replies fit; doubled as needed */
+#define DISCARD_READS_MAX 16
+
+static void stream_flush(struct stream *s);
+
+void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop)
+{
+    pool->loop = loop;
+}
+
+static void out_release(struct stream_out *o)
+{
+    free(o->bytes);
+    *o = (struct stream_out){NULL, 0, 0};
+}
+
+static bool out_append(struct stream_out *o, struct span bytes)
+{
+    if (o->len + bytes.len > o->cap) {
+        size_t cap = o->cap ? o->cap : OUT_FIRST;
+        char *grown;
+
+        while (cap < o->len + bytes.len)
+            cap *= 2;
+        if (cap > STREAM_OUT_MAX)
+            return false;
+        grown = realloc(o->bytes, cap);
+        if (!grown)
+            return false;
+        o->bytes = grown;
+        o->cap = cap;
+    }
+    memcpy(o->bytes + o->len, bytes.ptr, bytes.len);
+    o->len += bytes.len;
+    return true;
+}
+
+/* ---- closing ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct stream *s = handle->data;
+
+    if (--s->holds > 0)
+        return;
+    out_release(&s->filling);
+    out_release(&s->flying);
+    free(s->kept);
+    s->kept = NULL;
+    s->events->on_closed(s->ctx);
+}
+
+void stream_close(struct stream *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    uv_close(&s->io.handle, on_handle_closed);
+    uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+}
+
+static void stream_end(struct stream *s, int rc)
+{
+    if (s->closing || s->ended)
+        return;
+    if (s->finishing) { /* the owner has said its last word */
+        stream_close(s);
+        return;
+    }
+    s->ended = true;
+    s->events->on_end(s->ctx, rc);
+}
+
+/* ---- writing ---- */
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct stream *s = request->data;
+
+    s->writing = false;
+    s->flying.len = 0;
+    if (s->closing)
+        return; /* buffers go in on_handle_closed */
+    out_release(&s->flying);
+    if (status < 0) {
+        stream_end(s, status);
+        return;
+    }
+    stream_flush(s);
+    if (!s->closing && !s->writing && !s->finishing && s->events->on_drained)
+        s->events->on_drained(s->ctx);
+}
+
+/*
+ * Closing a socket with unread input makes the kernel send a reset, which can destroy our last words (a 421) on
+ * their way. What has arrived is read away first, within a bound.
+ */
+static void discard_input(struct stream *s)
+{
+    uv_os_fd_t fd;
+
+    if (uv_fileno(&s->io.handle, &fd) < 0)
+        return;
+    for (int i = 0; i < DISCARD_READS_MAX; i++) {
+        if (recv(fd, s->pool->read_buffer, sizeof s->pool->read_buffer, MSG_DONTWAIT) <= 0)
+            return;
+    }
+}
+
+/* Hands `filling` to the socket: at once what it takes, the rest as the one write in flight. */
+static void stream_flush(struct stream *s)
+{
+    uv_buf_t buf;
+    int rc;
+
+    if (s->closing || s->writing || !s->open)
+        return;
+    if (s->filling.len > 0) {
+        buf = uv_buf_init(s->filling.bytes, (unsigned)s->filling.len);
+        rc = uv_try_write(&s->io.stream, &buf, 1);
+        if (rc == UV_EAGAIN)
+            rc = 0;
+        if (rc >= 0 && (size_t)rc < s->filling.len) {
+            s->flying = s->filling;
+            s->filling = (struct stream_out){NULL, 0, 0};
+            buf = uv_buf_init(s->flying.bytes + rc, (unsigned)(s->flying.len - (size_t)rc));
+            rc = uv_write(&s->write, &s->io.stream, &buf, 1, on_written);
+            s->writing = rc == 0;
+        } else {
+            out_release(&s->filling);
+        }
+        if (rc < 0) {
+            stream_end(s, rc);
+            return;
+        }
+    }
+    if (s->finishing && !s->writing) {
+        discard_input(s);
+        stream_close(s);
+    }
+}
+
+void stream_send(struct stream *s, struct span bytes)
+{
+    if (s->closing || s->ended || s->finishing || bytes.len == 0)
+        return;
+    if (!out_append(&s->filling, bytes)) {
+        stream_end(s, UV_ENOBUFS);
+        return;
+    }
+    if (!s->in_data) /* inside on_data replies are collected into one write */
+        stream_flush(s);
+}
+
+size_t stream_pending(const struct stream *s)
+{
+    return s->filling.len + s->flying.len;
+}
+
+static void on_finish_timeout(uv_timer_t *timer)
+{
+    stream_close(timer->data);
+}
+
+static int stop_reading(struct stream *s)
+{
+    s->reading = false;
+    return uv_read_stop(&s->io.stream);
+}
+
+void stream_finish(struct stream *s)
+{
+    if (s->closing || s->finishing)
+        return;
+    s->finishing = true;
+    if (!s->open) {
+        stream_close(s);
+        return;
+    }
+    stop_reading(s);
+    uv_timer_start(&s->timer, on_finish_timeout, STREAM_FINISH_MS, 0);
+    if (!s->in_data)
+        stream_flush(s);
+}
+
+/* ---- reading ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct stream *s = handle->data;
+
+    (void)suggested;
+    *buf = uv_buf_init(s->pool->read_buffer, sizeof s->pool->read_buffer);
+}
+
+static bool keep(struct stream *s, const char *bytes, size_t len)
+{
+    if (len == 0)
+        return true;
+    if (bytes == s->kept) /* nothing of it was taken */
+        return true;
+    if (s->kept && bytes > s->kept && bytes < s->kept + s->kept_len) {
+        memmove(s->kept, bytes, len); /* at most STREAM_READ_MAX, once per pause */
+        s->kept_len = len;
+        return true;
+    }
+    s->kept = malloc(len);
+    s->kept_len = s->kept ? len : 0;
+    return s->kept && memcpy(s->kept, bytes, len);
+}
+
+/* Gives bytes to the owner; what it leaves is kept and pauses the stream. */
+static void deliver(struct stream *s, const char *bytes, size_t len)
+{
+    size_t taken;
+
+    s->in_data = true;
+    do {
+        s->resume_asked = false;
+        taken = s->events->on_data(s->ctx, bytes, len);
+        assert(taken <= len);
+        bytes += taken;
+        len -= taken;
+    } while (len > 0 && s->resume_asked && !s->closing && !s->finishing);
+    s->in_data = false;
+    s->paused = len > 0 && !s->closing && !s->finishing && !s->ended;
+    if (s->paused && !keep(s, bytes, len)) {
+        stream_end(s, UV_ENOMEM);
+        return;
+    }
+    if (!s->paused && s->kept) {
+        free(s->kept);
+        s->kept = NULL;
+        s->kept_len = 0;
+    }
+    if (s->paused && s->reading)
+        stop_reading(s);
+    stream_flush(s);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+    struct stream *s = stream->data;
+
+    if (nread > 0 && !s->finishing && !s->ended)
+        deliver(s, buf->base, (size_t)nread);
+    else if (nread < 0) {
+        stop_reading(s);
+        stream_end(s, (int)nread);
+    }
+}
+
+void stream_read(struct stream *s)
+{
+    int rc;
+
+    if (s->closing || s->finishing || s->ended || s->reading || s->paused)
+        return;
+    rc = uv_read_start(&s->io.stream, on_alloc, on_read);
+    s->reading = rc == 0;
+    if (rc < 0)
+        stream_end(s, rc);
+}
+
+void stream_resume(struct stream *s)
+{
+    if (s->closing || s->finishing || s->ended)
+        return;
+    if (s->in_data) {
+        s->resume_asked = true;
+        return;
+    }
+    if (s->paused)
+        deliver(s, s->kept, s->kept_len);
+    if (!s->paused)
+        stream_read(s);
+}
+
+/* ---- opening ---- */
+
+static int prepare(struct stream *s, struct stream_pool *pool, const struct stream_events *events,
+                   void *ctx, bool is_unix)
+{
+    int rc;
+
+    *s = (struct stream){.pool = pool, .events = events, .ctx = ctx, .holds = 2};
+    rc = is_unix ? uv_pipe_init(pool->loop, &s->io.pipe, 0) : uv_tcp_init(pool->loop, &s->io.tcp);
+    if (rc < 0)
+        return rc;
+    uv_timer_init(pool->loop, &s->timer); /* cannot fail */
+    s->io.handle.data = s;
+    s->timer.data = s;
+    s->write.data = s;
+    s->connect.data = s;
+    return 0;
+}
+
+int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *server,
+                  const struct stream_events *events, void *ctx)
+{
+    int rc = prepare(s, pool, events, ctx, server->type == UV_NAMED_PIPE);
+
+    if (rc < 0)
+        return rc;
+    rc = uv_accept(server, &s->io.stream);
+    if (rc < 0) {
+        s->ended = true; /* on_closed still comes: the handles exist */
+        stream_close(s);
+        return 0;
+    }
+    s->open = true;
+    if (server->type == UV_TCP)
+        uv_tcp_nodelay(&s->io.tcp, 1);
+    return 0;
+}
+
+static void on_connected(uv_connect_t *request, int status)
+{
+    struct stream *s = request->data;
+
+    if (s->closing)
+        return;
+    if (status < 0) {
+        stream_end(s, status);
+        return;
+    }
+    s->open = true;
+    if (s->io.handle.type == UV_TCP)
+        uv_tcp_nodelay(&s->io.tcp, 1);
+    s->events->on_open(s->ctx);
+    stream_flush(s);
+}
+
+int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
+                       const struct stream_events *events, void *ctx)
+{
+    int rc = prepare(s, pool, events, ctx, false);
+
+    if (rc < 0)
+        return rc;
+    rc = uv_tcp_connect(&s->connect, &s->io.tcp, address, on_connected);
+    if (rc < 0) /* e.g. no route for the family: told like any refused connect */
+        stream_end(s, rc);
+    return 0;
+}
+
+int stream_connect_unix(struct stream *s, struct stream_pool *pool, const char *path,
+                        const struct stream_events *events, void *ctx)
+{
+    int rc = prepare(s, pool, events, ctx, true);
+
+    if (rc < 0)
+        return rc;
+    uv_pipe_connect(&s->connect, &s->io.pipe, path, on_connected);
+    return 0;
+}
+
+/* ---- deadline ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct stream *s = timer->data;
+
+    if (!s->closing && !s->finishing && !s->ended)
+        s->events->on_deadline(s->ctx);
+}
+
+void stream_deadline(struct stream *s, uint64_t ms)
+{
+    if (s->closing || s->finishing)
+        return;
+    if (ms == 0)
+        uv_timer_stop(&s->timer);
+    else
+        uv_timer_start(&s->timer, on_timer, ms, 0);
+}

@@ -1,0 +1,106 @@
+/*
+ * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets (TLS fits in here)
+ *
+ *   OPENING --connected/accepted--> OPEN --stream_finish--> FINISHING --all written--> CLOSING --> closed
+ *        \______________________________ stream_close, error, EOF _________________________/
+ *
+ * Embedded in its owner, whose memory must stay until on_closed() was called: that is the last call, exactly once.
+ * After stream_close() no other callback comes. Callbacks may call anything here.
+ *
+ * Reading: on_data() gets bytes and returns how many it took. When it leaves some they are kept here (owned, at most
+ * STREAM_READ_MAX) and reading stops until stream_resume(): so a slow consumer is back-pressure, not memory.
+ * Writing: stream_send() copies. What the socket does not take at once waits in one buffer while another is in flight; beyond
+ * STREAM_OUT_MAX the stream breaks (-ENOBUFS): owners look at stream_pending() and stop producing long before.
+ * An idle stream holds no buffer at all.
+ *
+ * Deadline: one per stream, for the step the owner is waiting for; it is not moved by bytes that come or go.
+ */
+#ifndef MXGATE_NET_STREAM_H
+#define MXGATE_NET_STREAM_H
+
+#include "base/span.h"
+
+#include <uv.h>
+
+#define STREAM_READ_MAX 65536
+#define STREAM_OUT_MAX  (2u << 20)
+#define STREAM_OUT_HIGH 65536 /* above it, stop producing until on_drained */
+
+struct stream;
+
+struct stream_events {
+    void (*on_open)(void *ctx); /* a connect succeeded; not called for accepted streams */
+    size_t (*on_data)(void *ctx, const char *bytes, size_t len);
+    void (*on_drained)(void *ctx); /* nothing waits to be written any more; may be NULL */
+    void (*on_deadline)(void *ctx);
+    /* The peer closed (rc UV_EOF), or it broke or never opened. The owner calls stream_close or stream_finish. Once. */
+    void (*on_end)(void *ctx, int rc);
+    void (*on_closed)(void *ctx); /* memory may go */
+};
+
+/* What streams of one loop share. */
+struct stream_pool {
+    uv_loop_t *loop;
+    char read_buffer[STREAM_READ_MAX]; /* valid only inside on_data */
+};
+
+struct stream_out {
+    char *bytes; /* owned; NULL when empty */
+    size_t len;
+    size_t cap;
+};
+
+struct stream {
+    struct stream_pool *pool; /* borrowed */
+    const struct stream_events *events; /* borrowed */
+    void *ctx;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } io;
+    uv_timer_t timer;
+    uv_write_t write;
+    uv_connect_t connect;
+    struct stream_out filling;
+    struct stream_out flying;
+    char *kept;      /* owned: bytes on_data did not take */
+    size_t kept_len;
+    size_t kept_cap;
+    unsigned holds;  /* handles not closed yet */
+    bool open;
+    bool reading;
+    bool paused;     /* on_data left bytes */
+    bool in_data;    /* on_data is on the stack: sends are collected */
+    bool resume_asked;
+    bool writing;
+    bool finishing;
+    bool ended;      /* on_end was called */
+    bool closing;
+};
+
+void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop);
+
+/* All of these prepare the handles; on failure (negative) nothing needs closing and no callback comes. */
+int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *server,
+                  const struct stream_events *events, void *ctx);
+int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
+                       const struct stream_events *events, void *ctx);
+int stream_connect_unix(struct stream *s, struct stream_pool *pool, const char *path,
+                        const struct stream_events *events, void *ctx);
+
+/* Starts reading; once. */
+void stream_read(struct stream *s);
+/* Gives kept bytes to on_data again and goes on reading. */
+void stream_resume(struct stream *s);
+void stream_send(struct stream *s, struct span bytes);
+size_t stream_pending(const struct stream *s); /* bytes not yet taken by the socket */
+/* ms 0: no deadline. */
+void stream_deadline(struct stream *s, uint64_t ms);
+/* Writes what waits, then closes; input is ignored. At most STREAM_FINISH_MS. */
+#define STREAM_FINISH_MS 5000
+void stream_finish(struct stream *s);
+void stream_close(struct stream *s); /* idempotent */
+
+#endif
