@@ -107,7 +107,7 @@ void config_text_flat(struct text *t, struct span s, size_t max)
 
 struct config_shown config_shown(enum setting_index at, struct span value)
 {
-    struct config_shown shown;
+    struct config_shown shown = {""};
     struct text t;
 
     text_init(&t, shown.text, sizeof shown.text);

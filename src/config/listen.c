@@ -29,10 +29,11 @@ static bool is_all_numeric(struct span s)
 
 static bool host_valid(struct span host, bool bracketed)
 {
-    unsigned char address[16];
+    if (bracketed || is_all_numeric(host)) {
+        unsigned char address[16];
 
-    if (bracketed || is_all_numeric(host))
         return cidr_address_parse(host, address);
+    }
     return span_find(host, ':') == host.len && smtp_domain_valid(host, false);
 }
 
