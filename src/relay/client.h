@@ -1,24 +1,32 @@
 /*
  * client - one LMTP or SMTP session with an upstream, as its client (RFC 2033, RFC 5321); pure
  *
- *   GREETING -> HELLO -> IDLE --begin--> [XCLIENT -> HELLO ->] ENVELOPE -> DATA -> BODY -> END -> IDLE
- *                          ^                                      |(probe, or nobody accepted) -> RSET -+
- *                          +--------------------------------------------------------------------------+
+ *   GREETING -> HELLO -> IDLE --begin--> [XCLIENT -> HELLO ->] MAIL -> RCPT -> DATA -> BODY -> END
+ *                         ^                                     |       |       |              |
+ *                         |                                     +-------+-> RSET (probe, or    |
+ *                         +----------------------------------------------------+ nobody left)  |
+ *                         +--------------------------------------------------------------------+
  *   any --trouble--> BROKEN;   IDLE --quit--> QUIT -> BROKEN
  *
- * Bytes in, calls of client_ops out. Nothing is sent that the peer did not offer: SIZE, BODY=8BITMIME, SMTPUTF8, DSN parameters,
- * XCLIENT, pipelining. At most one transaction at a time. QUIT is sent only from IDLE, after the last reply is in. A line that
- * is no reply, a reply nobody asked for, a reply to more commands than were sent: BROKEN.
+ * Bytes in, calls of client_ops out. Nothing is sent that the peer did not offer: SIZE,
+ * BODY=8BITMIME, SMTPUTF8, DSN parameters, XCLIENT, pipelining. At most one transaction at a time.
+ * QUIT is sent only from IDLE, after the last reply is in. A line that is no reply, a reply nobody
+ * asked for, a reply to more commands than were sent: BROKEN.
  *
  * Whose fault (P3), decided by client_blame() alone:
- *   - 5xx to RCPT, or after the end of data: the recipient's, for good; except 500, 502, 503, 504 (the peer does not
- *     understand us: the destination's trouble) and 521, 421 (it is going away: BROKEN).
+ *   - 5xx to RCPT, or after the end of data: the recipient's, for good. Except 500, 502, 503, 504
+ *     (the peer does not understand us) and 530 (it wants a login or TLS first): the destination's
+ *     trouble; 521, 421 (it is going away): BROKEN; 5.5.3 (too many recipients, RFC 5321
+ *     4.5.3.1.10): later.
  *   - 5xx to DATA likewise counts for every accepted recipient.
- *   - 5xx to MAIL: for good only when it speaks of this message or sender: 5.1.7, 5.1.8, 5.2.3, 5.3.4, 5.6.x; everything else is
- *     the destination's trouble.
+ *   - 5xx to MAIL: for good only when it speaks of this message or sender: 5.1.7, 5.1.8, 5.2.3,
+ *     5.3.4, 5.6.x; everything else is the destination's trouble.
  *   - 4xx to MAIL, RCPT, DATA, end of data: this message's or recipient's, to be tried later.
- *   - greeting, LHLO/EHLO, XCLIENT, anything broken or late: the destination's trouble, never a bounce.
- * LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for all of them.
+ *   - Greeting, LHLO/EHLO, anything broken or late: the destination's trouble, never a bounce.
+ *   - A code that cannot answer the command (354 to RCPT, 250 to DATA): BROKEN.
+ *   - XCLIENT refused: nobody's, the mail goes on without it.
+ * LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for all of
+ * them.
  */
 #ifndef MXGATE_RELAY_CLIENT_H
 #define MXGATE_RELAY_CLIENT_H
@@ -29,7 +37,8 @@
 
 enum client_protocol { CLIENT_LMTP, CLIENT_SMTP };
 
-enum client_step { /* what is awaited; each has its own timeout */
+/* What is awaited; each has its own timeout. */
+enum client_step {
     CLIENT_STEP_GREETING,
     CLIENT_STEP_HELLO,
     CLIENT_STEP_XCLIENT,
@@ -44,8 +53,11 @@ enum client_step { /* what is awaited; each has its own timeout */
     CLIENT_STEP_BROKEN,
     CLIENT_STEP_COUNT
 };
-/* Postfix's words: "initial server greeting", "LHLO command", "MAIL FROM command", "RCPT TO command", "DATA command",
- * "end of DATA command", ... as in "(in reply to RCPT TO command)". LHLO or EHLO by protocol. */
+/*
+ * Postfix's words: "initial server greeting", "LHLO command", "MAIL FROM command", "RCPT TO
+ * command", "DATA command", "end of DATA command", ... as in "(in reply to RCPT TO command)".
+ * LHLO or EHLO by protocol.
+ */
 const char *client_step_words(enum client_step step, enum client_protocol protocol);
 
 enum client_blame {
@@ -56,7 +68,8 @@ enum client_blame {
 };
 enum client_blame client_blame(enum client_step step, const struct smtp_reply *reply);
 
-enum client_capability { /* bits, from the reply to LHLO/EHLO */
+/* Bits, from the reply to LHLO/EHLO. */
+enum client_capability {
     CLIENT_CAN_PIPELINING = 1,
     CLIENT_CAN_SIZE = 2,
     CLIENT_CAN_8BITMIME = 4,
@@ -67,7 +80,8 @@ enum client_capability { /* bits, from the reply to LHLO/EHLO */
     CLIENT_CAN_ENHANCED = 128,
     CLIENT_CAN_CHUNKING = 256,
 };
-enum client_xclient { /* bits: attributes named after XCLIENT */
+/* Bits: attributes named after XCLIENT. */
+enum client_xclient {
     CLIENT_XCLIENT_ADDR = 1,
     CLIENT_XCLIENT_PORT = 2,
     CLIENT_XCLIENT_PROTO = 4,
@@ -79,40 +93,63 @@ enum client_xclient { /* bits: attributes named after XCLIENT */
 
 struct client_settings {
     enum client_protocol protocol;
-    bool fallback;          /* try the other hello when this one is not understood (500, 502) */
-    const char *hello_name; /* borrowed */
-    bool xclient;           /* send XCLIENT where offered */
-    unsigned xclient_timeout_s; /* value of TIMEOUT=: our own limit for the reply after the dot, in seconds */
+    bool fallback;              /* try the other hello when this one is not understood (500, 502) */
+    const char *hello_name;     /* borrowed */
+    bool xclient;               /* send XCLIENT where offered */
+    unsigned xclient_timeout_s; /* for TIMEOUT=: our own limit for the reply after the dot */
 };
 
-struct client_transaction { /* borrowed until on_finished or on_broken */
-    const struct envelope *envelope;
+#define CLIENT_RCPT_MAX 50 /* recipients in one transaction */
+
+/* Borrowed until on_finished or on_broken. */
+struct client_transaction {
+    const struct envelope *envelope; /* may be NULL for a probe */
     const size_t *indices; /* which of envelope->recipients, in this order; NULL for a probe */
-    size_t count;          /* 1..50 */
+    size_t count;          /* 1..CLIENT_RCPT_MAX; 1 for a probe */
     uint64_t size;         /* of the body, for SIZE= */
-    /* Probe: MAIL FROM:<>, one RCPT, RSET; nothing is sent as data. Result by on_result with index 0. */
-    const char *probe_recipient; /* NULL for a delivery */
+    /*
+     * Probe: MAIL FROM:<>, one RCPT, RSET; nothing is sent as data. Result by on_result with
+     * position 0. NULL for a delivery.
+     */
+    const char *probe_recipient;
 };
 
+/*
+ * Called from within client_*() only. on_idle may call client_begin or client_quit, on_body may
+ * call client_body and client_body_end, and each may call client_fail. None may call client_input,
+ * or free the client: its memory must last until the outermost call returns.
+ */
 struct client_ops {
     void (*send)(void *ctx, struct span bytes);
-    /* A new thing is awaited: restart the deadline with this step's limit. */
+    /*
+     * A new thing is awaited, be it the next of several replies: restart the deadline with this
+     * step's limit (IDLE: none). Not called for BROKEN.
+     */
     void (*on_step)(void *ctx, enum client_step step);
-    /* Greeting and LHLO/EHLO are done, or a transaction has ended and was cleaned up: client_begin() may be called. */
+    /*
+     * Greeting and LHLO/EHLO are done, or a transaction has ended and was cleaned up:
+     * client_begin() may be called.
+     */
     void (*on_idle)(void *ctx);
     /*
-     * The final word about the recipient at `position` (0..count-1) of the transaction: reply, and the step it answered. Exactly once
-     * per recipient unless on_broken comes first. blame NONE is delivered (or, in a probe, accepted).
+     * The final word about the recipient at `position` (0..count-1) of the transaction: reply, and
+     * the step it answered. Exactly once per recipient unless on_broken comes first. blame NONE is
+     * delivered (or, in a probe, accepted).
      */
     void (*on_result)(void *ctx, size_t position, enum client_blame blame, enum client_step step,
                       const struct smtp_reply *reply);
     /* 354 came: give the body by client_body() in parts of any size, then client_body_end(). */
     void (*on_body)(void *ctx);
-    /* Every recipient has its result. on_idle follows when the session is clean again (or on_broken). Others may begin then. */
+    /*
+     * Every recipient has its result. on_idle follows when the session is clean again (or
+     * on_broken); only then may others begin.
+     */
     void (*on_finished)(void *ctx);
     /*
-     * The session is over; undecided recipients have no result. step: what was awaited; reply: what was said, or NULL; text: in
-     * words ("host closed the connection", "malformed reply ..."). The caller closes the connection.
+     * The session is over; undecided recipients have no result. step: what was awaited; reply:
+     * what was said, or NULL; text: in words, the reply included ("host closed the connection",
+     * "host said: 421 4.3.2 bye (in reply to RCPT TO command)", "malformed reply: ..."). The
+     * caller closes the connection.
      */
     void (*on_broken)(void *ctx, enum client_step step, const struct smtp_reply *reply,
                       const char *text);
@@ -125,26 +162,34 @@ struct client {
     enum client_step step;         /* written by one function only */
     enum client_protocol protocol; /* in use; differs from settings.protocol after a fallback */
     bool mismatch;                 /* the fallback was needed: the setting is wrong */
-    bool hello_retried;
-    bool xclient_refused; /* XCLIENT got 5xx: not sent again in this session */
-    unsigned can;         /* enum client_capability */
-    unsigned can_xclient; /* enum client_xclient */
-    uint64_t size_limit;  /* from SIZE, 0 unknown */
-    char peer_name[256];  /* first word of the greeting or hello reply, printable */
-    unsigned uses;        /* transactions begun */
+    bool hello_retried;            /* the other hello was said */
+    bool hello_done;               /* one was answered by 2xx */
+    bool xclient_refused;          /* XCLIENT got 5xx: not sent again in this session */
+    bool xclient_used;             /* XCLIENT got 2xx: the peer remembers a client */
+    unsigned can;                  /* enum client_capability */
+    unsigned can_xclient;          /* enum client_xclient */
+    uint64_t size_limit;           /* from SIZE, 0 unknown */
+    char peer_name[256];           /* first word of the greeting or hello reply, printable */
+    unsigned uses;                 /* transactions begun */
     /* transaction */
-    struct client_transaction t;
-    bool in_transaction;
-    bool finished; /* on_finished was called */
-    size_t sent_rcpt;    /* RCPT commands sent */
-    size_t replied_rcpt; /* replies to them */
+    struct client_transaction t; /* zeroed by on_finished */
+    bool in_transaction;         /* from client_begin until idle again */
+    bool finished;               /* on_finished was called; replies still out are swallowed */
+    size_t sent_rcpt;            /* RCPT commands sent */
+    size_t replied_rcpt;         /* replies to them */
     size_t accepted;
     size_t replied_end;
-    bool data_sent;  /* DATA was sent (pipelined or not) */
-    bool dot_sent;
-    bool final_dot_under_way; /* the last byte of the body is out: results may exist upstream */
-    unsigned char rcpt_accepted[64]; /* per position: accepted and undecided */
+    bool data_sent;                      /* DATA was sent (pipelined or not) */
+    bool rset_sent;                      /* RSET likewise */
+    bool dot_sent;                       /* and not all replies to it are in */
+    bool rcpt_accepted[CLIENT_RCPT_MAX]; /* per position: accepted and undecided */
     struct smtp_dot_encoder dot;
+    /* private */
+    unsigned char todo;      /* enum client_todo: done when the input at hand is used up */
+    unsigned hello_lines;    /* of the reply to the hello, so far */
+    char hello_refusal[200]; /* answer to the first hello, while the other one is tried */
+    unsigned xclient_left;   /* enum client_xclient: still to be said before this MAIL */
+    bool xclient_said;       /* XCLIENT got 2xx before this MAIL: the hello must be said again */
     struct smtp_reply_parser parser;
 };
 
@@ -155,14 +200,20 @@ void client_start(struct client *c);
 void client_input(struct client *c, struct span bytes);
 /* The peer closed, or the deadline passed, or a write failed: on_broken with these words, once. */
 void client_fail(struct client *c, const char *text);
-/* Only when IDLE. */
+/* Only when IDLE. May end in on_broken at once. */
 void client_begin(struct client *c, const struct client_transaction *t);
-/* Only between on_body and client_body_end. Bytes are canonical; dots are stuffed here. */
+/*
+ * Only between on_body and client_body_end (after on_broken they do nothing). Bytes are canonical;
+ * dots are stuffed here.
+ */
 void client_body(struct client *c, struct span canonical);
 void client_body_end(struct client *c);
 /* From IDLE: QUIT; then on_broken with step QUIT when it is answered or fails. */
 void client_quit(struct client *c);
-/* Whether the peer may have stored the message though we have no reply: the dot was sent. */
+/*
+ * Whether the peer may have stored the message though we have no reply: the dot was sent. Stays
+ * true after on_broken, so that it can be asked there.
+ */
 bool client_may_be_sent(const struct client *c);
 
 #endif

@@ -1,0 +1,56 @@
+/*
+ * client_internal - what the files of relay/client share; nobody else includes it
+ *
+ * client.c holds the machine (states, input, what is done next), client_hello.c greeting, LHLO/EHLO
+ * and XCLIENT, client_transaction.c the commands of a transaction and the body, client_reply.c the
+ * replies to them and the blame.
+ *
+ * Replies and actions are kept apart: a reply only notes in `todo` what is to be done next, and
+ * client_input() does it after the last byte of its input. So a reply that was not asked for is
+ * seen before the command that it would be taken for.
+ */
+#ifndef MXGATE_RELAY_CLIENT_INTERNAL_H
+#define MXGATE_RELAY_CLIENT_INTERNAL_H
+
+#include "relay/client.h"
+
+enum client_todo {
+    CLIENT_TODO_NONE,
+    CLIENT_TODO_HELLO,   /* say LHLO or EHLO */
+    CLIENT_TODO_BEGIN,   /* the transaction: XCLIENT, hello after it, MAIL */
+    CLIENT_TODO_COMMAND, /* the next one of RCPT, DATA, RSET */
+    CLIENT_TODO_BODY,    /* on_body */
+    CLIENT_TODO_IDLE,    /* on_idle */
+};
+
+/* client.c */
+/* The only writer of c->step; calls on_step, except for BROKEN. Nothing leads out of BROKEN. */
+void client_enter(struct client *c, enum client_step step);
+void client_send(struct client *c, struct span bytes);
+/* Ends the session: on_broken, once. */
+void client_break(struct client *c, const struct smtp_reply *reply, const char *text);
+/* The same with "WORDS: REPLY (in reply to STEP)" as text. */
+void client_break_reply(struct client *c, const char *words, const struct smtp_reply *reply);
+
+/* client_hello.c */
+void client_greeting_reply(struct client *c, const struct smtp_reply *reply);
+void client_hello_send(struct client *c);
+void client_hello_line(struct client *c, struct span line);
+void client_hello_reply(struct client *c, const struct smtp_reply *reply);
+/* Decides what this transaction's XCLIENT will say, if anything. */
+void client_xclient_plan(struct client *c);
+void client_xclient_send(struct client *c);
+void client_xclient_reply(struct client *c, const struct smtp_reply *reply);
+
+/* client_transaction.c */
+/* Whether everything that MAIL and RCPT would say can be said safely. */
+bool client_transaction_is_safe(const struct client_transaction *t);
+/* MAIL, and with pipelining all that follows it up to DATA (in a probe, RSET). */
+void client_mail_send(struct client *c);
+/* One of RCPT, DATA, RSET. */
+void client_command_send(struct client *c);
+
+/* client_reply.c */
+void client_transaction_reply(struct client *c, const struct smtp_reply *reply);
+
+#endif
