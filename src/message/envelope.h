@@ -1,9 +1,10 @@
 /*
  * envelope - who sent a message to whom, and what became of each recipient so far
  *
- * Made by the session, moved to intake, written to and read from the spool by queue/spool_format, borrowed by
- * deliveries. One owner at a time; everything in it is owned by it. Recipients are kept as heap strings (not
- * arrays of SMTP_ADDRESS_CAP), so that 1000 recipients cost tens of KB, not a MB.
+ * Made by the session, moved to intake, written to and read from the spool by queue/spool_format,
+ * borrowed by deliveries. One owner at a time; everything in it is owned by it. Recipients are kept
+ * as heap strings (not arrays of SMTP_ADDRESS_CAP), so that 1000 recipients cost tens of KB, not a
+ * MB.
  */
 #ifndef MXGATE_MESSAGE_ENVELOPE_H
 #define MXGATE_MESSAGE_ENVELOPE_H
@@ -19,8 +20,8 @@ enum recipient_state {
 };
 
 struct recipient {
-    char *address;  /* owned; "local@domain" as accepted */
-    char *orcpt;    /* owned; "type;xtext", or NULL */
+    char *address;   /* owned; "local@domain" as accepted */
+    char *orcpt;     /* owned; "type;xtext", or NULL */
     unsigned notify; /* enum smtp_notify bits, 0 when not given */
     enum recipient_state state;
     char *reason; /* owned; why the last attempt did not deliver, in words, or NULL */
@@ -30,17 +31,17 @@ struct recipient {
 
 struct envelope {
     struct queue_id id;
-    int64_t arrival_us; /* wall clock */
+    int64_t arrival_us;                  /* wall clock */
     char client_name[ENVELOPE_NAME_CAP]; /* verified PTR name or "unknown" */
     char client_address[48];             /* numeric, no brackets, IPv6 without "IPv6:" */
     uint16_t client_port;
     char helo[ENVELOPE_NAME_CAP]; /* as said, printable; "" for local mail */
     char protocol[12];            /* SMTP, ESMTP, ESMTPS, UTF8SMTP, ..., or "local" */
-    char *sender;                 /* owned; "" is the null sender; never NULL after envelope_set_sender */
+    char *sender; /* owned; "" is the null sender; never NULL after envelope_set_sender */
     bool smtputf8;
     bool eight_bit; /* BODY=8BITMIME was said */
     enum smtp_ret ret;
-    char envid[SMTP_ENVID_CAP]; /* "" when absent */
+    char envid[SMTP_ENVID_CAP];   /* "" when absent */
     struct recipient *recipients; /* owned */
     size_t recipient_count;
     size_t recipient_cap;

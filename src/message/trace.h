@@ -7,9 +7,15 @@
  *     \tby MYHOSTNAME (MAIL_NAME) with ESMTP id QID
  *     \tfor <rcpt>; Sat, 22 Aug 2026 10:00:00 +0900 (JST)
  *
- * "for" only when there is exactly one recipient, else "\tby ... id QID;" and the date on the line after it. IPv6 is
- * written [IPv6:...]. The HELO argument is attacker's text: bytes that are not printable ASCII, and parentheses, become '?'.
- * UTF8SMTP protocols keep UTF-8 in the recipient. Lines end in CRLF.
+ * "for" only when there is exactly one recipient, else "\tby ... id QID;" and the date on the line
+ * after it. IPv6 is written [IPv6:...]. Mail of protocol "local" came from no client: "Received: by
+ * MYHOSTNAME (MAIL_NAME)", then
+ * "\tid QID; date". A client that said no HELO is named by its PTR name.
+ *
+ * The HELO argument is an attacker's text: bytes that are not printable ASCII, and those with a
+ * meaning in the header's grammar (blank <>()\";@ as in Postfix), become '?'. UTF8SMTP protocols
+ * keep UTF-8 in the recipient. Names are cut at 255 bytes, so the header always fits. Lines end in
+ * CRLF.
  */
 #ifndef MXGATE_MESSAGE_TRACE_H
 #define MXGATE_MESSAGE_TRACE_H
@@ -17,7 +23,7 @@
 #include "base/text.h"
 #include "message/envelope.h"
 
-#define TRACE_RECEIVED_CAP 2048 /* enough for any envelope; the address parts are bounded */
+#define TRACE_RECEIVED_CAP 2048 /* enough for any envelope; each part is bounded */
 
 /* Writes the header into `t` (cap >= TRACE_RECEIVED_CAP). Uses e->arrival_us as the date. */
 void trace_received(struct text *t, const struct envelope *e, const char *myhostname,
@@ -26,9 +32,10 @@ void trace_received(struct text *t, const struct envelope *e, const char *myhost
 #define TRACE_MESSAGE_ID_CAP 256
 
 /*
- * Reads canonical body bytes as they pass: counts "Received:" header lines up to the end of the header or
- * `limit` bytes, and keeps the Message-ID's value (folding and comments dropped: the first <...> or the first word).
- * Every split of the input gives the same result.
+ * Reads canonical body bytes as they pass: counts "Received:" header lines up to the end of the
+ * header or `limit` bytes, and keeps the Message-ID's value: of the first such header that has one,
+ * folding and comments dropped, the first <...>, or without any the first word. Every split of the
+ * input gives the same result.
  */
 struct header_scan {
     uint64_t limit; /* bytes looked at; header_size_limit */
@@ -40,6 +47,9 @@ struct header_scan {
     char name[16];
     unsigned name_len;
     unsigned char state;
+    unsigned char value; /* where in the Message-ID's value */
+    bool escaped;        /* after a backslash in a comment */
+    unsigned comment;    /* depth */
     unsigned id_len;
 };
 

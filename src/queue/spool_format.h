@@ -8,7 +8,7 @@
  *     sender <bob@example.org> [8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext]
  *     rcpt 0 <ann@example.com> [NOTIFY=SUCCESS,FAILURE] [ORCPT=rfc822;ann@example.com]
  *     rcpt 1 <joe@example.com>
- *     body 0000012345
+ *     body 0000000012345
  *     ...12345 bytes, canonical (CRLF lines), exactly as they will be sent, before dot-stuffing...
  *     end crc32c=89abcdef
  *     attempt 1763770300 rcpt=0 sent 2.0.0 "250 2.0.0 <ann@example.com> Saved"
@@ -16,15 +16,22 @@
  *     hold 1763770300 "expired"
  *     release 1763770300 "by the operator"
  *
- * Lines of the file end in LF. The body's length is written with ten digits (more when it needs them) so that a file begun
- * while the message arrives can be completed in place. "end" stands on its own line after the body (the body is canonical, so
- * it ends in CRLF or is empty). The sum covers the body's bytes, then the header's bytes from "mxgate-spool" to the
- * LF of the body line: in that order, since the header is completed last. Words of free text (names, HELO,
- * reasons) are escaped: blank, '"', '\', control bytes and DEL as \xHH inside; so a line is a line whatever peers say.
+ * Lines of the file end in LF. The body's length is written with thirteen digits (any
+ * message_size_limit fits) so that a file begun while the message arrives can be completed in
+ * place. "end" stands on its own line after the body (the body is canonical, so it ends in CRLF or
+ * is empty). The sum covers the body's bytes, then the header's bytes from "mxgate-spool" to the LF
+ * of the body line: in that order, since the header is completed last.
  *
- * After "end" the file is only appended to. A record that is torn (no LF at the very end) is ignored; a complete
- * line that is not understood makes the file corrupt, except that unknown record names are skipped (a newer version's).
- * "expired" may stand for a state: attempt 1763770300 rcpt=0 failed 5.1.1 "..." makes the recipient RECIPIENT_FAILED.
+ * Escaping: '"', '\', control bytes and DEL are written \xHH, in words outside quotes blanks too;
+ * so a line is a line and a word a word, whatever peers say. A word that is empty is "-" (and a "-"
+ * is \x2D). No text holds NUL.
+ *
+ * The header is read strictly, but for words with "=" that are not known (a newer version's): they
+ * are skipped. After "end" the file is only appended to. A record that is torn (no LF at the very
+ * end) is ignored; a complete line that is not understood makes the file corrupt, except that
+ * unknown record names (lower-case letters) are skipped. A recipient that was sent stays sent, one
+ * that failed for good (attempt ... failed 5.1.1 "...") stays failed or becomes sent, whatever
+ * records follow.
  */
 #ifndef MXGATE_QUEUE_SPOOL_FORMAT_H
 #define MXGATE_QUEUE_SPOOL_FORMAT_H
@@ -33,15 +40,20 @@
 #include "base/text.h"
 #include "message/envelope.h"
 
-/* Upper bound for the header of an envelope with these recipients, in bytes; what to allocate for spool_format_header. */
+/* Room for the header of this envelope and a NUL, in bytes: what to allocate for
+ * spool_format_header. */
 size_t spool_format_header_size(const struct envelope *e);
 /* Writes the header, up to and including the LF of the body line. body_len in bytes. */
 void spool_format_header(struct text *t, const struct envelope *e, uint64_t body_len);
+/* The same on the heap. Its length does not depend on body_len below 10^13. NULL when memory is
+ * out. */
+char *spool_format_header_new(const struct envelope *e, uint64_t body_len, size_t *len_out);
+#define SPOOL_END_CAP 32
 /* "end crc32c=...\n"; crc as described above. */
 void spool_format_end(struct text *t, uint32_t crc);
 
 enum spool_result { SPOOL_SENT, SPOOL_DEFERRED, SPOOL_FAILED };
-#define SPOOL_RECORD_CAP 2048 /* one record always fits: long reasons are cut */
+#define SPOOL_RECORD_CAP 2048 /* one record and a NUL always fit: long reasons are cut */
 void spool_format_attempt(struct text *t, int64_t wall_s, size_t rcpt, enum spool_result result,
                           const char *dsn, struct span reason);
 void spool_format_hold(struct text *t, int64_t wall_s, struct span why);
@@ -53,9 +65,9 @@ struct spool_file {
     uint64_t body_offset;      /* of the body's first byte */
     uint64_t body_len;
     bool on_hold;
-    char hold_why[64];
-    unsigned attempts;        /* distinct attempt times in the records */
-    int64_t last_attempt_s;   /* wall seconds, 0 when none */
+    char hold_why[64];      /* cut */
+    unsigned attempts;      /* distinct attempt times in the records */
+    int64_t last_attempt_s; /* wall seconds, 0 when none */
 };
 void spool_file_deinit(struct spool_file *f);
 
@@ -66,14 +78,18 @@ enum spool_parse {
     SPOOL_PARSE_NO_MEMORY,
 };
 /*
- * The header: `bytes` starts at the file's first byte. OK fills envelope, body_offset, body_len. The file's
- * size bounds what the caller reads; a header over SPOOL_HEADER_MAX is corrupt.
+ * The header: `bytes` starts at the file's first byte. OK fills a zeroed *f: envelope, body_offset,
+ * body_len; anything else leaves it zeroed. A header over SPOOL_HEADER_MAX, or with a line over
+ * SPOOL_LINE_MAX, is corrupt, so the caller may read on as long as the answer is MORE and the file
+ * has bytes.
  */
 #define SPOOL_HEADER_MAX (64u << 20)
+#define SPOOL_LINE_MAX   16384u
 enum spool_parse spool_parse_header(struct span bytes, struct spool_file *f, struct errbuf *err);
 /*
- * What follows the body, "end" line first: checks it against `crc` if given (NULL: not checked) and applies the records to
- * f->envelope. `bytes` is all of it to the end of the file.
+ * What follows the body, "end" line first: checks it against `crc` if given (NULL: not checked) and
+ * applies the records to f->envelope. `bytes` is all of it to the end of the file. Never MORE.
+ * Unless OK, some records may have been applied.
  */
 enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct spool_file *f,
                                   struct errbuf *err);

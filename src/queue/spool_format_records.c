@@ -1,0 +1,148 @@
+/* spool_format, reading what follows the body - see spool_format.h */
+#include "queue/spool_format_private.h"
+
+#define REASON_CAP SPOOL_RECORD_CAP
+#define DSN_CAP    64
+
+static enum spool_parse parse_end(struct spool_reader *r, const uint32_t *crc)
+{
+    struct span line;
+    struct span value;
+    char want[SPOOL_END_CAP];
+    struct text t;
+
+    if (!spool_reader_line(r, &line))
+        return spool_reader_corrupt(r, "the end of the message is missing");
+    if (!spool_line_is(&line, "end") || !spool_word_key(line, "crc32c=", &value) || value.len != 8)
+        return spool_reader_corrupt(r, "no end line after the body");
+    if (!crc)
+        return SPOOL_PARSE_OK;
+    text_init(&t, want, sizeof want);
+    text_printf(&t, "%08lx", (unsigned long)*crc);
+    if (!span_equal_nocase(value, text_as_span(&t)))
+        return spool_reader_corrupt(r, "the sum over the message is wrong");
+    return SPOOL_PARSE_OK;
+}
+
+/* `"text"`, all of what is left of the line. */
+static bool quoted(struct span line, char *dst, size_t cap)
+{
+    if (line.len < 2 || line.ptr[0] != '"' || line.ptr[line.len - 1] != '"')
+        return false;
+    line = span_make(line.ptr + 1, line.len - 2);
+    return span_find(line, '"') == line.len && spool_unescape(line, dst, cap);
+}
+
+static bool take_time(struct span *line, int64_t *wall_s_out)
+{
+    struct span word;
+    uint64_t value;
+
+    if (!spool_take_word(line, &word) || !span_to_u64(word, INT64_MAX, &value))
+        return false;
+    *wall_s_out = (int64_t)value;
+    return true;
+}
+
+static bool result_word(struct span word, enum spool_result *result_out)
+{
+    if (span_equal(word, SPAN_LIT("sent")))
+        *result_out = SPOOL_SENT;
+    else if (span_equal(word, SPAN_LIT("deferred")))
+        *result_out = SPOOL_DEFERRED;
+    else if (span_equal(word, SPAN_LIT("failed")))
+        *result_out = SPOOL_FAILED;
+    else
+        return false;
+    return true;
+}
+
+/* False only when memory is out. What is final stays so: a record too many must not deliver or
+ * bounce twice. */
+static bool apply(struct recipient *recipient, enum spool_result result, const char *reason)
+{
+    if (recipient->state == RECIPIENT_SENT)
+        return true;
+    if (result == SPOOL_SENT) {
+        recipient->state = RECIPIENT_SENT;
+        return recipient_set_reason(recipient, span_of(NULL));
+    }
+    if (recipient->state == RECIPIENT_FAILED)
+        return true;
+    if (result == SPOOL_FAILED)
+        recipient->state = RECIPIENT_FAILED;
+    return recipient_set_reason(recipient, span_of(reason));
+}
+
+static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
+                                      struct spool_file *f)
+{
+    char reason[REASON_CAP];
+    char dsn[DSN_CAP];
+    enum spool_result result;
+    struct span word;
+    struct span value;
+    uint64_t index;
+    int64_t wall_s;
+
+    if (!take_time(&line, &wall_s) || !spool_take_word(&line, &word) ||
+        !spool_word_key(word, "rcpt=", &value) || !span_to_u64(value, SIZE_MAX, &index) ||
+        index >= f->envelope->recipient_count || !spool_take_word(&line, &word) ||
+        !result_word(word, &result) || !spool_take_word(&line, &word) ||
+        !spool_unescape_word(word, dsn, sizeof dsn) ||
+        !quoted(span_from(line, 1), reason, sizeof reason))
+        return spool_reader_corrupt(r, "bad attempt record");
+    if (f->attempts == 0 || wall_s != f->last_attempt_s)
+        f->attempts++;
+    f->last_attempt_s = wall_s;
+    if (!apply(&f->envelope->recipients[index], result, reason))
+        return SPOOL_PARSE_NO_MEMORY;
+    return SPOOL_PARSE_OK;
+}
+
+static enum spool_parse parse_hold(struct spool_reader *r, struct span line, struct spool_file *f,
+                                   bool on_hold)
+{
+    char why[REASON_CAP];
+    struct text t;
+    int64_t wall_s;
+
+    if (!take_time(&line, &wall_s) || !quoted(span_from(line, 1), why, sizeof why))
+        return spool_reader_corrupt(r, "bad hold or release record");
+    f->on_hold = on_hold;
+    text_init(&t, f->hold_why, sizeof f->hold_why);
+    if (on_hold)
+        text_cstr(&t, why);
+    return SPOOL_PARSE_OK;
+}
+
+static enum spool_parse parse_record(struct spool_reader *r, struct span line, struct spool_file *f)
+{
+    size_t name_len = 0;
+
+    if (spool_line_is(&line, "attempt"))
+        return parse_attempt(r, line, f);
+    if (spool_line_is(&line, "hold"))
+        return parse_hold(r, line, f, true);
+    if (spool_line_is(&line, "release"))
+        return parse_hold(r, line, f, false);
+    while (name_len < line.len && line.ptr[name_len] >= 'a' && line.ptr[name_len] <= 'z')
+        name_len++;
+    if (name_len == 0 || name_len == line.len || line.ptr[name_len] != ' ')
+        return spool_reader_corrupt(r, "no record");
+    return SPOOL_PARSE_OK; /* a newer version's */
+}
+
+enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct spool_file *f,
+                                  struct errbuf *err)
+{
+    struct spool_reader r = {bytes, 0, err};
+    struct span line;
+    enum spool_parse rc = parse_end(&r, crc);
+
+    while (rc == SPOOL_PARSE_OK && spool_reader_line(&r, &line))
+        rc = parse_record(&r, line, f);
+    if (rc == SPOOL_PARSE_CORRUPT)
+        errbuf_prefix(err, 0, "after the body");
+    return rc;
+}
