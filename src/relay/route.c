@@ -1,0 +1,94 @@
+/* route - see route.h */
+#include "relay/route.h"
+
+#include "smtp/address.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LMTP_PORT 24
+#define SMTP_PORT 25
+
+static int bad(const struct route *r, struct errbuf *err, const char *why)
+{
+    return errbuf_set(err, -EINVAL,
+                      "relay_transport \"%s\": %s; write lmtp:[192.0.2.10]:24, "
+                      "lmtp:unix:/run/dovecot/lmtp, smtp:[192.0.2.10]:25 or maildir:/path",
+                      r->text, why);
+}
+
+static int parse_path(struct span path, struct route *r, struct errbuf *err)
+{
+    if (path.len == 0 || path.ptr[0] != '/')
+        return bad(r, err, "the path must begin with /");
+    if (!span_copy(path, r->path, sizeof r->path))
+        return bad(r, err, "the path is too long");
+    return 0;
+}
+
+static bool take_prefix(struct span *s, struct span prefix)
+{
+    if (!span_starts_nocase(*s, prefix))
+        return false;
+    *s = span_from(*s, prefix.len);
+    return true;
+}
+
+static bool host_valid(struct span host, bool bracketed)
+{
+    bool v6 = bracketed && span_find(host, ':') < host.len;
+
+    if (v6) {
+        for (size_t i = 0; i < host.len; i++) {
+            if (!memchr("0123456789abcdefABCDEF:.", host.ptr[i], 24))
+                return false;
+        }
+        return host.len >= 2;
+    }
+    return smtp_domain_valid(host, false);
+}
+
+static int parse_host(struct span rest, struct route *r, struct errbuf *err)
+{
+    bool bracketed = rest.len > 0 && rest.ptr[0] == '[';
+    struct span host = rest;
+    uint64_t port = r->kind == ROUTE_LMTP ? LMTP_PORT : SMTP_PORT;
+    size_t end = span_find(rest, bracketed ? ']' : ':');
+
+    if (bracketed && end == rest.len)
+        return bad(r, err, "the closing ] is missing");
+    if (bracketed)
+        host = span_make(rest.ptr + 1, end - 1);
+    else
+        host = span_first(rest, end);
+    rest = span_from(rest, bracketed ? end + 1 : end);
+    if (bracketed)
+        take_prefix(&host, SPAN_LIT("IPv6:"));
+    if (rest.len > 0 &&
+        (rest.ptr[0] != ':' || !span_to_u64(span_from(rest, 1), 65535, &port) || port == 0))
+        return bad(r, err, "the port must be a number from 1 to 65535");
+    if (!host_valid(host, bracketed) || !span_copy(host, r->host, sizeof r->host))
+        return bad(r, err, "that is no host name and no address");
+    r->port = (uint16_t)port;
+    return 0;
+}
+
+int route_parse(struct span text, struct route *out, struct errbuf *err)
+{
+    *out = (struct route){.kind = ROUTE_LMTP};
+    text = span_trim(text);
+    if (!span_copy(text, out->text, sizeof out->text))
+        return bad(out, err, "too long");
+    if (take_prefix(&text, SPAN_LIT("maildir:"))) {
+        out->kind = ROUTE_MAILDIR;
+        return parse_path(text, out, err);
+    }
+    if (take_prefix(&text, SPAN_LIT("smtp:")))
+        out->kind = ROUTE_SMTP;
+    else if (!take_prefix(&text, SPAN_LIT("lmtp:")))
+        return bad(out, err, "it must begin with lmtp:, smtp: or maildir:");
+    if (take_prefix(&text, SPAN_LIT("unix:")))
+        return parse_path(text, out, err);
+    take_prefix(&text, SPAN_LIT("inet:"));
+    return parse_host(text, out, err);
+}

@@ -1,0 +1,56 @@
+/*
+ * upstream_internal - between upstream.c (jobs, health) and upstream_session.c (one connection)
+ *
+ *   session:  RESOLVING -> CONNECTING -> OPENING (greeting, LHLO) -> READY <-> job -> CLOSING -> freed
+ */
+#ifndef MXGATE_RELAY_UPSTREAM_INTERNAL_H
+#define MXGATE_RELAY_UPSTREAM_INTERNAL_H
+
+#include "relay/upstream.h"
+
+struct upstream_session {
+    struct upstream *u; /* borrowed */
+    struct upstream_session *prev, *next;
+    struct stream stream;
+    struct client client;
+    struct resolver_query *query; /* borrowed; the name look-up under way */
+    struct sockaddr_storage addresses[RESOLVER_ADDRESSES_MAX];
+    size_t address_count;
+    size_t address_next;
+    struct upstream_job *job; /* borrowed; the transaction under way */
+    char host[560];           /* "HOST[ADDR]", or "HOST[/path]" */
+    char relay[600];          /* the same with ":port" */
+    const char *how;          /* "lost connection", or why there is no address; NULL: the client's words */
+    int connect_rc;           /* why the last connect failed; 0: it did not */
+    bool timed_out;
+    uint64_t opened_ms;
+    uint64_t setup_ms;
+    uint64_t connect_by_ms; /* the whole opening must be done by then */
+    bool has_stream; /* stream's handles exist */
+    bool silent;     /* nobody answered in time, or no way there: not a mere limit of connections */
+    bool ready;      /* greeting and LHLO are done */
+    bool idle;
+    bool quitting;
+    bool starting; /* inside upstream_session_open */
+    bool closing;
+};
+
+/* upstream_session.c */
+/* NULL: no memory, or it failed at once (upstream_open_failed was called). */
+struct upstream_session *upstream_session_open(struct upstream *u);
+void upstream_session_begin(struct upstream_session *s, struct upstream_job *job);
+void upstream_session_quit(struct upstream_session *s); /* idle ones only */
+void upstream_session_close(struct upstream_session *s);
+
+/* upstream.c, told by sessions */
+void upstream_opened(struct upstream *u, struct upstream_session *s);
+/* Opening failed; the session is closing. */
+void upstream_open_failed(struct upstream *u, struct upstream_session *s, const char *dsn,
+                          const char *why);
+void upstream_session_idle(struct upstream *u, struct upstream_session *s);
+/* A conversation with a job broke. retry: nothing was accepted yet on a reused session. */
+void upstream_job_broken(struct upstream *u, struct upstream_job *job, bool retry, const char *dsn,
+                         const char *why);
+void upstream_session_gone(struct upstream *u, struct upstream_session *s); /* frees it */
+
+#endif

@@ -1,0 +1,533 @@
+/* upstream_session - one connection to a destination: the stream and the client engine joined; see upstream_internal.h */
+#include "relay/upstream_internal.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+static const struct stream_events session_stream_events;
+static const struct client_ops session_client_ops;
+
+static void session_connect_next(struct upstream_session *s);
+
+/* ---- the end of a session ---- */
+
+/* Postfix's words for what was going on when a conversation ended. */
+static const char *step_doing(const struct upstream_session *s, enum client_step step)
+{
+    switch (step) {
+    case CLIENT_STEP_GREETING:
+        return "receiving the initial server greeting";
+    case CLIENT_STEP_HELLO:
+        return s->client.protocol == CLIENT_LMTP ? "performing the LHLO handshake"
+                                                 : "performing the EHLO handshake";
+    case CLIENT_STEP_XCLIENT:
+        return "sending XCLIENT";
+    case CLIENT_STEP_MAIL:
+        return "sending MAIL FROM";
+    case CLIENT_STEP_RCPT:
+        return "sending RCPT TO";
+    case CLIENT_STEP_DATA:
+        return "sending DATA command";
+    case CLIENT_STEP_BODY:
+        return "sending message body";
+    case CLIENT_STEP_END:
+        return "sending end of data -- message may be sent more than once";
+    case CLIENT_STEP_RSET:
+        return "sending RSET";
+    case CLIENT_STEP_QUIT:
+        return "sending QUIT";
+    case CLIENT_STEP_IDLE:
+    case CLIENT_STEP_BROKEN:
+    case CLIENT_STEP_COUNT:
+        break;
+    }
+    return "waiting";
+}
+
+static void describe_end(const struct upstream_session *s, enum client_step step,
+                         const struct smtp_reply *reply, const char *text, struct text *why)
+{
+    const char *said = s->ready ? "said:" : "refused to talk to me:";
+
+    if (reply && step == CLIENT_STEP_END && client_may_be_sent(&s->client)) {
+        text_printf(why, "host %s said: %s (in reply to %s)", s->host, reply->text,
+                    client_step_words(step, s->client.protocol));
+    } else if (reply) {
+        text_printf(why, "host %s %s %s", s->host, said, reply->text);
+        if (s->ready)
+            text_printf(why, " (in reply to %s)", client_step_words(step, s->client.protocol));
+    } else if (s->timed_out) {
+        text_printf(why, "conversation with %s timed out while %s", s->host, step_doing(s, step));
+    } else if (s->how) {
+        text_printf(why, "%s with %s while %s", s->how, s->host, step_doing(s, step));
+    } else {
+        text_printf(why, "host %s: %s while %s", s->host, text, step_doing(s, step));
+    }
+}
+
+static void end_job(struct upstream_session *s, enum client_step step, const char *dsn,
+                    const char *why)
+{
+    struct upstream_job *job = s->job;
+    bool nothing_yet = step == CLIENT_STEP_XCLIENT || step == CLIENT_STEP_HELLO ||
+                       step == CLIENT_STEP_MAIL || step == CLIENT_STEP_RCPT ||
+                       step == CLIENT_STEP_DATA;
+
+    s->job = NULL;
+    job->session = NULL;
+    s->u->active--;
+    upstream_job_broken(s->u, job,
+                        nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn,
+                        why);
+}
+
+static void on_client_broken(void *ctx, enum client_step step, const struct smtp_reply *reply,
+                             const char *text)
+{
+    struct upstream_session *s = ctx;
+    bool was_ready = s->ready;
+    bool quitting = s->quitting || s->idle;
+    char buf[900];
+    char dsn[12] = "4.4.2";
+    struct text why;
+
+    text_init(&why, buf, sizeof buf);
+    describe_end(s, step, reply, text, &why);
+    if (reply && reply->enhanced[0] == '4')
+        memcpy(dsn, reply->enhanced, sizeof dsn);
+    else if (reply)
+        memcpy(dsn, "4.3.0", 6);
+    s->silent = s->timed_out;
+    upstream_session_close(s);
+    if (s->job)
+        end_job(s, step, dsn, buf);
+    else if (!was_ready && !quitting)
+        upstream_open_failed(s->u, s, dsn, buf);
+}
+
+void upstream_session_close(struct upstream_session *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    s->idle = false;
+    if (!s->ready)
+        s->u->opening--;
+    resolver_cancel(&s->query);
+    if (s->has_stream)
+        stream_close(&s->stream);
+    else if (!s->starting)
+        upstream_session_gone(s->u, s);
+}
+
+static void on_stream_closed(void *ctx)
+{
+    struct upstream_session *s = ctx;
+
+    s->has_stream = false;
+    if (s->closing)
+        upstream_session_gone(s->u, s);
+    else
+        session_connect_next(s); /* this address did not answer: the next one */
+}
+
+/* ---- the client engine's wishes ---- */
+
+static void on_client_send(void *ctx, struct span bytes)
+{
+    struct upstream_session *s = ctx;
+
+    stream_send(&s->stream, bytes);
+}
+
+static uint64_t step_limit_ms(const struct upstream_session *s, enum client_step step)
+{
+    const struct config *c = s->u->context->config;
+
+    switch (step) {
+    case CLIENT_STEP_GREETING:
+        return c->lmtp_connect_timeout;
+    case CLIENT_STEP_HELLO:
+        return c->lmtp_lhlo_timeout;
+    case CLIENT_STEP_XCLIENT:
+        return c->lmtp_xclient_timeout;
+    case CLIENT_STEP_MAIL:
+        return c->lmtp_mail_timeout;
+    case CLIENT_STEP_RCPT:
+        return c->lmtp_rcpt_timeout;
+    case CLIENT_STEP_DATA:
+        return c->lmtp_data_init_timeout;
+    case CLIENT_STEP_BODY:
+        return c->lmtp_data_xfer_timeout;
+    case CLIENT_STEP_END:
+        return c->lmtp_data_done_timeout;
+    case CLIENT_STEP_RSET:
+        return c->lmtp_rset_timeout;
+    case CLIENT_STEP_QUIT:
+        return c->lmtp_quit_timeout;
+    case CLIENT_STEP_IDLE:
+    case CLIENT_STEP_BROKEN:
+    case CLIENT_STEP_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static void on_client_step(void *ctx, enum client_step step)
+{
+    struct upstream_session *s = ctx;
+    uint64_t limit = step_limit_ms(s, step);
+    uint64_t now = clock_mono_ms();
+    uint64_t left = s->connect_by_ms > now ? s->connect_by_ms - now : 1;
+
+    if (!s->ready && left < limit) /* the whole opening has one limit (lmtp_connect_timeout) */
+        limit = left;
+    if (step != CLIENT_STEP_IDLE && step != CLIENT_STEP_BROKEN)
+        stream_deadline(&s->stream, limit);
+}
+
+static void on_client_idle(void *ctx)
+{
+    struct upstream_session *s = ctx;
+    bool opening = !s->ready;
+
+    s->idle = true;
+    if (opening) {
+        s->ready = true;
+        s->u->opening--;
+        s->setup_ms = clock_mono_ms() - s->opened_ms;
+        upstream_opened(s->u, s);
+    }
+    if (s->idle && !s->closing)
+        upstream_session_idle(s->u, s);
+    if (!s->idle || s->closing)
+        return;
+    if (s->u->context->config->lmtp_connection_idle_time == 0)
+        upstream_session_quit(s);
+    else
+        stream_deadline(&s->stream, s->u->context->config->lmtp_connection_idle_time);
+}
+
+static void on_client_result(void *ctx, size_t position, enum client_blame blame,
+                             enum client_step step, const struct smtp_reply *reply)
+{
+    struct upstream_session *s = ctx;
+
+    if (!s->job)
+        return;
+    s->job->results++;
+    s->job->events->on_result(s->job, position, blame, step, reply);
+}
+
+static void on_client_body(void *ctx)
+{
+    struct upstream_session *s = ctx;
+
+    if (s->job)
+        s->job->events->on_body(s->job);
+}
+
+static void on_client_finished(void *ctx)
+{
+    struct upstream_session *s = ctx;
+    struct upstream_job *job = s->job;
+
+    if (!job)
+        return;
+    s->job = NULL;
+    job->session = NULL;
+    s->u->active--;
+    job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
+}
+
+static const struct client_ops session_client_ops = {
+    .send = on_client_send,
+    .on_step = on_client_step,
+    .on_idle = on_client_idle,
+    .on_result = on_client_result,
+    .on_body = on_client_body,
+    .on_finished = on_client_finished,
+    .on_broken = on_client_broken,
+};
+
+/* ---- the stream's news ---- */
+
+static void on_stream_open(void *ctx)
+{
+    struct upstream_session *s = ctx;
+    const struct config *config = s->u->context->config;
+    struct client_settings client = {
+        .protocol = s->u->protocol,
+        .fallback = config->relay_protocol_fallback,
+        .hello_name = config->lmtp_lhlo_name,
+        .xclient = config->lmtp_send_xclient,
+        .xclient_timeout_s = (unsigned)(config->lmtp_data_done_timeout / 1000),
+    };
+
+    client_init(&s->client, &session_client_ops, s, &client);
+    client_start(&s->client);
+    stream_read(&s->stream);
+}
+
+static size_t on_stream_data(void *ctx, const char *bytes, size_t len)
+{
+    struct upstream_session *s = ctx;
+
+    client_input(&s->client, span_make(bytes, len));
+    return len;
+}
+
+static void on_stream_drained(void *ctx)
+{
+    struct upstream_session *s = ctx;
+
+    if (s->closing || !s->job || s->client.step != CLIENT_STEP_BODY)
+        return;
+    stream_deadline(&s->stream, step_limit_ms(s, CLIENT_STEP_BODY)); /* a block was taken */
+    s->job->events->on_drained(s->job);
+}
+
+static void on_stream_deadline(void *ctx)
+{
+    struct upstream_session *s = ctx;
+
+    if (!s->stream.open) {
+        s->connect_rc = UV_ETIMEDOUT;
+        stream_close(&s->stream); /* the next address, or the end: on_stream_closed */
+    } else if (s->idle) {
+        upstream_session_quit(s);
+    } else {
+        s->timed_out = true;
+        client_fail(&s->client, "timed out");
+    }
+}
+
+static void on_stream_end(void *ctx, int rc)
+{
+    struct upstream_session *s = ctx;
+
+    if (!s->stream.open) {
+        s->connect_rc = rc;
+        stream_close(&s->stream);
+        return;
+    }
+    s->how = "lost connection";
+    client_fail(&s->client, rc == UV_EOF ? "lost connection" : uv_strerror(rc));
+}
+
+static const struct stream_events session_stream_events = {
+    .on_open = on_stream_open,
+    .on_data = on_stream_data,
+    .on_drained = on_stream_drained,
+    .on_deadline = on_stream_deadline,
+    .on_end = on_stream_end,
+    .on_closed = on_stream_closed,
+};
+
+/* ---- opening ---- */
+
+/* The C library's words, as Postfix logs them, for the usual reasons. */
+static const char *connect_reason(const struct upstream_session *s)
+{
+    switch (s->connect_rc) {
+    case 0:
+        return s->how ? s->how : "no usable address";
+    case UV_ECONNREFUSED:
+        return "Connection refused";
+    case UV_EHOSTUNREACH:
+        return "No route to host";
+    case UV_ENETUNREACH:
+        return "Network is unreachable";
+    case UV_ETIMEDOUT:
+        return "Connection timed out";
+    case UV_ENOENT:
+        return "No such file or directory";
+    default:
+        return uv_strerror(s->connect_rc);
+    }
+}
+
+static void opening_failed(struct upstream_session *s)
+{
+    char buf[900];
+    struct text why;
+
+    text_init(&why, buf, sizeof buf);
+    text_printf(&why, "connect to %s: %s", s->relay, connect_reason(s));
+    s->silent = s->connect_rc != UV_ECONNREFUSED;
+    upstream_session_close(s);
+    upstream_open_failed(s->u, s, "4.4.1", buf);
+}
+
+static void name_peer(struct upstream_session *s, const char *address)
+{
+    const struct route *r = &s->u->route;
+    struct text t;
+
+    text_init(&t, s->host, sizeof s->host);
+    text_printf(&t, "%s[%s]", r->path[0] ? s->u->context->config->myhostname : r->host, address);
+    text_init(&t, s->relay, sizeof s->relay);
+    text_cstr(&t, s->host);
+    if (!r->path[0])
+        text_printf(&t, ":%u", (unsigned)r->port);
+}
+
+static void session_connect_next(struct upstream_session *s)
+{
+    struct sockaddr_storage *address = &s->addresses[s->address_next];
+    uint64_t now = clock_mono_ms();
+    char numeric[64];
+    int rc;
+
+    if (s->address_next >= s->address_count || now >= s->connect_by_ms) {
+        opening_failed(s);
+        return;
+    }
+    s->address_next++;
+    s->connect_rc = 0;
+    if (address->ss_family == AF_INET)
+        uv_ip4_name((struct sockaddr_in *)address, numeric, sizeof numeric);
+    else
+        uv_ip6_name((struct sockaddr_in6 *)address, numeric, sizeof numeric);
+    name_peer(s, numeric);
+    s->has_stream = true;
+    rc = stream_connect_tcp(&s->stream, s->u->context->streams, (struct sockaddr *)address,
+                            &session_stream_events, s);
+    if (rc < 0) {
+        s->has_stream = false;
+        s->connect_rc = rc;
+        opening_failed(s);
+        return;
+    }
+    stream_deadline(&s->stream, s->connect_by_ms - now);
+}
+
+static void on_addresses(void *ctx, const struct sockaddr_storage *addresses, size_t count,
+                         const char *error)
+{
+    struct upstream_session *s = ctx;
+
+    s->query = NULL;
+    for (size_t i = 0; i < count; i++)
+        s->addresses[s->address_count++] = addresses[i];
+    if (count == 0)
+        s->how = error;
+    session_connect_next(s);
+}
+
+static void session_connect_unix(struct upstream_session *s)
+{
+    int rc;
+
+    name_peer(s, s->u->route.path);
+    s->has_stream = true;
+    rc = stream_connect_unix(&s->stream, s->u->context->streams, s->u->route.path,
+                             &session_stream_events, s);
+    if (rc < 0) {
+        s->has_stream = false;
+        s->connect_rc = rc;
+        opening_failed(s);
+        return;
+    }
+    stream_deadline(&s->stream, s->u->context->config->lmtp_connect_timeout);
+}
+
+static int address_family(const struct config *config)
+{
+    if (config->inet_protocols == INET_IPV4)
+        return AF_INET;
+    return config->inet_protocols == INET_IPV6 ? AF_INET6 : AF_UNSPEC;
+}
+
+struct upstream_session *upstream_session_open(struct upstream *u)
+{
+    struct upstream_session *s = calloc(1, sizeof *s);
+    const struct config *config = u->context->config;
+
+    if (!s)
+        return NULL;
+    s->u = u;
+    s->opened_ms = clock_mono_ms();
+    s->connect_by_ms = s->opened_ms + config->lmtp_connect_timeout;
+    DL_APPEND(u->sessions, s);
+    u->session_count++;
+    u->opening++;
+    u->holds++;
+    s->starting = true; /* it may fail before we return */
+    if (u->route.path[0]) {
+        session_connect_unix(s);
+    } else {
+        name_peer(s, u->route.host); /* until the address is known */
+        s->query = resolver_addresses(u->context->resolver, u->route.host, u->route.port,
+                                      address_family(config), config->dns_timeout, on_addresses, s);
+    }
+    s->starting = false;
+    if (s->closing && !s->has_stream) {
+        upstream_session_gone(u, s);
+        return NULL;
+    }
+    return s;
+}
+
+/* ---- use ---- */
+
+void upstream_session_begin(struct upstream_session *s, struct upstream_job *job)
+{
+    struct text t;
+
+    s->idle = false;
+    s->job = job;
+    job->session = s;
+    job->begun_ms = clock_mono_ms();
+    job->setup_ms = s->client.uses == 0 ? s->setup_ms : 0;
+    job->conn_use = s->client.uses + 1;
+    job->program = s->client.protocol == CLIENT_LMTP ? "lmtp" : "smtp";
+    text_init(&t, job->relay, sizeof job->relay);
+    text_cstr(&t, s->relay);
+    s->u->active++;
+    if (job->events->on_begin)
+        job->events->on_begin(job);
+    client_begin(&s->client, &job->t);
+}
+
+void upstream_session_quit(struct upstream_session *s)
+{
+    s->idle = false;
+    s->quitting = true;
+    client_quit(&s->client);
+}
+
+void upstream_job_body(struct upstream_job *job, struct span canonical)
+{
+    client_body(&job->session->client, canonical);
+}
+
+void upstream_job_body_end(struct upstream_job *job)
+{
+    client_body_end(&job->session->client);
+}
+
+size_t upstream_job_pending(const struct upstream_job *job)
+{
+    return job->session ? stream_pending(&job->session->stream) : 0;
+}
+
+void upstream_job_abort(struct upstream_job *job, const char *why)
+{
+    if (job->session) {
+        job->session->how = NULL;
+        client_fail(&job->session->client, why);
+    }
+}
+
+void upstream_said(const struct upstream_job *job, enum client_step step,
+                   const struct smtp_reply *reply, struct text *t)
+{
+    const struct upstream_session *s = job->session;
+
+    text_printf(t, "host %s said: %s (in reply to %s)", s->host, reply->text,
+                client_step_words(step, s->client.protocol));
+}

@@ -1,0 +1,290 @@
+/* verify - see verify.h */
+#include "relay/verify.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#undef uthash_fatal
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+struct verify_entry {
+    bool positive;
+    unsigned code;
+    char dsn[12];
+    uint64_t asked_ms;
+    char *why; /* owned, NULL when positive */
+    UT_hash_handle hh;
+    char key[]; /* "address destination" */
+};
+
+/* ---- memory ---- */
+
+static bool make_key(const struct upstream *u, const char *address, struct text *key)
+{
+    size_t at = span_find_last(span_of(address), '@');
+
+    text_span(key, span_make(address, at));
+    for (const char *p = address + at; *p; p++) /* domains compare without case, local parts with it */
+        text_char(key, ascii_lower(*p));
+    text_char(key, ' ');
+    text_cstr(key, u->route.text);
+    return !key->overflow;
+}
+
+static void entry_free(struct verify *v, struct verify_entry *e)
+{
+    HASH_DEL(v->entries, e);
+    free(e->why);
+    free(e);
+}
+
+static struct verify_entry *entry_find(struct verify *v, struct span key)
+{
+    struct verify_entry *e = NULL;
+
+    HASH_FIND(hh, v->entries, key.ptr, key.len, e);
+    return e;
+}
+
+/* uthash iterates in the order of insertion: an entry that is used is inserted again, so the first is the oldest. */
+static void entry_touch(struct verify *v, struct verify_entry *e)
+{
+    unsigned long len = strlen(e->key);
+
+    HASH_DEL(v->entries, e);
+    HASH_ADD_KEYPTR(hh, v->entries, e->key, len, e);
+}
+
+static void remember(struct verify *v, struct span key, bool positive, unsigned code,
+                     const char *dsn, const char *why)
+{
+    struct verify_entry *e = entry_find(v, key);
+
+    if (e)
+        entry_free(v, e);
+    while (v->entries && HASH_COUNT(v->entries) >= v->context->config->address_verify_cache_limit)
+        entry_free(v, v->entries);
+    e = calloc(1, sizeof *e + key.len + 1);
+    if (!e)
+        return; /* it is asked again next time */
+    e->positive = positive;
+    e->code = code;
+    e->asked_ms = clock_mono_ms();
+    memcpy(e->dsn, dsn, strnlen(dsn, sizeof e->dsn - 1));
+    e->why = positive ? NULL : strdup(why);
+    memcpy(e->key, key.ptr, key.len);
+    HASH_ADD_KEYPTR(hh, v->entries, e->key, key.len, e);
+}
+
+static bool younger(const struct verify_entry *e, uint64_t positive_ms, uint64_t negative_ms)
+{
+    return clock_mono_ms() - e->asked_ms < (e->positive ? positive_ms : negative_ms);
+}
+
+static void answer_remembered(struct verify_query *q, struct verify_entry *e)
+{
+    q->verify->remembered++;
+    entry_touch(q->verify, e);
+    if (e->positive)
+        q->done(q, VERIFY_ACCEPT, 250, "2.1.5", "");
+    else
+        q->done(q, VERIFY_REJECT, e->code, e->dsn, e->why ? e->why : "");
+}
+
+/* Nobody answers now: an older answer, or what the setting says. */
+static void answer_without_upstream(struct verify_query *q, const char *dsn, const char *why)
+{
+    const struct config *c = q->verify->context->config;
+    char buf[1024];
+    struct text key;
+    struct verify_entry *e = NULL;
+
+    text_init(&key, buf, sizeof buf);
+    if (make_key(q->upstream, q->address, &key))
+        e = entry_find(q->verify, text_as_span(&key));
+    if (e && younger(e, c->address_verify_positive_expire_time,
+                     c->address_verify_negative_expire_time))
+        answer_remembered(q, e);
+    else if (c->unverified_recipient_action == UNVERIFIED_DEFER)
+        q->done(q, VERIFY_DEFER, 451, dsn, why);
+    else
+        q->done(q, VERIFY_ACCEPT, 250, "2.1.5", "");
+}
+
+/* ---- the question ---- */
+
+static struct verify_query *of_job(struct upstream_job *job)
+{
+    return (struct verify_query *)((char *)job - offsetof(struct verify_query, job));
+}
+
+static void query_over(struct verify_query *q)
+{
+    q->active = false;
+    uv_timer_stop(&q->timer);
+    envelope_free(&q->envelope);
+}
+
+/* Only kept: the session is not done with us before on_end. */
+static void on_result(struct upstream_job *job, size_t position, enum client_blame blame,
+                      enum client_step step, const struct smtp_reply *reply)
+{
+    struct verify_query *q = of_job(job);
+    char buf[1400];
+    struct text why;
+
+    (void)position;
+    text_init(&why, buf, sizeof buf);
+    upstream_said(job, step, reply, &why);
+    q->has_result = true;
+    q->about_recipient = step == CLIENT_STEP_RCPT || blame == CLIENT_BLAME_NONE;
+    q->blame = blame;
+    q->code = reply->code;
+    memcpy(q->dsn, reply->enhanced, sizeof q->dsn);
+    free(q->why);
+    q->why = strdup(buf);
+}
+
+static void remember_result(struct verify_query *q)
+{
+    char buf[1024];
+    struct text key;
+
+    text_init(&key, buf, sizeof buf);
+    if (make_key(q->upstream, q->address, &key))
+        remember(q->verify, text_as_span(&key), q->blame == CLIENT_BLAME_NONE, q->code, q->dsn,
+                 q->why ? q->why : "");
+}
+
+static void on_end(struct upstream_job *job, enum upstream_end end, const char *dsn,
+                   const char *why)
+{
+    struct verify_query *q = of_job(job);
+    const char *said = q->why ? q->why : "";
+
+    (void)end;
+    query_over(q);
+    if (!q->has_result) {
+        answer_without_upstream(q, dsn[0] ? dsn : "4.3.0", why);
+        return;
+    }
+    if (!q->about_recipient || q->blame == CLIENT_BLAME_DESTINATION) {
+        /* about the question (MAIL FROM:<>), or the destination's trouble */
+        answer_without_upstream(q, "4.3.0", said);
+        return;
+    }
+    if (q->blame != CLIENT_BLAME_LATER)
+        remember_result(q);
+    q->done(q,
+            q->blame == CLIENT_BLAME_NONE    ? VERIFY_ACCEPT
+            : q->blame == CLIENT_BLAME_LATER ? VERIFY_DEFER
+                                             : VERIFY_REJECT,
+            q->code, q->dsn, said);
+}
+
+static const struct upstream_job_events verify_job_events = {.on_result = on_result,
+                                                             .on_end = on_end};
+
+static void on_timeout(uv_timer_t *timer)
+{
+    struct verify_query *q = timer->data;
+
+    if (!q->active)
+        return;
+    upstream_cancel(&q->job);
+    query_over(q);
+    upstream_probe(q->upstream); /* is it still there? */
+    answer_without_upstream(q, "4.4.1", "the destination does not answer in time");
+}
+
+static bool fresh_answer(struct verify_query *q)
+{
+    const struct config *c = q->verify->context->config;
+    char buf[1024];
+    struct text key;
+    struct verify_entry *e = NULL;
+
+    text_init(&key, buf, sizeof buf);
+    if (make_key(q->upstream, q->address, &key))
+        e = entry_find(q->verify, text_as_span(&key));
+    if (!e || !younger(e, c->address_verify_positive_refresh_time,
+                       c->address_verify_negative_refresh_time))
+        return false;
+    answer_remembered(q, e);
+    return true;
+}
+
+void verify_ask(struct verify_query *q, struct upstream *u, const char *address)
+{
+    free(q->address);
+    q->address = strdup(address);
+    q->upstream = u;
+    if (!q->address) {
+        q->done(q, VERIFY_DEFER, 451, "4.3.0", "out of memory");
+        return;
+    }
+    if (u->route.kind == ROUTE_MAILDIR) {
+        q->done(q, VERIFY_ACCEPT, 250, "2.1.5", "");
+        return;
+    }
+    if (fresh_answer(q))
+        return;
+    q->envelope = envelope_new();
+    if (!q->envelope) {
+        answer_without_upstream(q, "4.3.0", "out of memory");
+        return;
+    }
+    q->verify->asked++;
+    q->active = true;
+    q->has_result = false;
+    q->job = (struct upstream_job){.events = &verify_job_events, .urgent = true};
+    q->job.t.envelope = q->envelope;
+    q->job.t.count = 1;
+    q->job.t.probe_recipient = q->address;
+    uv_timer_start(&q->timer, on_timeout, q->verify->context->config->verify_timeout, 0);
+    upstream_submit(u, &q->job);
+}
+
+/* ---- life ---- */
+
+void verify_init(struct verify *v, struct upstream_context *context)
+{
+    *v = (struct verify){.context = context};
+}
+
+void verify_deinit(struct verify *v)
+{
+    while (v->entries)
+        entry_free(v, v->entries);
+}
+
+void verify_query_init(struct verify_query *q, struct verify *v)
+{
+    q->verify = v;
+    uv_timer_init(v->context->loop, &q->timer);
+    q->timer.data = q;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct verify_query *q = handle->data;
+
+    free(q->address);
+    free(q->why);
+    q->address = q->why = NULL;
+    q->on_closed(q);
+}
+
+void verify_query_close(struct verify_query *q, void (*on_closed)(struct verify_query *q))
+{
+    if (q->active) {
+        upstream_cancel(&q->job);
+        query_over(q);
+    }
+    q->on_closed = on_closed;
+    uv_close((uv_handle_t *)&q->timer, on_timer_closed);
+}
+
