@@ -1,0 +1,90 @@
+"""Fixtures of the end-to-end and crash tests. They need the binary (MXGATE_BIN, default build/mxgate) and run as root
+where a test needs another owner or a mount; what cannot be run here says so."""
+
+import os
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+
+from harness.dovecot import Dovecot  # noqa: E402
+from harness.gateway import Gateway, binary  # noqa: E402
+from harness.lmtp_peer import LmtpPeer  # noqa: E402
+
+
+def pytest_configure(config):
+    if not os.access(binary(), os.X_OK) and not config.option.collectonly:
+        needs = os.environ.get("MXGATE_HARNESS_ONLY")
+        if not needs:
+            raise pytest.UsageError(f"{binary()} is not there: build it first (make), or set MXGATE_BIN")
+
+
+@pytest.fixture(scope="session")
+def _dovecot():
+    server = Dovecot()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def dovecot(_dovecot):
+    """The session's Dovecot, running when the test begins, whatever the one before did to it."""
+    _dovecot.start()
+    return _dovecot
+
+
+@pytest.fixture
+def peers():
+    """Makes scripted upstreams; none may have seen a breach of protocol by the end."""
+    made = []
+
+    def make(**options):
+        peer = LmtpPeer(**options)
+        made.append(peer)
+        return peer
+
+    yield make
+    for peer in made:
+        peer.stop()
+    for peer in made:
+        assert not peer.violations, peer.violations
+
+
+@pytest.fixture
+def peer(peers):
+    return peers()
+
+
+@pytest.fixture
+def gateways():
+    """Makes gateways; each must stop in order at the end of the test. Their logs are shown when the test fails."""
+    made = []
+
+    def make(start=True, directory=None, **settings):
+        gateway = Gateway(directory, **settings)
+        made.append(gateway)
+        return gateway.start() if start else gateway
+
+    yield make
+    failures = []
+    for gateway in made:
+        try:
+            gateway.stop()
+        except AssertionError as failure:
+            failures.append(failure)
+        finally:
+            gateway.remove()
+        print(f"--- log of the gateway on {gateway.spool}")
+        print("\n".join(gateway.lines))
+        if gateway.stderr:
+            print("--- stderr")
+            print(gateway.stderr.decode("utf-8", "replace"))
+    if failures:
+        raise failures[0]
+
+
+@pytest.fixture(params=["direct", "queue"])
+def mode(request):
+    return request.param

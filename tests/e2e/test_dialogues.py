@@ -1,0 +1,73 @@
+"""The dialogue files against the real binary, whole and byte by byte; what they let in comes out, and nothing else."""
+
+import pathlib
+
+import pytest
+
+from harness import wait
+from harness.dialogue import Dialogue, Speaker
+from harness.gateway import Gateway
+from harness.lmtp_peer import LmtpPeer
+
+FILES = sorted((pathlib.Path(__file__).parents[1] / "dialogues").glob("*.dlg"))
+SMUGGLING = [f for f in FILES if f.name.startswith(("smuggling-", "bare-lf-", "bdat-"))]
+
+
+def names(files):
+    return [f.stem for f in files]
+
+
+@pytest.fixture(scope="module")
+def standard():
+    """One gateway for all dialogues that need no settings of their own."""
+    with LmtpPeer() as peer, Gateway(relay_transport=peer.transport, delivery_mode="direct") as gateway:
+        yield gateway, peer
+        assert not peer.violations, peer.violations
+
+
+def queued(heard):
+    return sum(1 for line in heard if line.startswith(b"250 ") and b"queued as" in line)
+
+
+def play(dialogue, gateway, peer, trickle):
+    before = peer.messages
+    heard = Speaker(gateway.address, trickle).play(dialogue)
+    expected = before + queued(heard)
+    wait.until(lambda: peer.messages >= expected, f"{queued(heard)} mails at the upstream")
+    assert peer.messages == expected, "more came out than went in"
+    assert not peer.violations, peer.violations
+
+
+@pytest.mark.parametrize("trickle", [False, True], ids=["whole", "byte-by-byte"])
+@pytest.mark.parametrize("file", FILES, ids=names(FILES))
+def test_dialogue(file, trickle, standard, gateways, peers):
+    dialogue = Dialogue(file)
+    if dialogue.settings:
+        peer = peers()
+        gateway = gateways(relay_transport=peer.transport, **{
+            {"relay_domains": "allowed_domains"}.get(k, k): v for k, v in dialogue.settings.items()})
+    else:
+        gateway, peer = standard
+    play(dialogue, gateway, peer, trickle)
+
+
+@pytest.fixture(scope="module")
+def into_dovecot(_dovecot):
+    _dovecot.start()
+    with Gateway(relay_transport=_dovecot.transport) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("file", SMUGGLING, ids=names(SMUGGLING))
+def test_what_goes_in_once_comes_out_of_dovecot_once(file, into_dovecot, dovecot):
+    """Dovecot 2.3 ends data at CRLF.LF, LF.CRLF and LF.LF as well: nothing of the kind may reach it."""
+    dialogue = Dialogue(file)
+    if dialogue.settings:
+        pytest.skip("has settings of its own; says nothing about line ends")
+    for user in ("alice", "bob"):
+        dovecot.clear(user)
+    heard = Speaker(into_dovecot.address).play(dialogue)
+    stored = {user: dovecot.fetch(user) for user in ("alice", "bob")}
+    assert sum(map(len, stored.values())) == queued(heard)
+    smuggled = [m for m in stored["bob"] if b"Subject: smuggled" in m.split(b"\r\n\r\n")[0]]
+    assert not smuggled, smuggled
