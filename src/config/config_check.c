@@ -113,7 +113,8 @@ static void check_host_name(struct config_builder *b, enum setting_index at, con
 
     if (is_bad(b, at))
         return;
-    if (name.len == 0 || name.ptr[0] == '[' || !smtp_domain_valid(name, false))
+    if (name.len == 0 || name.ptr[0] == '[' || name.ptr[name.len - 1] == '.' ||
+        !smtp_domain_valid(name, false))
         config_fault(b, at, "gives \"%s\", which is not a domain name; %s", shown.text, remedy);
 }
 
@@ -129,9 +130,11 @@ static void check_names(struct config_builder *b)
     const struct config *c = b->config;
 
     check_host_name(b, SETTING_AT_myhostname, c->myhostname, "set HOSTNAME=mx.example.com");
-    check_host_name(b, SETTING_AT_mydomain, c->mydomain, "set DOMAIN=example.com");
-    check_host_name(b, SETTING_AT_lmtp_lhlo_name, c->lmtp_lhlo_name,
-                    "write a host name such as mx.example.com, or remove it");
+    if (config_value(b, SETTING_AT_mydomain)->source) /* else it is a part of myhostname */
+        check_host_name(b, SETTING_AT_mydomain, c->mydomain, "set DOMAIN=example.com");
+    if (config_value(b, SETTING_AT_lmtp_lhlo_name)->source) /* else it is myhostname */
+        check_host_name(b, SETTING_AT_lmtp_lhlo_name, c->lmtp_lhlo_name,
+                        "write a host name such as mx.example.com, or remove it");
     check_not_empty(b, SETTING_AT_smtpd_banner, c->smtpd_banner);
     check_not_empty(b, SETTING_AT_mail_name, c->mail_name);
     check_not_empty(b, SETTING_AT_syslog_name, c->syslog_name);

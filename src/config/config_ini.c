@@ -118,7 +118,7 @@ static void continue_value(struct ini_reading *r, struct span more)
     v = config_value(r->b, r->current);
     if (v->raw.len + 1 + more.len > config_value_max(r->current)) {
         if (!v->bad)
-            config_fault(r->b, r->current, "is longer than %zu bytes",
+            config_fault(r->b, r->current, "is longer than %zu bytes; make it shorter",
                          config_value_max(r->current));
         return;
     }

@@ -43,6 +43,7 @@ static int not_a_domain(struct span entry, struct errbuf *err)
                       (int)(entry.len < 100 ? entry.len : 100), entry.ptr, remedy);
 }
 
+/* smtp_domain_valid allows one trailing dot. */
 static bool entry_valid(struct span entry)
 {
     struct span name = without_first_dot(entry);
@@ -73,11 +74,9 @@ static int add_all(struct domain_list *list, struct span text, struct errbuf *er
     struct span entry;
 
     while (span_next_word(&text, SEPARATORS, &entry)) {
-        struct span name = without_last_dot(entry);
-
-        if (!entry_valid(name))
+        if (!entry_valid(entry))
             return not_a_domain(entry, err);
-        list->names[list->count] = lower_copy(name);
+        list->names[list->count] = lower_copy(without_last_dot(entry));
         if (!list->names[list->count])
             return errbuf_set(err, -ENOMEM, "out of memory");
         list->count++;

@@ -87,8 +87,9 @@ static void test_bad(void **state)
     } rows[] = {
         {"example..com",              "\"example..com\" is not a domain; write names"},
         {"a.example, !, b.example",   "\"!\" is not a domain"                        },
-        {".",                         "\"\" is not a domain"                         },
-        {"..",                        "\".\" is not a domain"                        },
+        {".",                         "\".\" is not a domain"                        },
+        {"example.com..",             "\"example.com..\" is not a domain"            },
+        {"..",                        "\"..\" is not a domain"                       },
         {"..example.com",             "\"..example.com\" is not a domain"            },
         {"*.example.com",             "write .example.com for the subdomains"        },
         {"joe@example.com",           "write the part after the @ only"              },
