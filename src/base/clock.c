@@ -24,9 +24,17 @@ uint64_t clock_mono_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Of the second, also before 1970, where a board without a battery clock may start. */
+static int microseconds(int64_t wall_us)
+{
+    int part = (int)(wall_us % 1000000);
+
+    return part < 0 ? part + 1000000 : part;
+}
+
 static struct tm local_time(int64_t wall_us)
 {
-    time_t seconds = (time_t)(wall_us / 1000000);
+    time_t seconds = (time_t)(wall_us / 1000000 - (wall_us % 1000000 < 0 ? 1 : 0));
     struct tm tm;
 
     if (!localtime_r(&seconds, &tm))
@@ -49,8 +57,8 @@ void clock_text_rfc3339(struct text *t, int64_t wall_us)
     int off = offset_minutes(&tm, &sign);
 
     text_printf(t, "%04d-%02d-%02dT%02d:%02d:%02d.%06d%c%02d:%02d", tm.tm_year + 1900,
-                tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                (int)(wall_us % 1000000), sign, off / 60, off % 60);
+                tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, microseconds(wall_us),
+                sign, off / 60, off % 60);
 }
 
 void clock_text_rfc5322(struct text *t, int64_t wall_us)

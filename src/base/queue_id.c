@@ -19,7 +19,7 @@ static uint64_t id_value(const struct queue_id *id)
 
 void queue_id_next(struct queue_id_source *source, int64_t wall_us, struct queue_id *id_out)
 {
-    uint64_t value = (uint64_t)wall_us << 12;
+    uint64_t value = wall_us > 0 ? (uint64_t)wall_us << 12 : 0;
 
     if (value <= source->last)
         value = source->last + 1;
