@@ -1,22 +1,31 @@
 /*
  * spool - message files that survive power loss (DESIGN 5)
  *
- *     queue_directory/          0700, owned by us
- *       lock                    flock'ed while a daemon serves from here: two daemons never share a spool
- *       incoming/ID             what is being received; removed at start: nobody was promised it
- *       queue/ID                in custody: complete, synced
- *       corrupt/ID              failed its checks; kept, never deleted by mxgate
+ *     queue_directory/          made 0700 when missing; ours or root's, and not writable for
+ * everybody lock                    flock'ed while a daemon serves from here: two daemons never
+ * share a spool incoming/ID             what is being received; removed at start: nobody was
+ * promised it queue/ID                in custody: complete, synced corrupt/ID              failed
+ * its checks; kept, never deleted by mxgate
  *
- * A file in queue/ is complete. Commit = write, fsync(file), rename into queue/, fsync(queue/); commits that end while a
- * directory fsync runs share the next one. Any failure leaves no name behind (the file is unlinked) and is reported: 4xx.
- * fsync is never tried twice on one file: the kernel may have dropped the pages.
+ * The three folders are 0700 and ours, files 0600. A file in queue/ is complete. Commit = write,
+ * fsync(file), rename into queue/, fsync(queue/); commits that end while a directory fsync runs
+ * share the next one. Any failure leaves no name behind (the file is unlinked) and is reported:
+ * 4xx. fsync is never tried twice on one file: the kernel may have dropped the pages.
  *
- * All slow calls run on the disk lane; callbacks come on the loop thread, exactly once per request. Requests are embedded in
- * their owners and stay alive until the callback.
+ *     incoming/ID --fsync, rename--> queue/ID --fsync queue/--> promised --spool_remove--> gone
+ *          |                            |  (commit_work, sync_work)           |
+ *          `--failure: unlink           `--failure: unlink                    `--does not parse:
+ * corrupt/ID
  *
- * Records (attempt, hold, release) are appended with O_APPEND in one write(); "sync" asks for fdatasync after it. Removal is
- * unlink without a directory fsync: after power loss a delivered message may come back and be delivered again, never
- * the other way round.
+ * All slow calls run on the disk lane (the shared directory fsync on a lane of its own, so that it
+ * does not wait behind the commits that wait for it: the thread pool has one thread more for it);
+ * callbacks come on the loop thread, exactly once per request. Requests are embedded in their
+ * owners and stay alive until the callback.
+ *
+ * Records (attempt, hold, release) are appended with O_APPEND in one write(); "sync" asks for
+ * fdatasync after it. A torn record that a crash left is cut off first, and one that cannot be
+ * written whole is cut off again. Removal is unlink without a directory fsync: after power loss a
+ * delivered message may come back and be delivered again, never the other way round.
  *
  * Fails: calls return 0 or negative errno with words in err; nothing here logs.
  */
@@ -32,13 +41,16 @@ struct spool_commit;
 
 struct spool {
     int root_fd;
-    int lock_fd;
+    int lock_fd; /* -1: read-only */
     int incoming_fd;
     int queue_fd;
     int corrupt_fd;
-    struct lane *disk; /* borrowed */
+    struct queue_id last_seen; /* highest id found in any of the folders; for queue_id_seen() */
+    struct lane *disk;         /* borrowed */
+    struct lane sync_lane;
     /* commits renamed and waiting for a directory fsync */
     struct spool_commit *sync_waiting;
+    struct spool_commit *sync_last;
     struct spool_commit *sync_running;
     struct lane_job sync_job;
     bool sync_busy;
@@ -48,30 +60,37 @@ struct spool {
 };
 
 /*
- * Opens (making what is missing, mode 0700, files 0600), takes the lock, empties incoming/. Synchronous; for start-up.
- * -EBUSY: another daemon has it. err: what failed and what to do ("queue_directory /var/spool/mxgate is not writable for
- * uid 10025: ...").
+ * Opens (making what is missing), takes the lock, empties incoming/. Synchronous; for start-up.
+ * `disk` may be NULL when only the synchronous calls are used. -EBUSY: another daemon has it. err:
+ * what failed and what to do
+ * ("queue_directory /var/spool/mxgate is not writable for uid 10025: ...").
  */
 int spool_open(struct spool *s, const char *path, struct lane *disk, struct errbuf *err);
+/* No request may be under way. Safe after a failed open. */
 void spool_close(struct spool *s);
 /* Same without lock and cleaning, read-only: for commands when no daemon runs. */
 int spool_open_readonly(struct spool *s, const char *path, struct errbuf *err);
 
 /*
- * Start-up: calls `each` for every file in queue/, in the order of ids, with what its header and records say (body not
- * read). A file that does not parse is moved to corrupt/ (read-only: left) and reported by `bad`. The spool_file is the scanner's:
- * `each` may take f->envelope (and set it NULL). Synchronous. Returns 0 or -errno.
+ * Start-up: calls `each` for every file in queue/, in the order of ids, with what its header and
+ * records say (body not read). A file that does not parse is moved to corrupt/ (read-only: left)
+ * and reported by `bad`; so is one that cannot be read, or has no name of ours, which is left where
+ * it is. The spool_file is the scanner's: `each` may take f->envelope (and set it NULL).
+ * Synchronous. Returns 0 or -errno.
  */
 int spool_scan(struct spool *s, void (*each)(void *ctx, struct spool_file *f),
                void (*bad)(void *ctx, const char *name, const char *why), void *ctx);
 
-/* One message into custody. The owner fills the first part and keeps envelope and body unchanged until done. */
+/* One message into custody. The owner fills the first part and keeps envelope and body unchanged
+ * until done. */
 struct spool_commit {
-    struct envelope *envelope; /* borrowed; read on the lane: do not change it meanwhile */
-    struct body *body;         /* borrowed; its file, if any, is taken over */
-    char *records;             /* owned by the caller: attempt records to append after "end", or NULL */
+    struct envelope *envelope; /* borrowed; read on the lane: its texts must not change meanwhile */
+    struct body
+        *body; /* borrowed; not busy. Its file, if any, is taken over: the body can still be read */
+    char *records; /* owned by the caller: attempt records to append after "end", or NULL */
     size_t records_len;
-    void (*done)(struct spool_commit *c, int rc, const char *step); /* rc 0 or -errno; step: "fsync message", ... */
+    /* rc 0 or -errno; step says where: "write message", "fsync directory", ... */
+    void (*done)(struct spool_commit *c, int rc, const char *step);
     /* private */
     struct spool *spool;
     struct lane_job job;
@@ -79,6 +98,10 @@ struct spool_commit {
     int rc;
     const char *step;
 };
+/*
+ * The header is written anew from the envelope; a body that began its file with another header
+ * (recipients, parameters changed since) is copied. A commit may be tried again after it failed.
+ */
 void spool_commit(struct spool *s, struct spool_commit *c);
 
 /* Appends records to queue/ID. */
@@ -105,8 +128,9 @@ struct spool_remove {
 void spool_remove(struct spool *s, struct spool_remove *r);
 
 /*
- * Reads queue/ID for delivery: header, sum over the whole body, records. On success `file` and `fd` (open for reading) are
- * the caller's. -EBADMSG: corrupt, moved to corrupt/, err says why.
+ * Reads queue/ID for delivery: header, sum over the whole body, records. On success `file` and `fd`
+ * (open for reading) are the caller's. Else err says why; -EBADMSG: corrupt, moved to corrupt/
+ * (read-only: left).
  */
 struct spool_load {
     struct queue_id id;
@@ -119,10 +143,11 @@ struct spool_load {
     int rc;
 };
 void spool_load(struct spool *s, struct spool_load *l);
-/* The same at once, on the calling thread (commands). */
+/* The same at once, on the calling thread (commands); done is not called. */
 int spool_load_now(struct spool *s, struct spool_load *l);
 
-/* Free bytes for us on the spool's file system (statvfs; f_bavail), or -errno. Quick, on the loop thread. */
+/* Free bytes for us on the spool's file system (0 when it has no inode left), or -errno. Quick, on
+ * the loop thread. */
 int64_t spool_free_bytes(const struct spool *s);
 
 #endif

@@ -1,0 +1,114 @@
+/* spool, appending records and removing - see spool.h */
+#include "queue/spool.h"
+
+#include "message/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define APPEND_OF(j) ((struct spool_append *)((char *)(j)-offsetof(struct spool_append, job)))
+#define REMOVE_OF(j) ((struct spool_remove *)((char *)(j)-offsetof(struct spool_remove, job)))
+#define LOOK_BACK    512
+
+/* ---- append ------------------------------------------------------------------------------------
+ */
+
+/* Where the last complete line ends; -EBADMSG when there is none. */
+static int64_t complete_end(int fd, uint64_t size)
+{
+    char bytes[LOOK_BACK];
+
+    while (size > 0) {
+        size_t len = size < sizeof bytes ? (size_t)size : sizeof bytes;
+        int64_t got = disk_read(fd, bytes, len, size - len);
+        size_t lf;
+
+        if (got != (int64_t)len)
+            return got < 0 ? got : -EIO;
+        lf = span_find_last(span_make(bytes, len), '\n');
+        if (lf < len)
+            return (int64_t)(size - len + lf + 1);
+        size -= len;
+    }
+    return -EBADMSG;
+}
+
+static int append_open(const struct spool_append *a, int fd)
+{
+    struct stat st;
+    int64_t end;
+    int rc;
+
+    /* The scheduler's record and the operator's may come together; what follows is not one step. */
+    do
+        rc = flock(fd, LOCK_EX);
+    while (rc != 0 && errno == EINTR);
+    if (rc != 0 || fstat(fd, &st) != 0)
+        return -errno;
+    end = complete_end(fd, (uint64_t)st.st_size);
+    if (end < 0)
+        return (int)end;
+    if (end < st.st_size) {
+        rc = disk_truncate(fd, (uint64_t)end);
+        if (rc < 0)
+            return rc;
+    }
+    rc = disk_append(fd, a->records, a->records_len);
+    if (rc < 0) {
+        disk_truncate(fd, (uint64_t)end); /* when this fails too, the next append does it */
+        return rc;
+    }
+    return a->sync ? disk_fdatasync(fd) : 0;
+}
+
+static void append_work(struct lane_job *job)
+{
+    struct spool_append *a = APPEND_OF(job);
+    int fd = disk_open(a->spool->queue_fd, a->id.text, O_RDWR | O_APPEND);
+
+    a->rc = fd < 0 ? fd : append_open(a, fd);
+    disk_close(fd);
+}
+
+static void append_done(struct lane_job *job)
+{
+    struct spool_append *a = APPEND_OF(job);
+
+    a->done(a, a->rc);
+}
+
+void spool_append(struct spool *s, struct spool_append *a)
+{
+    a->spool = s;
+    a->job.work = append_work;
+    a->job.done = append_done;
+    lane_submit(s->disk, &a->job);
+}
+
+/* ---- remove ------------------------------------------------------------------------------------
+ */
+
+static void remove_work(struct lane_job *job)
+{
+    struct spool_remove *r = REMOVE_OF(job);
+
+    r->rc = disk_unlink(r->spool->queue_fd, r->id.text);
+}
+
+static void remove_done(struct lane_job *job)
+{
+    struct spool_remove *r = REMOVE_OF(job);
+
+    r->done(r, r->rc);
+}
+
+void spool_remove(struct spool *s, struct spool_remove *r)
+{
+    r->spool = s;
+    r->job.work = remove_work;
+    r->job.done = remove_done;
+    lane_submit(s->disk, &r->job);
+}
