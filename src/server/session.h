@@ -1,19 +1,28 @@
 /*
- * session - the SMTP server dialogue (RFC 5321 and extensions); pure: bytes in, calls of session_ops out
+ * session - the SMTP server dialogue (RFC 5321 and extensions); pure: bytes in, calls of
+ * session_ops out
  *
  *      CONNECTED --HELO/EHLO--> READY --MAIL--> MAIL --RCPT--> RCPT --DATA--> DATA --end--> READY
  *          |(MAIL too, unless                    |              |---BDAT--> BDAT --LAST--> READY
  *          | smtpd_helo_required)                +--RSET, EHLO--+--> READY
  *          +--QUIT, 421, limit--> CLOSING
  *
- * While an answer from outside is due (session.busy) no input is taken: session_input() returns how many bytes it took, the
- * caller keeps the rest, stops reading, and calls session_input() again after the answer (ops->resume tells it to).
+ * While an answer from outside is due (session.busy) no input is taken: session_input() returns how
+ * many bytes it took, the caller keeps the rest, stops reading, and calls session_input() again
+ * after the answer (ops->resume tells it to).
  *
- * Replies go out through one function (session_reply), which counts, logs rejects, and turns any 421 into a hang-up.
- * The session never sees sockets, files, clocks or DNS; what it needs is in session_ops; tests and fuzzers link fakes.
+ * Replies go out through one function (session_reply_line), which makes them printable, cuts them
+ * to 512 bytes and hangs up after 221, 421 and 521. session_done() ends every command: it counts,
+ * and answers too many errors. The session never sees sockets, files, clocks or DNS; what it needs
+ * is in session_ops; tests and fuzzers link fakes.
  *
- * Limits: command line SMTP_LINE_CAP, smtpd_recipient_limit, message_size_limit, smtpd_hard_error_limit, junk limit.
- * Memory: struct session is fixed; an envelope exists from MAIL to the end of the transaction.
+ * The log stays silent about a client that said nothing but QUIT, or nothing at all (health
+ * checks).
+ *
+ * Limits: command line SMTP_LINE_CAP, smtpd_recipient_limit, message_size_limit,
+ * smtpd_hard_error_limit, junk limit; a refused message is swallowed up to SESSION_SWALLOW times
+ * message_size_limit, then the client is hung up on. Memory: struct session is fixed; an envelope
+ * exists from MAIL to the end of the transaction.
  */
 #ifndef MXGATE_SERVER_SESSION_H
 #define MXGATE_SERVER_SESSION_H
@@ -33,7 +42,8 @@ enum session_state {
     SESSION_RCPT,
     SESSION_DATA,
     SESSION_BDAT,      /* inside the bytes of a chunk */
-    SESSION_BDAT_NEXT, /* between chunks */
+    SESSION_BDAT_NEXT, /* between chunks; refused ones too (data_discard), even without MAIL before
+                        */
     SESSION_CLOSING,
     SESSION_STATE_COUNT
 };
@@ -48,42 +58,62 @@ enum session_busy {
 
 enum session_wait {
     SESSION_WAIT_COMMAND, /* a command line: smtpd_timeout, not extended by parts of a line */
-    SESSION_WAIT_DATA,    /* the next block of data: the caller restarts the deadline per block of at least 4 KiB or line end */
+    SESSION_WAIT_DATA,    /* the next SESSION_BLOCK bytes of data, or its end: smtpd_timeout, not
+                             extended by fewer */
     SESSION_WAIT_US,      /* our turn: no deadline for the client */
 };
 
+#define SESSION_BLOCK   4096 /* bytes of data that buy a new deadline */
+#define SESSION_SWALLOW 8    /* times message_size_limit */
+
 enum session_rcpt_answer { SESSION_RCPT_ACCEPT, SESSION_RCPT_REJECT, SESSION_RCPT_DEFER };
 
-/* All borrowed; called on the session's thread. Calls that answer "later" may answer before they return. */
+/*
+ * All borrowed; called on the session's thread. Calls that answer "later" may answer before they
+ * return. None of them may call session_deinit(): the session is still on the stack.
+ */
 struct session_ops {
     /* Queues bytes for the client; sent when session_input() has returned. */
     void (*send)(void *ctx, struct span bytes);
     /* Sends what is queued, then closes. No input is given afterwards. */
     void (*hang_up)(void *ctx);
+    /* Each call starts the deadline anew (or stops it); nothing else does, input least of all. */
     void (*wait)(void *ctx, enum session_wait what);
-    /* An answer came while session_input() was not running: the caller gives the kept input again. */
+    /* An answer came while session_input() was not running: the caller gives the kept input again.
+     */
     void (*resume)(void *ctx);
-    /* The client's verified name is wanted: session_peer_name() follows. Asked once, before the first MAIL is handled. */
+    /* The client's verified name is wanted: session_peer_name() follows. Asked once, at HELO, EHLO
+     * or the first MAIL. */
     void (*peer)(void *ctx);
     /*
-     * May mail come in now (free space, spool writable, shutting down)? True, or false with the reply in *verdict_out.
-     * size: of the SIZE parameter, 0 when unknown.
+     * May mail come in now (free space, spool writable, shutting down)? True, or false with the
+     * reply in *verdict_out. size: of the SIZE parameter, 0 when unknown.
      */
     bool (*mail)(void *ctx, uint64_t size, struct smtp_verdict *verdict_out);
     /* A recipient that policy admits: does the upstream want it? session_rcpt_answer() follows. */
     void (*recipient)(void *ctx, const struct envelope *e, const struct smtp_address *recipient);
     void (*queue_id)(void *ctx, struct queue_id *id_out, int64_t *arrival_us_out);
-    /* Data begins; the envelope is complete but for what DATA brings. False: verdict_out is the reply to DATA/BDAT. */
+    /* Data begins; the envelope is complete but for what DATA brings. False: verdict_out is the
+     * reply to DATA/BDAT. */
     bool (*body_begin)(void *ctx, const struct envelope *e, struct smtp_verdict *verdict_out);
     /*
-     * At least `need` (<= 4096) bytes to write body bytes into, or NULL: session_room() follows. May be called with need 0: never
-     * NULL-with-answer then.
+     * At least `need` (<= 4096) bytes to write body bytes into, or NULL: session_room() follows.
+     * May be called with need 0: never NULL-with-answer then.
      */
     char *(*body_room)(void *ctx, size_t need, size_t *cap_out);
     void (*body_wrote)(void *ctx, size_t len);
     void (*body_abort)(void *ctx); /* forget the body; also called when nothing was begun */
     /* The message is complete: takes over the envelope. session_submitted() follows. */
     void (*submit)(void *ctx, struct envelope *e, const char *message_id);
+};
+
+#define SESSION_LEAD_CAP 96 /* no header name is longer */
+
+enum session_lead {
+    SESSION_LEAD_READING,
+    SESSION_LEAD_HEADER,
+    SESSION_LEAD_BODY,
+    SESSION_LEAD_WRITTEN
 };
 
 struct session {
@@ -93,37 +123,53 @@ struct session {
     const struct log *log;         /* borrowed */
     enum session_state state;      /* written by session_enter() only */
     enum session_busy busy;
-    bool in_input;     /* session_input() is on the stack: answers do not call resume */
-    bool esmtp;        /* EHLO was said */
-    bool trusted;      /* in mynetworks */
+    bool in_input; /* the session is on the stack: answers do not call resume */
+    bool esmtp;    /* EHLO was said */
+    bool trusted;  /* in mynetworks */
     bool connect_logged;
     bool peer_known;
-    bool all_lf;       /* every line since connect ended in bare LF */
-    bool any_line;
-    bool hung_up;
-    struct log_peer peer; /* points into the next two */
+    bool peer_asked;
+    bool all_lf;   /* every line since connect ended in bare LF */
+    bool any_line; /* something other than QUIT was said: the log tells of this client */
+    bool stopping; /* session_shutdown() came: 421 at the next chance */
+    bool forgiven; /* the reply under way does not count as an error */
+    bool pipelining_logged;
+    enum session_wait waiting; /* what ops->wait was told last */
+    bool wait_fresh;           /* tell it again: a line or a block has ended */
+    struct log_peer peer;      /* points into the next two */
     char peer_name[ENVELOPE_NAME_CAP];
     char peer_address[48];
     uint16_t peer_port;
     char helo[ENVELOPE_NAME_CAP];
     unsigned errors;
     unsigned junk;
+    unsigned overshoot;  /* recipients over the limit in this transaction */
+    unsigned reply_code; /* of the last reply */
     unsigned count_ok[SMTP_VERB_COUNT];
     unsigned count_all[SMTP_VERB_COUNT];
-    const char *where; /* the last command's name in capitals, for "lost connection after RCPT" */
-    enum smtp_verb verb;  /* under way */
+    const char *where;   /* the last command's name in capitals, for "lost connection after RCPT" */
+    enum smtp_verb verb; /* under way */
+    struct queue_id queue_id;  /* of the transaction; "" before its first recipient */
     struct envelope *envelope; /* owned between MAIL and submit */
+    char *sender;              /* owned between submit and its answer, for the log; may be NULL */
     struct smtp_rcpt_params *rcpt; /* owned while BUSY_RCPT */
     /* data under way */
     struct smtp_dot_decoder dot;
     struct smtp_normaliser normaliser;
     struct header_scan headers;
-    uint64_t data_bytes;   /* canonical bytes of this message so far, without our Received */
-    uint64_t chunk_left;   /* BDAT */
+    uint64_t data_bytes; /* canonical bytes of this message so far, without our Received */
+    uint64_t swallowed;  /* bytes of a refused message */
+    size_t block_bytes;  /* taken since the deadline was started */
+    uint64_t chunk_left; /* BDAT */
     uint64_t chunk_size;
+    uint64_t chunks_bytes; /* of all chunks of this message, as sent */
     bool chunk_last;
-    bool data_discard;     /* the message is refused already: swallow it */
+    bool data_discard; /* the message is refused already: swallow it */
     bool body_begun;
+    enum session_lead lead_state;
+    size_t lead_len;
+    char lead[SESSION_LEAD_CAP]; /* the message's first bytes, until it is known whether they are a
+                                    header */
     struct smtp_verdict data_verdict; /* why, when data_discard */
     struct smtp_line line;
 };
@@ -135,25 +181,36 @@ struct session_client {
 };
 
 /* Takes a reference of config; sends nothing yet. */
-void session_init(struct session *s, const struct session_ops *ops, void *ctx, struct config *config,
-                  const struct log *log, const struct session_client *client);
+void session_init(struct session *s, const struct session_ops *ops, void *ctx,
+                  struct config *config, const struct log *log,
+                  const struct session_client *client);
 /* Sends the greeting. */
 void session_start(struct session *s);
 /* Instead of session_start: 421 (too many connections, shutting down) and hang up. */
 void session_refuse(struct session *s, const char *reply_line);
+/*
+ * Instead of session_start: the client sent `input` before it was greeted, as only spam senders do.
+ * Logged, 421; clients in mynetworks (probes) are greeted all the same. The input is not taken.
+ */
+void session_start_early(struct session *s, struct span input);
 /* Returns the number of bytes taken, fewer than len only when busy or closing. */
 size_t session_input(struct session *s, const char *bytes, size_t len);
-/* The client closed or the connection broke: logs "lost connection after X", frees the transaction. */
+/* The client closed or the connection broke: logs "lost connection after X", frees the transaction.
+ */
 void session_lost(struct session *s);
-/* The deadline of session_wait passed: 421 4.4.2, log, hang up. */
+/* The deadline of session_wait passed: 421 4.4.2, log, hang up. Nothing while the session waits for
+ * us. */
 void session_timeout(struct session *s);
-/* We are stopping: 421 4.3.2 when between commands (else after the transaction under way), hang up. */
+/* We are stopping: 421 4.3.2 when between commands (else after the transaction under way), hang up.
+ */
 void session_shutdown(struct session *s);
-/* The connection is gone (after hang_up, lost, ...): logs "disconnect from ..." if anything was said; frees everything. */
+/* The connection is gone (after hang_up, lost, ...): logs "disconnect from ..." if anything was
+ * said; frees everything. */
 void session_deinit(struct session *s);
 
 void session_peer_name(struct session *s, const char *name); /* verified name or "unknown" */
-/* REJECT and DEFER: code and dsn as the upstream said ("5.1.1"; "" none), why in words ("host h[a] said: 550 ..."). */
+/* REJECT and DEFER: code and dsn as the upstream said ("5.1.1"; "" none), why in words ("host h[a]
+ * said: 550 ..."). */
 void session_rcpt_answer(struct session *s, enum session_rcpt_answer answer, unsigned code,
                          const char *dsn, const char *why);
 void session_room(struct session *s, int rc); /* 0, or -errno: the message is refused with 4xx */

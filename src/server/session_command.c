@@ -1,0 +1,277 @@
+/*
+ * session_command - command lines: what may come when, and the commands that start no transaction;
+ * see session_internal.h
+ *
+ * The table says what is special about a command; the order of commands (503) is checked by the
+ * handlers, in Postfix's order, since its texts tell clients which command they forgot.
+ */
+#include "server/session_internal.h"
+
+#include <string.h>
+
+#define SHOWN_MAX     100 /* bytes of a strange command that the log shows */
+#define HELO_UNWANTED "<>()\\\";@"
+
+/* COMMAND_JUNK: costs us and brings no mail; counts against smtpd_junk_command_limit. */
+/* COMMAND_LAST: nothing may be sent after it before its reply has come (RFC 2920 3.1). */
+enum { COMMAND_JUNK = 1, COMMAND_LAST = 2 };
+
+struct command_rule {
+    const char *name;
+    unsigned flags;
+    session_command_fn *run;
+};
+
+bool session_wants_helo(struct session *s)
+{
+    if (s->helo[0] || !s->config->smtpd_helo_required)
+        return false;
+    session_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
+    session_done(s);
+    return true;
+}
+
+/* Without what could end a comment or a field of Received and log lines, as Postfix does it. */
+static void keep_helo(struct session *s, struct span name)
+{
+    struct text t;
+
+    session_reset(s);
+    text_init(&t, s->helo, sizeof s->helo);
+    text_printable(&t, name); /* what does not fit is left out */
+    for (size_t i = 0; i < t.len; i++) {
+        if (ascii_is_8bit(t.ptr[i]) || strchr(HELO_UNWANTED, t.ptr[i]))
+            t.ptr[i] = '?';
+    }
+    session_enter(s, SESSION_READY);
+}
+
+static bool take_helo(struct session *s, const struct smtp_command *c, const char *name)
+{
+    if (c->args.len == 0) {
+        session_reply(s, "501 Syntax: %s hostname", name);
+        session_done(s);
+        return false;
+    }
+    session_ask_peer(s);
+    keep_helo(s, c->args);
+    return true;
+}
+
+static void run_helo(struct session *s, const struct smtp_command *c)
+{
+    if (!take_helo(s, c, "HELO"))
+        return;
+    s->esmtp = false;
+    session_reply(s, "250 %s", s->config->myhostname);
+    session_done(s);
+}
+
+static void run_ehlo(struct session *s, const struct smtp_command *c)
+{
+    static const char *const keywords[] = {"250-VRFY",     "250-ENHANCEDSTATUSCODES",
+                                           "250-8BITMIME", "250-DSN",
+                                           "250-SMTPUTF8", "250 CHUNKING"};
+
+    if (!take_helo(s, c, "EHLO"))
+        return;
+    s->esmtp = true;
+    session_reply(s, "250-%s", s->config->myhostname);
+    session_reply(s, "250-PIPELINING");
+    session_reply(s, "250-SIZE %llu", (unsigned long long)s->config->message_size_limit);
+    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
+        session_reply_line(s, keywords[i]);
+    session_done(s);
+}
+
+static void run_unauthorised(struct session *s, const struct smtp_command *c)
+{
+    session_reply(s, "550 5.7.0 Error: insufficient authorization");
+    session_done(s);
+}
+
+static void run_unimplemented(struct session *s, const struct smtp_command *c)
+{
+    session_reply(s, "502 5.5.1 Error: command not implemented");
+    session_done(s);
+}
+
+static void run_auth(struct session *s, const struct smtp_command *c)
+{
+    session_reply(s, "503 5.5.1 Error: authentication not enabled");
+    session_done(s);
+}
+
+static void run_rset(struct session *s, const struct smtp_command *c)
+{
+    if (c->args.len > 0) {
+        session_reply(s, "501 5.5.4 Syntax: RSET");
+    } else {
+        session_reset(s);
+        session_reply(s, "250 2.0.0 Ok");
+    }
+    session_done(s);
+}
+
+static void run_noop(struct session *s, const struct smtp_command *c)
+{
+    session_reply(s, "250 2.0.0 Ok");
+    session_done(s);
+}
+
+/* Says neither yes nor no (RFC 5321 7.3): whoever wants to know must name a sender and ask by RCPT.
+ */
+static void run_vrfy(struct session *s, const struct smtp_command *c)
+{
+    struct smtp_address address;
+    struct span rest;
+    enum smtp_address_error error;
+
+    if (session_wants_helo(s))
+        return;
+    error = smtp_address_parse_path(c->args, true, &address, &rest);
+    if (c->args.len == 0)
+        session_reply(s, "501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
+    else if (error != SMTP_ADDRESS_OK || smtp_address_is_null(&address))
+        session_reply(s, "501 5.1.3 Bad recipient address syntax");
+    else
+        session_reply(s, "252 2.0.0 %s", address.text);
+    session_done(s);
+}
+
+static void run_help(struct session *s, const struct smtp_command *c)
+{
+    session_reply(s, "214 2.0.0 Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+    session_done(s);
+}
+
+static void run_quit(struct session *s, const struct smtp_command *c)
+{
+    session_reply(s, "221 2.0.0 Bye");
+    session_done(s);
+}
+
+/* A browser, a proxy scan, or a message whose sender did not wait for the refusal of DATA. */
+static bool is_foreign(struct span word)
+{
+    return span_equal_nocase(word, SPAN_LIT("GET")) || span_equal_nocase(word, SPAN_LIT("POST")) ||
+           span_equal_nocase(word, SPAN_LIT("CONNECT")) || span_find(word, ':') < word.len;
+}
+
+static void put_shown(const struct session *s, struct text *t, char *buf, size_t cap)
+{
+    text_init(t, buf, cap);
+    text_printable_max(t, span_make(s->line.text, s->line.len), SHOWN_MAX);
+}
+
+static void run_unknown(struct session *s, const struct smtp_command *c)
+{
+    char shown[SHOWN_MAX + 1];
+    struct text t;
+
+    if (is_foreign(c->word)) {
+        put_shown(s, &t, shown, sizeof shown);
+        session_log_connect(s);
+        log_warning(s->log, "smtpd", "non-SMTP command from %s[%s]: %s", s->peer.name,
+                    s->peer.address, shown);
+        session_reply(s, "221 2.7.0 Error: I can break rules, too. Goodbye.");
+        s->reply_code = 521; /* a failure for the count, whatever the reply says */
+    } else {
+        session_reply(s, "500 5.5.2 Error: command not recognized");
+    }
+    session_done(s);
+}
+
+/* In the order of enum smtp_verb. */
+static const struct command_rule rules {
+    {"HELO", COMMAND_JUNK | COMMAND_LAST, run_helo},
+        {"EHLO", COMMAND_JUNK | COMMAND_LAST, run_ehlo}, {"XCLIENT", 0, run_unauthorised},
+        {"XFORWARD", 0, run_unauthorised}, {"STARTTLS", COMMAND_LAST, run_unimplemented},
+        {"AUTH", COMMAND_LAST, run_auth}, {"MAIL", 0, session_mail}, {"RCPT", 0, session_rcpt},
+        {"DATA", COMMAND_LAST, session_data}, {"BDAT", 0, session_bdat},
+        {"RSET", COMMAND_JUNK, run_rset}, {"NOOP", COMMAND_JUNK | COMMAND_LAST, run_noop},
+        {"VRFY", COMMAND_JUNK | COMMAND_LAST, run_vrfy},
+        {"ETRN", COMMAND_JUNK | COMMAND_LAST, run_unimplemented}, {"QUIT", COMMAND_LAST, run_quit},
+        {"HELP", COMMAND_JUNK, run_help}, {"UNKNOWN", 0, run_unknown},
+};
+
+_Static_assert(sizeof rules / sizeof rules[0] == SMTP_VERB_COUNT, "a rule for each verb");
+
+/* What follows a command that nothing may follow; told once, as a sign of spam software. */
+static void note_pipelining(struct session *s, const struct command_rule *rule, struct span rest)
+{
+    if (s->pipelining_logged || s->trusted || rest.len == 0)
+        return;
+    if (s->esmtp && !(rule->flags & COMMAND_LAST))
+        return;
+    s->pipelining_logged = true;
+    session_log_connect(s);
+    log_improper_pipelining(s->log, rule->name, &s->peer, rest);
+}
+
+/* The client spoke: from now on the log tells of it, at once when its name is known, or when there
+ * is more to tell. */
+static void note_client(struct session *s)
+{
+    s->any_line = true;
+    if (s->peer_known)
+        session_log_connect(s);
+}
+
+static void run_command(struct session *s, const struct smtp_command *c, struct span rest)
+{
+    const struct command_rule *rule = &rules[c->verb];
+
+    if (c->verb != SMTP_QUIT)
+        note_client(s);
+    s->verb = c->verb;
+    s->where = rule->name;
+    s->count_all[c->verb]++;
+    if (c->verb != SMTP_QUIT)
+        note_pipelining(s, rule, rest);
+    if ((rule->flags & COMMAND_JUNK) && ++s->junk > s->config->smtpd_junk_command_limit)
+        s->errors++;
+    rule->run(s, c);
+}
+
+static void refuse_long_line(struct session *s)
+{
+    char shown[SHOWN_MAX + 1];
+    struct text t;
+
+    note_client(s);
+    s->verb = SMTP_UNKNOWN;
+    s->where = rules[SMTP_UNKNOWN].name;
+    s->count_all[SMTP_UNKNOWN]++;
+    put_shown(s, &t, shown, sizeof shown);
+    session_log_connect(s);
+    log_warning(s->log, "smtpd", "%s[%s]: request longer than %zu: %s...", s->peer.name,
+                s->peer.address, s->line.limit, shown);
+    session_reply(s, "500 5.5.2 Error: line too long");
+    session_done(s);
+}
+
+bool session_command_step(struct session *s, struct span *in)
+{
+    enum smtp_line_event event = smtp_line_feed(&s->line, in);
+    struct smtp_command c;
+
+    if (event == SMTP_LINE_MORE)
+        return false;
+    s->all_lf = s->all_lf && s->line.bare_lf;
+    s->wait_fresh = true;
+    if (event == SMTP_LINE_TOO_LONG) {
+        refuse_long_line(s);
+        return true;
+    }
+    smtp_command_parse(span_make(s->line.text, s->line.len), &c);
+    if (c.word.len > 0) {
+        run_command(s, &c, *in);
+        return true;
+    }
+    note_client(s);
+    s->verb = SMTP_VERB_COUNT; /* no command */
+    session_reply(s, "500 5.5.2 Error: bad syntax");
+    session_done(s);
+    return true;
+}

@@ -1,0 +1,85 @@
+/*
+ * session_internal - what the files of server/session* share; nobody else includes it
+ *
+ *   session.c          entry points, the loop over input, deadlines, the end of a session
+ *   session_reply.c    the one door for replies, and what the log says of them
+ *   session_command.c  command lines: the table, and the commands that start no transaction
+ *   session_mail.c     MAIL, RCPT and the answers they wait for
+ *   session_data.c     DATA and BDAT: framing, limits, the end of a message
+ *   session_body.c     where body bytes go: our Received first, then room by room
+ */
+#ifndef MXGATE_SERVER_SESSION_INTERNAL_H
+#define MXGATE_SERVER_SESSION_INTERNAL_H
+
+#include "server/session.h"
+
+#include "base/text.h"
+
+#define SESSION_EOM "END-OF-MESSAGE" /* as "where", and as the stage of a reject */
+
+/* session.c */
+void session_enter(struct session *s, enum session_state next);
+/* Forgets the transaction and its body; HELO is remembered. */
+void session_reset(struct session *s);
+/* The command under way has had its last reply: counts it, and hangs up on too many errors. */
+void session_done(struct session *s);
+/* The session goes on after an answer: takes up what waited, then asks for the input that was kept.
+ */
+void session_answered(struct session *s);
+/* True when `what` was due; it is not any more. */
+bool session_take_answer(struct session *s, enum session_busy what);
+
+/* session_reply.c */
+void session_reply(struct session *s, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void session_reply_line(struct session *s, const char *line);
+/* The same, and "reject: STAGE from ..." in the log; sender and recipient may be NULL. */
+void session_reject(struct session *s, const char *stage, const char *sender, const char *recipient,
+                    const char *line);
+void session_hang_up(struct session *s);
+/* To be called before any line about this client: "connect from ..." comes first. */
+void session_log_connect(struct session *s);
+void session_log_disconnect(struct session *s);
+/* "lost connection", "timeout" or "too many errors" after what the client did last. */
+void session_log_end(struct session *s,
+                     void (*log_end)(const struct log *l, const char *queue_id, const char *after,
+                                     const struct log_peer *p));
+
+/* session_command.c: these take from `in` what they use and return false when they need more, or an
+ * answer */
+bool session_command_step(struct session *s, struct span *in);
+/* A command's handler; `c` points into s->line. */
+typedef void session_command_fn(struct session *s, const struct smtp_command *c);
+/* Refuses MAIL and VRFY before HELO where the settings want it. */
+bool session_wants_helo(struct session *s);
+
+/* session_mail.c */
+session_command_fn session_mail;
+session_command_fn session_rcpt;
+void session_ask_peer(struct session *s); /* once */
+
+/* session_data.c */
+session_command_fn session_data;
+session_command_fn session_bdat;
+bool session_data_step(struct session *s, struct span *in);
+bool session_bdat_step(struct session *s, struct span *in);
+/* The message is refused with this reply; its bytes are swallowed. */
+void session_data_refuse(struct session *s, const char *line);
+
+/* session_body.c */
+#define SESSION_SCRATCH 4096
+
+struct session_room {
+    char *ptr;
+    size_t cap;
+    char scratch[SESSION_SCRATCH]; /* for bytes of a message that is refused */
+};
+
+/* False when body bytes are due, or room for them, and there is none now (BUSY_ROOM). */
+bool session_body_room(struct session *s, struct session_room *room);
+/* `len` canonical bytes were written at room->ptr. */
+void session_body_took(struct session *s, struct session_room *room, size_t len);
+/* No more bytes come. False as above: call again. */
+bool session_body_end(struct session *s);
+
+#endif

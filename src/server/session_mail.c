@@ -1,0 +1,296 @@
+/*
+ * session_mail - MAIL, RCPT, and the answers they wait for; see session_internal.h
+ *
+ * Two waits: the first MAIL waits for the client's name (the command stays in s->line and is run
+ * when the name is there), and each RCPT that policy admits waits for the upstream's word.
+ */
+#include "server/session_internal.h"
+
+#include "server/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_MEMORY       "452 4.3.1 Insufficient system storage"
+#define OVERSHOOT_LIMIT 1000 /* recipients over the limit that are no errors yet, as in Postfix */
+
+/* --- the client's name --- */
+
+void session_ask_peer(struct session *s)
+{
+    if (s->peer_asked || s->peer_known)
+        return;
+    s->peer_asked = true;
+    if (s->config->smtpd_peername_lookup)
+        s->ops->peer(s->ctx);
+    else
+        session_peer_name(s, "unknown");
+}
+
+void session_peer_name(struct session *s, const char *name)
+{
+    bool awaited = session_take_answer(s, SESSION_BUSY_PEER);
+    struct smtp_command c;
+
+    if (s->state == SESSION_CLOSING || s->peer_known)
+        return;
+    s->peer_known = true;
+    if (name[0] == '\0' || !span_copy(span_of(name), s->peer_name, sizeof s->peer_name))
+        span_copy(SPAN_LIT("unknown"), s->peer_name, sizeof s->peer_name);
+    if (s->any_line)
+        session_log_connect(s);
+    if (!awaited)
+        return;
+    smtp_command_parse(span_make(s->line.text, s->line.len), &c);
+    session_mail(s, &c);
+    session_answered(s);
+}
+
+/* True when MAIL must wait. */
+static bool await_peer(struct session *s)
+{
+    session_ask_peer(s);
+    if (s->peer_known)
+        return false;
+    s->busy = SESSION_BUSY_PEER;
+    return true;
+}
+
+/* --- MAIL --- */
+
+/* "501 5.5.4 PREFIXBad X parameter syntax", as Postfix words it. */
+static void refuse_param(struct session *s, struct span bad, const char *prefix)
+{
+    struct span keyword = span_first(bad, span_find(bad, '='));
+
+    if (span_equal_nocase(keyword, SPAN_LIT("SIZE")))
+        session_reply(s, "501 5.5.4 Bad message size syntax");
+    else
+        session_reply(s, "501 5.5.4 %sBad %.*s parameter syntax", prefix, (int)keyword.len,
+                      keyword.ptr);
+}
+
+static void refuse_address(struct session *s, const struct smtp_command *c,
+                           enum smtp_address_error error, const char *syntax_reply)
+{
+    session_log_connect(s);
+    log_warning(s->log, "smtpd", "Illegal address syntax from %s[%s] in %s command: %.*s",
+                s->peer.name, s->peer.address, s->where, (int)span_first(c->args, 100).len,
+                c->args.ptr);
+    if (error == SMTP_ADDRESS_NON_ASCII)
+        session_reply(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+    else
+        session_reply_line(s, syntax_reply);
+}
+
+static bool parse_mail(struct session *s, const struct smtp_command *c,
+                       struct smtp_mail_params *params)
+{
+    switch (smtp_command_mail(c->args, params)) {
+    case SMTP_PARAM_OK:
+        return true;
+    case SMTP_PARAM_MISSING_TO:
+        session_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
+        break;
+    case SMTP_PARAM_ADDRESS:
+        refuse_address(s, c, params->address_error, "501 5.1.7 Bad sender address syntax");
+        break;
+    case SMTP_PARAM_UNSUPPORTED:
+        session_reply(s, "555 5.5.4 Unsupported option: %.*s", (int)params->bad.len,
+                      params->bad.ptr);
+        break;
+    case SMTP_PARAM_SYNTAX:
+        refuse_param(s, params->bad, "");
+        break;
+    }
+    return false;
+}
+
+/* NULL when memory is out. */
+static struct envelope *make_envelope(const struct session *s,
+                                      const struct smtp_mail_params *params)
+{
+    struct envelope *e = envelope_new();
+    const char *esmtp = params->smtputf8 ? "UTF8SMTP" : "ESMTP";
+
+    if (!e || !envelope_set_sender(e, smtp_address_span(&params->sender))) {
+        envelope_free(&e);
+        return NULL;
+    }
+    span_copy(span_of(s->peer_name), e->client_name, sizeof e->client_name);
+    span_copy(span_of(s->peer_address), e->client_address, sizeof e->client_address);
+    span_copy(span_of(s->helo), e->helo, sizeof e->helo);
+    span_copy(span_of(s->esmtp ? esmtp : "SMTP"), e->protocol, sizeof e->protocol);
+    span_copy(span_of(params->envid), e->envid, sizeof e->envid);
+    e->client_port = s->peer_port;
+    e->smtputf8 = params->smtputf8;
+    e->eight_bit = params->body == SMTP_BODY_8BITMIME;
+    e->ret = params->ret;
+    return e;
+}
+
+/* The reply to a MAIL whose syntax is right. */
+static void begin_mail(struct session *s, const struct smtp_mail_params *params)
+{
+    struct smtp_verdict verdict = {0, ""};
+    const char *sender = params->sender.text;
+
+    if (params->size > s->config->message_size_limit) {
+        session_reject(s, "MAIL", sender, NULL, "552 5.3.4 Message size exceeds fixed limit");
+        return;
+    }
+    if (!s->ops->mail(s->ctx, params->size, &verdict)) {
+        session_reject(s, "MAIL", sender, NULL, verdict.line);
+        return;
+    }
+    s->envelope = make_envelope(s, params);
+    if (!s->envelope) {
+        session_reject(s, "MAIL", sender, NULL, NO_MEMORY);
+        return;
+    }
+    session_enter(s, SESSION_MAIL);
+    session_reply(s, "250 2.1.0 Ok");
+}
+
+void session_mail(struct session *s, const struct smtp_command *c)
+{
+    struct smtp_mail_params params;
+
+    if (session_wants_helo(s) || await_peer(s))
+        return;
+    if (s->envelope)
+        session_reply(s, "503 5.5.1 Error: nested MAIL command");
+    else if (s->state == SESSION_BDAT_NEXT)
+        session_reply(s, "503 5.5.1 Error: MAIL after BDAT");
+    else if (parse_mail(s, c, &params))
+        begin_mail(s, &params);
+    session_done(s);
+}
+
+/* --- RCPT --- */
+
+static bool parse_rcpt(struct session *s, const struct smtp_command *c,
+                       struct smtp_rcpt_params *params)
+{
+    enum smtp_param_error error = smtp_command_rcpt(c->args, s->envelope->smtputf8, params);
+
+    if (error == SMTP_PARAM_OK && smtp_address_is_null(&params->recipient))
+        error = SMTP_PARAM_ADDRESS;
+    switch (error) {
+    case SMTP_PARAM_OK:
+        return true;
+    case SMTP_PARAM_MISSING_TO:
+        session_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
+        break;
+    case SMTP_PARAM_ADDRESS:
+        refuse_address(s, c, params->address_error, "501 5.1.3 Bad recipient address syntax");
+        break;
+    case SMTP_PARAM_UNSUPPORTED:
+        session_reply(s, "555 5.5.4 Unsupported option: %.*s", (int)params->bad.len,
+                      params->bad.ptr);
+        break;
+    case SMTP_PARAM_SYNTAX:
+        refuse_param(s, params->bad, "Error: ");
+        break;
+    }
+    return false;
+}
+
+static bool has_room_for_recipient(struct session *s)
+{
+    if (s->envelope->recipient_count < s->config->smtpd_recipient_limit)
+        return true;
+    s->forgiven = s->overshoot++ < OVERSHOOT_LIMIT;
+    session_reply(s, "452 4.5.3 Error: too many recipients");
+    return false;
+}
+
+/* True when the upstream was asked: session_rcpt_answer() has come or will come. */
+static bool begin_rcpt(struct session *s, const struct smtp_rcpt_params *params)
+{
+    struct smtp_address recipient = params->recipient;
+    struct smtp_verdict verdict = {0, ""};
+
+    if (!policy_recipient(s->config, s->trusted, &recipient, &verdict)) {
+        session_reject(s, "RCPT", s->envelope->sender, recipient.text, verdict.line);
+        return false;
+    }
+    s->rcpt = malloc(sizeof *s->rcpt);
+    if (!s->rcpt) {
+        session_reject(s, "RCPT", s->envelope->sender, recipient.text, NO_MEMORY);
+        return false;
+    }
+    *s->rcpt = *params;
+    s->rcpt->recipient = recipient;
+    s->rcpt->bad = (struct span){NULL, 0}; /* pointed into the line */
+    s->busy = SESSION_BUSY_RCPT;
+    s->ops->recipient(s->ctx, s->envelope, &s->rcpt->recipient);
+    return true;
+}
+
+void session_rcpt(struct session *s, const struct smtp_command *c)
+{
+    struct smtp_rcpt_params params;
+
+    if (!s->envelope)
+        session_reply(s, "503 5.5.1 Error: need MAIL command");
+    else if (s->state == SESSION_BDAT_NEXT)
+        session_reply(s, "503 5.5.1 Error: RCPT after BDAT");
+    else if (parse_rcpt(s, c, &params) && has_room_for_recipient(s) && begin_rcpt(s, &params))
+        return;
+    session_done(s);
+}
+
+static void accept_recipient(struct session *s, const struct smtp_rcpt_params *r)
+{
+    struct envelope *e = s->envelope;
+    struct span address = smtp_address_span(&r->recipient);
+
+    if (!envelope_add_recipient(e, address, r->notify, span_of(r->orcpt))) {
+        session_reject(s, "RCPT", e->sender, r->recipient.text, NO_MEMORY);
+        return;
+    }
+    if (!s->queue_id.text[0]) {
+        s->ops->queue_id(s->ctx, &e->id, &e->arrival_us);
+        s->queue_id = e->id;
+        session_log_connect(s);
+        log_client(s->log, s->queue_id.text, &s->peer);
+    }
+    session_enter(s, SESSION_RCPT);
+    session_reply(s, "250 2.1.5 Ok");
+}
+
+/* The upstream's code and status, held to what the answer means: a "421" of its own must not end
+ * our session. */
+static void refuse_recipient(struct session *s, bool for_good, unsigned code, const char *dsn,
+                             const char *why)
+{
+    const char *recipient = s->rcpt->recipient.text;
+    char class = for_good ? '5' : '4';
+    char line[SMTP_VERDICT_CAP];
+    struct text t;
+
+    if (code / 100 != (for_good ? 5 : 4) || code == 421 || code == 521)
+        code = for_good ? 550 : 450;
+    if (dsn[0] != class)
+        dsn = for_good ? "5.1.1" : "4.1.1";
+    text_init(&t, line, sizeof line);
+    text_printf(&t, "%u %s <%s>: Recipient address rejected: %s address: %s", code, dsn, recipient,
+                for_good ? "undeliverable" : "unverified", why);
+    session_reject(s, "RCPT", s->envelope->sender, recipient, line);
+}
+
+void session_rcpt_answer(struct session *s, enum session_rcpt_answer answer, unsigned code,
+                         const char *dsn, const char *why)
+{
+    if (!session_take_answer(s, SESSION_BUSY_RCPT))
+        return;
+    if (answer == SESSION_RCPT_ACCEPT)
+        accept_recipient(s, s->rcpt);
+    else
+        refuse_recipient(s, answer == SESSION_RCPT_REJECT, code, dsn ? dsn : "", why ? why : "");
+    free(s->rcpt);
+    s->rcpt = NULL;
+    session_done(s);
+    session_answered(s);
+}

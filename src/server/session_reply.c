@@ -1,0 +1,135 @@
+/* session_reply - replies to the client, and the log lines about them; see session_internal.h */
+#include "server/session_internal.h"
+
+#include "smtp/domain.h"
+
+#define REPLY_MAX 510 /* RFC 5321 4.5.3.1.5: 512 bytes with CRLF */
+
+static unsigned code_of(const char *line)
+{
+    uint64_t code = 0;
+
+    return span_to_u64(span_first(span_of(line), 3), 999, &code) ? (unsigned)code : 0;
+}
+
+/* Printable, within the limit, and UTF-8 only where it is well-formed (a client said it in an
+ * address). */
+static void put_line(struct text *t, const char *line)
+{
+    text_printable_max(t, span_of(line), REPLY_MAX);
+    if (smtp_utf8_printable(text_as_span(t)))
+        return;
+    for (size_t i = 0; i < t->len; i++) {
+        if (ascii_is_8bit(t->ptr[i]))
+            t->ptr[i] = '?';
+    }
+}
+
+void session_reply_line(struct session *s, const char *line)
+{
+    char buf[REPLY_MAX + 3];
+    struct text t;
+
+    if (s->state == SESSION_CLOSING)
+        return;
+    text_init(&t, buf, sizeof buf);
+    put_line(&t, line);
+    text_cstr(&t, "\r\n");
+    s->reply_code = code_of(line);
+    s->ops->send(s->ctx, text_as_span(&t));
+    if (s->reply_code == 221 || s->reply_code == 421 || s->reply_code == 521)
+        session_hang_up(s);
+}
+
+void session_reply(struct session *s, const char *format, ...)
+{
+    char buf[SMTP_VERDICT_CAP];
+    struct text t;
+    va_list args;
+
+    text_init(&t, buf, sizeof buf);
+    va_start(args, format);
+    text_vprintf(&t, format, args);
+    va_end(args);
+    session_reply_line(s, buf);
+}
+
+void session_reject(struct session *s, const char *stage, const char *sender, const char *recipient,
+                    const char *line)
+{
+    struct log_reject r = {.queue_id = s->queue_id.text,
+                           .stage = stage,
+                           .peer = s->peer,
+                           .reply = line,
+                           .sender = sender,
+                           .recipient = recipient,
+                           .protocol = s->esmtp ? "ESMTP" : "SMTP",
+                           .helo = s->helo[0] ? s->helo : NULL};
+
+    session_log_connect(s);
+    log_reject(s->log, &r);
+    session_reply_line(s, line);
+}
+
+void session_hang_up(struct session *s)
+{
+    if (s->state == SESSION_CLOSING)
+        return;
+    session_reset(s);
+    session_enter(s, SESSION_CLOSING);
+    s->ops->hang_up(s->ctx);
+}
+
+void session_log_connect(struct session *s)
+{
+    if (s->connect_logged)
+        return;
+    s->connect_logged = true;
+    log_connect(s->log, &s->peer);
+}
+
+static void put_count(struct text *t, const char *name, unsigned ok, unsigned all)
+{
+    text_printf(t, "%s=%u", name, ok);
+    if (ok != all)
+        text_printf(t, "/%u", all);
+}
+
+void session_log_disconnect(struct session *s)
+{
+    char buf[SMTP_VERB_COUNT * 32 + 32];
+    struct text t;
+    unsigned ok = 0;
+    unsigned all = 0;
+
+    text_init(&t, buf, sizeof buf);
+    for (unsigned i = 0; i < SMTP_VERB_COUNT; i++) {
+        if (s->count_all[i] == 0)
+            continue;
+        put_count(&t, smtp_verb_name((enum smtp_verb)i), s->count_ok[i], s->count_all[i]);
+        text_char(&t, ' ');
+        ok += s->count_ok[i];
+        all += s->count_all[i];
+    }
+    if (all > 0)
+        put_count(&t, "commands", ok, all);
+    else
+        text_cstr(&t, "commands=0/0");
+    session_log_connect(s);
+    log_disconnect(s->log, &s->peer, buf);
+}
+
+void session_log_end(struct session *s,
+                     void (*log_end)(const struct log *l, const char *queue_id, const char *after,
+                                     const struct log_peer *p))
+{
+    char buf[64];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    text_cstr(&t, s->where);
+    if ((s->state == SESSION_DATA || s->state == SESSION_BDAT) && s->busy != SESSION_BUSY_SUBMIT)
+        text_printf(&t, " (%llu bytes)", (unsigned long long)s->data_bytes);
+    session_log_connect(s);
+    log_end(s->log, s->queue_id.text, buf, &s->peer);
+}
