@@ -1,0 +1,66 @@
+/*
+ * control_connection - one connection on the control socket: requests in, replies out
+ *
+ *     reading --request--> reply --> reading          "submit": see control_submission.h
+ *        |  \--WAIT (body room, verdict)--> reading
+ *        \--fault, failure--> reply --> finishing --> closed
+ *
+ * After a failure the connection ends: what follows may be the rest of a message.
+ *
+ * Limits: CONTROL_IDLE_MS for each request and for each chunk, not moved by bytes that dribble in;
+ * replies that are not read up to STREAM_OUT_HIGH, then the connection ends. Owns:   its stream and
+ * submission. The memory is the server's, until released().
+ */
+#ifndef MXGATE_CONTROL_CONTROL_CONNECTION_H
+#define MXGATE_CONTROL_CONTROL_CONNECTION_H
+
+#include "control/control_format.h"
+#include "control/control_submission.h"
+#include "net/stream.h"
+#include "observe/status.h"
+
+#define CONTROL_IDLE_MS    30000
+#define CONTROL_ACTIVE_MAX 4096 /* ids that "active" tells */
+
+/* What the daemon does for the commands. All borrowed; called on the loop thread. */
+struct control_ops {
+    void *ctx;
+    void (*status)(void *ctx, struct status *out); /* *out is zeroed before */
+    size_t (*active)(void *ctx, struct queue_id *ids, size_t cap);
+    /* id NULL and site NULL: all. The number of messages made due. */
+    size_t (*flush)(void *ctx, const struct queue_id *id, const char *site);
+    void (*reload)(void *ctx);
+};
+
+struct control_setup {
+    struct stream_pool *pool;      /* borrowed */
+    const char *path;              /* borrowed; of the socket */
+    const struct control_ops *ops; /* borrowed */
+    struct intake *intake;         /* borrowed */
+    struct config *config;         /* borrowed; see control_server_set_config */
+    const struct log *log;         /* borrowed */
+};
+
+struct control_connection {
+    const struct control_setup *setup; /* borrowed; NULL: this slot is free */
+    void (*released)(void *ctx);
+    void *released_ctx;
+    struct stream stream;
+    struct control_parser parser;
+    struct control_submission submission;
+    unsigned uid;   /* of the peer */
+    bool waiting;   /* for body room or a verdict: nothing is parsed */
+    bool ending;    /* "end" was said, and waits for room */
+    bool finishing; /* the last word was said */
+    bool closed;    /* the stream is gone; a verdict may still be due */
+    bool stopping;
+};
+
+/* 0, or negative and nothing was accepted. released(ctx) comes once, when the slot is free again.
+ */
+int control_connection_accept(struct control_connection *c, const struct control_setup *setup,
+                              uv_stream_t *listener, void (*released)(void *ctx), void *ctx);
+/* Ends it; a submission that waits for its verdict gets it first. */
+void control_connection_stop(struct control_connection *c);
+
+#endif

@@ -1,0 +1,206 @@
+/* control_format_status - see control_format_status.h */
+#include "control/control_format_status.h"
+
+#include "base/clock.h"
+#include "control/control_format_json.h"
+
+/* ---- for people ---- */
+
+/* "3d 4h", "4h 12m", "12m 5s", "5s": the two largest units, as in uptime. */
+static void put_duration(struct text *t, int64_t seconds)
+{
+    static const struct {
+        int64_t seconds;
+        char name;
+    } units[] = {
+        {86400, 'd'},
+        {3600,  'h'},
+        {60,    'm'},
+        {1,     's'}
+    };
+    size_t i = 0;
+
+    if (seconds < 0)
+        seconds = 0; /* the clock was set back */
+    while (i < 3 && seconds < units[i].seconds)
+        i++;
+    text_printf(t, "%lld%c", (long long)(seconds / units[i].seconds), units[i].name);
+    if (i < 3 && seconds % units[i].seconds >= units[i + 1].seconds)
+        text_printf(t, " %lld%c", (long long)(seconds % units[i].seconds / units[i + 1].seconds),
+                    units[i + 1].name);
+}
+
+static void put_since(struct text *t, int64_t since_s, int64_t now_s)
+{
+    text_cstr(t, " since ");
+    clock_text_asctime(t, since_s * 1000000);
+    text_cstr(t, " (");
+    put_duration(t, now_s - since_s);
+    text_char(t, ')');
+}
+
+/* "7.5 GiB" */
+static void put_bytes(struct text *t, int64_t bytes)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t i = 0;
+
+    while (value >= 1024 && i + 1 < sizeof units / sizeof units[0]) {
+        value /= 1024;
+        i++;
+    }
+    text_printf(t, i == 0 ? "%.0f %s" : "%.1f %s", value, units[i]);
+}
+
+static void put_destination(struct text *t, const struct status_destination *d, int64_t now_s)
+{
+    text_printf(t, "destination %s: ", d->name);
+    text_cstr(t, !d->known ? "not tried yet" : d->up ? "up" : "DOWN");
+    if (d->since_s > 0)
+        put_since(t, d->since_s, now_s);
+    if (d->known && !d->up && d->why[0])
+        text_printf(t, ": %s", d->why);
+    text_printf(t, "; %u waiting, %u under delivery\n", d->queued, d->active);
+    if (d->mismatch[0])
+        text_printf(t, "  WRONG SETTING: %s\n", d->mismatch);
+}
+
+static void put_queue(struct text *t, const struct status *s, int64_t now_s)
+{
+    text_printf(t, "queue: %u message%s", s->queued, s->queued == 1 ? "" : "s");
+    if (s->oldest_s > 0) {
+        text_cstr(t, ", oldest");
+        put_since(t, s->oldest_s, now_s);
+    }
+    text_printf(t, ", %u on hold, %u for an operator to decide\n", s->on_hold, s->operator_needed);
+    if (s->corrupt > 0)
+        text_printf(t, "CORRUPT: %ju file%s found damaged and kept in corrupt/\n",
+                    (uintmax_t)s->corrupt, s->corrupt == 1 ? "" : "s");
+}
+
+static void put_spool(struct text *t, const struct status *s)
+{
+    text_cstr(t, s->spool_writable ? "spool: writable, " : "spool: NOT WRITABLE");
+    if (!s->spool_writable)
+        text_printf(t, " (%s), ", s->spool_trouble[0] ? s->spool_trouble : "reason unavailable");
+    put_bytes(t, s->free_bytes);
+    text_cstr(t, " free, ");
+    put_bytes(t, s->floor_bytes);
+    text_cstr(t, " must stay free");
+    text_cstr(t, s->free_bytes < s->floor_bytes ? ": TOO FULL, mail is refused for now\n" : "\n");
+}
+
+void control_format_status_text(struct text *t, const struct status *s, int64_t now_s)
+{
+    text_printf(t, "%s: %s", s->myhostname, s->draining ? "stopping, up" : "up");
+    put_since(t, s->started_s, now_s);
+    text_printf(t, ", pid %ld\nlistening on %s; %u of %u sessions\n", s->pid,
+                s->listen[0] ? s->listen : "nothing", s->sessions, s->sessions_limit);
+    for (size_t i = 0; i < s->destinations && i < STATUS_DESTINATIONS_MAX; i++)
+        put_destination(t, &s->destination[i], now_s);
+    put_queue(t, s, now_s);
+    put_spool(t, s);
+    text_printf(t,
+                "since start: %ju messages taken, %ju recipients delivered, %ju failed; "
+                "%ju deferrals, %ju refusals\n",
+                (uintmax_t)s->messages_in, (uintmax_t)s->delivered, (uintmax_t)s->failed,
+                (uintmax_t)s->deferred, (uintmax_t)s->rejected);
+    if (s->log_dropped > 0)
+        text_printf(t, "LOG: %ju lines dropped because nobody took them\n",
+                    (uintmax_t)s->log_dropped);
+}
+
+/* ---- for programs ---- */
+
+static void put_string(struct text *t, const char *name, const char *value)
+{
+    json_put_name(t, name);
+    json_put_string(t, span_of(value));
+    text_cstr(t, ", ");
+}
+
+static void put_number(struct text *t, const char *name, int64_t value)
+{
+    json_put_name(t, name);
+    text_printf(t, "%jd, ", (intmax_t)value);
+}
+
+static void put_flag(struct text *t, const char *name, bool value)
+{
+    json_put_name(t, name);
+    text_cstr(t, value ? "true, " : "false, ");
+}
+
+/* What follows the last member: its ", " goes. */
+static void close_with(struct text *t, const char *end)
+{
+    if (t->len >= 2 && t->ptr[t->len - 2] == ',')
+        t->len -= 2;
+    text_cstr(t, end);
+}
+
+static void put_listen(struct text *t, const char *list)
+{
+    struct span rest = span_of(list);
+    struct span word;
+
+    json_put_name(t, "listen");
+    text_char(t, '[');
+    while (span_next_word(&rest, ", ", &word)) {
+        json_put_string(t, word);
+        text_cstr(t, ", ");
+    }
+    close_with(t, "], ");
+}
+
+static void put_destination_json(struct text *t, const struct status_destination *d)
+{
+    text_char(t, '{');
+    put_string(t, "name", d->name);
+    put_flag(t, "up", d->up);
+    put_flag(t, "known", d->known);
+    put_number(t, "since", d->since_s);
+    put_string(t, "why", d->why);
+    put_string(t, "mismatch", d->mismatch);
+    put_number(t, "queued", d->queued);
+    put_number(t, "active", d->active);
+    close_with(t, "}, ");
+}
+
+static void put_counts_json(struct text *t, const struct status *s)
+{
+    put_number(t, "messages_in", (int64_t)s->messages_in);
+    put_number(t, "delivered", (int64_t)s->delivered);
+    put_number(t, "deferred", (int64_t)s->deferred);
+    put_number(t, "failed", (int64_t)s->failed);
+    put_number(t, "rejected", (int64_t)s->rejected);
+    put_number(t, "queued", s->queued);
+    put_number(t, "on_hold", s->on_hold);
+    put_number(t, "operator_needed", s->operator_needed);
+    put_number(t, "oldest", s->oldest_s);
+    put_number(t, "corrupt", (int64_t)s->corrupt);
+    put_number(t, "log_dropped", (int64_t)s->log_dropped);
+}
+
+void control_format_status_json(struct text *t, const struct status *s)
+{
+    text_char(t, '{');
+    put_string(t, "myhostname", s->myhostname);
+    put_number(t, "pid", s->pid);
+    put_number(t, "started", s->started_s);
+    put_listen(t, s->listen);
+    put_flag(t, "draining", s->draining);
+    put_number(t, "sessions", s->sessions);
+    put_number(t, "sessions_limit", s->sessions_limit);
+    put_counts_json(t, s);
+    put_flag(t, "spool_writable", s->spool_writable);
+    put_string(t, "spool_trouble", s->spool_trouble);
+    put_number(t, "free_bytes", s->free_bytes);
+    put_number(t, "floor_bytes", s->floor_bytes);
+    json_put_name(t, "destinations");
+    text_char(t, '[');
+    for (size_t i = 0; i < s->destinations && i < STATUS_DESTINATIONS_MAX; i++)
+        put_destination_json(t, &s->destination[i]);
+    close_with(t, "]}");
+}
