@@ -183,16 +183,24 @@ static void run_unknown(struct session *s, const struct smtp_command *c)
 }
 
 /* In the order of enum smtp_verb. */
-static const struct command_rule rules {
-    {"HELO", COMMAND_JUNK | COMMAND_LAST, run_helo},
-        {"EHLO", COMMAND_JUNK | COMMAND_LAST, run_ehlo}, {"XCLIENT", 0, run_unauthorised},
-        {"XFORWARD", 0, run_unauthorised}, {"STARTTLS", COMMAND_LAST, run_unimplemented},
-        {"AUTH", COMMAND_LAST, run_auth}, {"MAIL", 0, session_mail}, {"RCPT", 0, session_rcpt},
-        {"DATA", COMMAND_LAST, session_data}, {"BDAT", 0, session_bdat},
-        {"RSET", COMMAND_JUNK, run_rset}, {"NOOP", COMMAND_JUNK | COMMAND_LAST, run_noop},
-        {"VRFY", COMMAND_JUNK | COMMAND_LAST, run_vrfy},
-        {"ETRN", COMMAND_JUNK | COMMAND_LAST, run_unimplemented}, {"QUIT", COMMAND_LAST, run_quit},
-        {"HELP", COMMAND_JUNK, run_help}, {"UNKNOWN", 0, run_unknown},
+static const struct command_rule rules[] = {
+    {"HELO",     COMMAND_JUNK | COMMAND_LAST, run_helo         },
+    {"EHLO",     COMMAND_JUNK | COMMAND_LAST, run_ehlo         },
+    {"XCLIENT",  0,                           run_unauthorised },
+    {"XFORWARD", 0,                           run_unauthorised },
+    {"STARTTLS", COMMAND_LAST,                run_unimplemented},
+    {"AUTH",     COMMAND_LAST,                run_auth         },
+    {"MAIL",     0,                           session_mail     },
+    {"RCPT",     0,                           session_rcpt     },
+    {"DATA",     COMMAND_LAST,                session_data     },
+    {"BDAT",     0,                           session_bdat     },
+    {"RSET",     COMMAND_JUNK,                run_rset         },
+    {"NOOP",     COMMAND_JUNK | COMMAND_LAST, run_noop         },
+    {"VRFY",     COMMAND_JUNK | COMMAND_LAST, run_vrfy         },
+    {"ETRN",     COMMAND_JUNK | COMMAND_LAST, run_unimplemented},
+    {"QUIT",     COMMAND_LAST,                run_quit         },
+    {"HELP",     COMMAND_JUNK,                run_help         },
+    {"UNKNOWN",  0,                           run_unknown      },
 };
 
 _Static_assert(sizeof rules / sizeof rules[0] == SMTP_VERB_COUNT, "a rule for each verb");
