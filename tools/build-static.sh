@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# Builds mxgate and healthcheck as static PIE programs with musl; the Makefile and the Dockerfile both use this.
+#
+#   tools/build-static.sh         build/static/mxgate and healthcheck (in build/static/ARCH/ for a foreign TARGET)
+#   tools/build-static.sh deps    musl and the libraries only: a layer of its own in a container build
+#   TARGET=arm64|amd64            for that machine instead of this one
+#
+# musl and the library sources are Debian trixie's, whatever the host runs (musl before 1.2.4 cannot ask DNS
+# over TCP). They come through private apt lists made from this machine's own, so its mirror is used and
+# /etc/apt stays as it is; they are checked against tools/sources.sha256 and built once, in build/static/deps.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset MAKEFLAGS MFLAGS # the calling make's job server is not ours
+
+suite=trixie
+host=$(dpkg --print-architecture)
+target=${TARGET:-$host}
+case $target in
+amd64) machine=x86_64-linux ;;
+arm64) machine=aarch64-linux ;;
+*) echo "build-static: TARGET must be amd64 or arm64, not '$target'" >&2; exit 64 ;;
+esac
+gnu=$machine-gnu # Debian's name for the tools: x86_64-linux-gnu-gcc
+
+top=$PWD/build/static
+out=$top
+[ "$target" = "$host" ] || out=$top/$target
+src=$top/src           # downloads, for every target
+deps=$top/deps/$target # include/, lib/, musl/, mcc
+pins=$PWD/tools/sources.sha256
+
+# --- fetch ----------------------------------------------------------------------------------------
+
+# The Debian archives among this machine's apt sources (both formats), as "[options] URI suite main". Only those
+# that carry main of the release this machine runs: other people's repositories need not know our suite.
+archives() {
+    local code
+    # shellcheck source=/dev/null
+    code=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk -v code="$code" -v suite="$suite" '
+        $1 == "deb" {
+            key = match($0, /signed-by=[^] ,]*/) ? "[" substr($0, RSTART, RLENGTH) "] " : ""
+            sub(/\[[^]]*\]/, "")
+            if ($3 == code && ($0 " ") ~ " main ")
+                print key $2, suite, "main"
+        }'
+    # shellcheck disable=SC2016 # the awk program's own $0
+    for file in /etc/apt/sources.list.d/*.sources; do
+        [ ! -e "$file" ] || { cat "$file" && echo; }
+    done | awk -v RS= -v code="$code" -v suite="$suite" '
+        function field(name,   n, lines, i) {
+            n = split($0, lines, "\n")
+            for (i = 1; i <= n; i++)
+                if (sub("^" name ":[ \t]*", "", lines[i]))
+                    return lines[i]
+            return ""
+        }
+        (" " field("Suites") " ") ~ " " code " " && (" " field("Components") " ") ~ " main " {
+            key = field("Signed-By")
+            n = split(field("URIs"), uri, " ")
+            for (i = 1; i <= n; i++)
+                print (key ~ "^/" ? "[signed-by=" key "] " : "") uri[i], suite, "main"
+        }'
+}
+
+# What this target needs: everything but the other machine's musl.
+wanted() { awk -v other="_$([ "$target" = amd64 ] && echo arm64 || echo amd64).deb" 'index($2, other) == 0' "$pins"; }
+verified() { wanted | (cd "$src" && sha256sum --check --quiet --strict); }
+
+fetch() {
+    local apt
+    mkdir -p "$src/apt/parts" "$src/apt/lists/partial" "$src/apt/cache/archives/partial"
+    archives | sort -u | sed -n 's/^/deb /p; s/^deb /deb-src /p' >"$src/apt/parts/debian.list"
+    [ -s "$src/apt/parts/debian.list" ] || {
+        echo "build-static: no Debian archive among this machine's apt sources" >&2
+        return 1
+    }
+    apt=(apt-get -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$src/apt/parts"
+        -o "Dir::State::lists=$src/apt/lists" -o "Dir::Cache=$src/apt/cache" -o Acquire::Retries=3
+        -o "APT::Architectures::=$host" -o "APT::Architectures::=$target" -o APT::Sandbox::User=root)
+    (
+        cd "$src"
+        "${apt[@]}" update
+        # Only the upstream tarballs: none of the four needs Debian's patches.
+        "${apt[@]}" source --download-only --tar-only libuv1/$suite bearssl/$suite libinih/$suite c-ares/$suite
+        "${apt[@]}" download "musl-dev:$target/$suite"
+    )
+    verified || {
+        echo "build-static: the files above are missing from $src or not the pinned ones. After a Debian point release:" \
+            "read its change, then write the new sums into tools/sources.sha256" >&2
+        return 1
+    }
+}
+
+# --- libraries ------------------------------------------------------------------------------------
+
+unpack() { # unpack PACKAGE: the tarball of that name into $work/PACKAGE
+    mkdir -p "$work/$1"
+    tar -xf "$(echo "$src/$1"_*.orig.tar.*)" -C "$work/$1" --strip-components=1
+}
+
+# mcc: Debian's gcc with musl's specs, paths rewritten to our copy, making static PIEs unless told otherwise.
+# (The specs know -static-pie since musl 1.2.5; with older ones it makes a program that asks for a loader.)
+make_compiler() {
+    local specs=$deps/musl-gcc.specs dirs="/usr/(lib|include)/$machine-musl"
+    dpkg-deb -x "$(echo "$src"/musl-dev_*_"$target".deb)" "$deps/musl"
+    sed -E "s#$dirs#$deps/musl&#g" "$deps/musl/usr/lib/$machine-musl/musl-gcc.specs" >"$specs"
+
+    # Kernel headers, and these only: with all of /usr/include behind musl's, glibc's would fill musl's gaps.
+    mkdir -p "$deps/kernel"
+    if [ "$target" = "$host" ]; then
+        ln -s /usr/include/linux /usr/include/asm-generic "/usr/include/$gnu/asm" "$deps/kernel/"
+    else
+        ln -s "/usr/$gnu/include/linux" "/usr/$gnu/include/asm-generic" "/usr/$gnu/include/asm" "$deps/kernel/"
+    fi
+    # Same bytes from every folder: no path of this one goes into the program.
+    printf '#!/bin/sh\nexec %s-gcc -static-pie -fPIE -ffile-prefix-map="%s"= "$@" -specs "%s" -idirafter "%s"\n' \
+        "$gnu" "$PWD/" "$specs" "$deps/kernel" >"$deps/mcc"
+    chmod +x "$deps/mcc"
+}
+
+build_libraries() {
+    local jobs cc=$deps/mcc flags='-O2 -ffunction-sections -fdata-sections' cmake
+    jobs=$(nproc)
+    cmake=(-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_BUILD_TYPE=None "-DCMAKE_C_COMPILER=$cc" "-DCMAKE_C_FLAGS=$flags"
+        "-DCMAKE_AR=$(command -v $gnu-ar)" "-DCMAKE_RANLIB=$(command -v $gnu-ranlib)"
+        "-DCMAKE_INSTALL_PREFIX=$deps" -DCMAKE_INSTALL_LIBDIR=lib)
+
+    unpack libuv1
+    cmake -S "$work/libuv1" -B "$work/libuv1-b" "${cmake[@]}" -DLIBUV_BUILD_SHARED=OFF -DBUILD_TESTING=OFF
+    cmake --build "$work/libuv1-b" -j"$jobs"
+    cmake --install "$work/libuv1-b"
+
+    unpack c-ares
+    cmake -S "$work/c-ares" -B "$work/c-ares-b" "${cmake[@]}" -DCARES_STATIC=ON -DCARES_SHARED=OFF \
+        -DCARES_BUILD_TOOLS=OFF -DCARES_BUILD_TESTS=OFF -DCARES_THREADS=OFF
+    cmake --build "$work/c-ares-b" -j"$jobs"
+    cmake --install "$work/c-ares-b"
+
+    unpack bearssl # only `lib`: the rest wants a shared library
+    make -C "$work/bearssl" -j"$jobs" CC="$cc" LD="$cc" AR=$gnu-ar CFLAGS="-W -Wall $flags" lib
+    cp "$work"/bearssl/build/libbearssl.a "$deps/lib/"
+    cp "$work"/bearssl/inc/*.h "$deps/include/"
+
+    unpack libinih # default options, as in Debian's library: some of them change the interface
+    # shellcheck disable=SC2086 # several flags
+    "$cc" $flags -c "$work/libinih/ini.c" -o "$work/ini.o"
+    $gnu-ar rcs "$deps/lib/libinih.a" "$work/ini.o"
+    cp "$work/libinih/ini.h" "$deps/include/"
+
+    cp /usr/include/uthash.h /usr/include/utlist.h "$deps/include/" # headers only, the same for every machine
+}
+
+stamp=$({ cat tools/build-static.sh && wanted; } | sha256sum)
+if [ "$(cat "$deps/stamp" 2>/dev/null)" != "$stamp" ]; then
+    echo "build-static: building musl and libraries for $target (log: $deps.log)"
+    rm -rf "$deps"
+    mkdir -p "$deps"
+    verified >/dev/null 2>&1 || fetch
+    work=$deps/work # a fixed name: __FILE__ of the libraries' assertions ends up in the program
+    mkdir "$work"
+    trap 'rm -rf "$work"; [ -e "$deps/stamp" ] || tail -n 30 "$deps.log" >&2' EXIT
+    make_compiler >"$deps.log" 2>&1
+    build_libraries >>"$deps.log" 2>&1
+    echo "$stamp" >"$deps/stamp"
+fi
+[ "${1:-}" != deps ] || exit 0
+
+# --- programs -------------------------------------------------------------------------------------
+
+make --no-print-directory BUILD="${out#"$PWD/"}" DEPS="$deps" CC="$deps/mcc" CROSS="$gnu-" programs
+for program in "$out/mxgate" "$out/healthcheck"; do
+    # What the container has to rely on: no loader, no shared library, and position independent all the same.
+    headers=$("$gnu-readelf" -hld "$program")
+    if ! grep -q 'Type: *DYN' <<<"$headers" || grep -qE 'INTERP|\(NEEDED\)' <<<"$headers"; then
+        echo "build-static: $program is not a static PIE" >&2
+        exit 1
+    fi
+    stat --format "%n: %s bytes" "$program"
+done

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Every check that needs no running program: tools/lint.sh [CHECK...] (default: all of them, in this order)
+#
+#   warnings   gcc's warnings as errors, tests included
+#   format     clang-format
+#   headers    each .h compiles alone
+#   purity     pure modules (PURE in the Makefile) reach no uv.h, bearssl.h, ares.h through any include
+#   floors     an include points to its own folder or to one below (docs/ARCHITECTURE.md)
+#   tidy       clang-tidy over src and healthcheck
+#   cppcheck   over src, healthcheck and tests
+#   scripts    shellcheck; python compiles
+#
+# All checks run even if one fails. What passed and did not change is not checked again (build/lint).
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+unset MAKEFLAGS MFLAGS # the calling make's job server is not ours
+
+jobs=$(nproc)
+mkdir -p build/lint
+flags=(-std=c11 -Isrc -D_GNU_SOURCE '-DMXGATE_VERSION="lint"')
+export lint_flags="${flags[*]}"
+
+c_files() { find "$@" -name '*.c' 2>/dev/null | sort; }
+h_files() { find "$@" -name '*.h' 2>/dev/null | sort; }
+
+# each COMMAND: runs it for every name on standard input, as many at once as there are cores.
+each() { xargs -r -P "$jobs" -I {} bash -c "$1 {}"; }
+
+lint_warnings() { make -k --no-print-directory programs unit-programs io-programs; }
+
+lint_format() { { c_files src healthcheck tests; h_files src healthcheck tests; } | xargs -r clang-format --dry-run -Werror; }
+
+header_alone() {
+    # shellcheck disable=SC2086 # several flags
+    gcc $lint_flags -Wall -Wextra -Wno-unused-parameter -Werror -fsyntax-only -include "$1" -x c /dev/null ||
+        { echo "$1: does not compile alone"; return 1; }
+}
+lint_headers() { h_files src healthcheck | each header_alone; }
+
+# Through any chain of includes, by asking the compiler.
+pure_includes() {
+    local found
+    # shellcheck disable=SC2086 # several flags
+    found=$(gcc $lint_flags -M "$1" | grep -oE '[^ ]*/(uv|bearssl[a-z_]*|ares)\.h' | head -n 1)
+    [ -z "$found" ] || { echo "$1: pure, but includes $found"; return 1; }
+}
+lint_purity() { make -s --no-print-directory print-PURE | tr ' ' '\n' | each pure_includes; }
+
+# src's folders from the top floor down. main.c is above them all.
+floors='commands control server intake queue relay message observe net config smtp tls base'
+lint_floors() {
+    grep -rHnE '^[ \t]*#[ \t]*include[ \t]*"' src --include='*.[ch]' --include='*.def' | awk -v floors="$floors" '
+        BEGIN { n = split(floors, f, " "); for (i = 1; i <= n; i++) rank[f[i]] = i }
+        {
+            split($0, part, ":")
+            from = part[1]; sub(/^src\//, "", from); sub(/\/.*/, "", from)
+            to = $0; sub(/^[^"]*"/, "", to); sub(/".*/, "", to); file = to; sub(/\/.*/, "", to)
+            if (file !~ /\// || from ~ /\./) next # its own folder, or src/main.c
+            if (!(from in rank) || !(to in rank) || rank[to] < rank[from]) {
+                print part[1] ":" part[2] ": " from "/ may not include " file; bad = 1
+            }
+        }
+        END { exit bad }'
+}
+
+# clang-tidy is the slow one: a file is checked again only if it, a header (comments included) or the rules changed.
+tidy_one() {
+    local key
+    # shellcheck disable=SC2086 # several flags
+    key=$({ clang-tidy --version; cat .clang-tidy; gcc $lint_flags -E -CC "$1"; } 2>&1 | sha256sum | cut -c1-32)
+    [ ! -e "build/lint/tidy/$key" ] || return 0
+    # shellcheck disable=SC2086 # several flags
+    clang-tidy --quiet "$1" -- $lint_flags 2>&1 | grep -vE '^[0-9]+ warnings?( treated as errors?| generated)|^Suppressed |^Use -header-filter'
+    [ "${PIPESTATUS[0]}" -eq 0 ] && touch "build/lint/tidy/$key"
+}
+lint_tidy() {
+    mkdir -p build/lint/tidy
+    c_files src healthcheck | each tidy_one
+}
+
+lint_cppcheck() {
+    # Its loop macros must be known; the rest of /usr/include only slows cppcheck down.
+    mkdir -p build/lint/cppcheck build/lint/include
+    ln -sf /usr/include/uthash.h /usr/include/utlist.h build/lint/include/
+    c_files src healthcheck tests >build/lint/cppcheck.files
+    [ -s build/lint/cppcheck.files ] || return 0
+    cppcheck --quiet -j "$jobs" --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+        --suppressions-list=tools/cppcheck.suppress --cppcheck-build-dir=build/lint/cppcheck \
+        --std=c11 -Isrc -Ibuild/lint/include -D_GNU_SOURCE '-DMXGATE_VERSION="lint"' --template=gcc --file-list=build/lint/cppcheck.files
+}
+
+lint_scripts() {
+    local bad=0
+    find . -path ./build -prune -o -path ./.git -prune -o -path ./var -prune -o -name '*.sh' -print0 |
+        xargs -r0 shellcheck .ci/run || bad=1
+    find tests -name '*.py' -print0 | PYTHONPYCACHEPREFIX=build/lint/pycache xargs -r0 /usr/bin/python3 -m py_compile || bad=1
+    return $bad
+}
+
+export -f header_alone pure_includes tidy_one
+failed=()
+[ $# -gt 0 ] || set -- warnings format headers purity floors tidy cppcheck scripts
+for check in "$@"; do
+    started=$SECONDS
+    if "lint_$check"; then
+        echo "lint: $check ok ($((SECONDS - started)) s)"
+    else
+        echo "lint: $check FAILED"
+        failed+=("$check")
+    fi
+done
+[ ${#failed[@]} -eq 0 ] || { echo "lint: FAILED: ${failed[*]}"; exit 1; }
+echo "lint: clean"

@@ -1,0 +1,222 @@
+#!/usr/bin/env bash
+# Runs the test suites and ends with one line over all of them: "N passed, N failed".
+#
+#   tools/test.sh [SUITE...]
+#     unit      tests/unit  pure modules                                      (sanitizers)
+#     io        tests/io    modules on a real loop and real files             (sanitizers)
+#     e2e       tests/e2e   the program between real clients and real servers (sanitizers)
+#     valgrind  tests/e2e -m smoke, the normal build under valgrind
+#     static    tests/e2e -m smoke, the static program
+#     crash     tests/crash the normal build, CRASH_ROUNDS (200) kills
+#     fuzz      tests/fuzz  FUZZ_SECONDS (60) for each target
+#     smoke     valgrind and static
+#
+# Logs are in build/test-logs. A suite that cannot be built, finds no test, runs out of time or ends without a count
+# is a failure, and so is any report of a sanitizer or of valgrind, whatever the tests themselves made of it.
+# PYTEST_ARGS="-k name" narrows the pytest suites.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+unset MAKEFLAGS MFLAGS # the calling make's job server is not ours
+
+san=address,undefined
+logs=$PWD/build/test-logs
+passed=0
+failed=0
+table=()
+mkdir -p "$logs"
+
+export PYTHONDONTWRITEBYTECODE=1 CMOCKA_MESSAGE_OUTPUT=stdout CRASH_ROUNDS=${CRASH_ROUNDS:-200}
+
+# sanitize REPORTS: stop at the first fault; reports go to files of that name, or to stderr.
+sanitize() {
+    local to=${1:+:log_path=$1}
+    export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1$to
+    export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1$to
+}
+
+# result SUITE PASSED FAILED [NOTE]
+result() {
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    table+=("$(printf '%-9s %5d passed %4d failed %5d s  %s' "$1" "$2" "$3" $((SECONDS - started)) "${4:-}")")
+    [ "$3" -eq 0 ] || echo "$1: FAILED, see build/test-logs/$1.log"
+}
+
+show_log() { echo "--- the end of build/test-logs/$1.log"; tail -n "${2:-60}" "$logs/$1.log"; echo "---"; }
+
+# built SUITE MAKE-ARGUMENTS...: builds, or says that the suite failed.
+built() {
+    local suite=$1
+    shift
+    if ! make --no-print-directory "$@" >"$logs/$suite.log" 2>&1; then
+        show_log "$suite"
+        result "$suite" 0 1 'did not build'
+        return 1
+    fi
+}
+
+# have_tests SUITE PATTERN: no folder is no suite (yet); a folder without tests is a mistake.
+have_tests() {
+    [ -d "$(dirname "$2")" ] || { table+=("$(printf '%-9s -' "$1")"); return 1; }
+    compgen -G "$2" >/dev/null || { result "$1" 0 1 "no $2"; return 1; }
+}
+
+# --- cmocka ---------------------------------------------------------------------------------------
+
+run_cmocka() { # SUITE NAME
+    timeout -k 5 120 "build/asan/tests/$1/$2" >"$logs/$1/$2.log" 2>&1
+    echo $? >"$logs/$1/$2.rc"
+}
+
+cmocka_suite() { # SUITE JOBS
+    local suite=$1 jobs=$2 file name log rc good bad sum_good=0 sum_bad=0
+    have_tests "$suite" "tests/$suite/test_*.c" || return
+    built "$suite" BUILD=build/asan SAN=$san "$suite-programs" || return
+    sanitize ''
+    rm -rf "${logs:?}/$suite"
+    mkdir -p "$logs/$suite"
+    export -f run_cmocka
+    export logs
+    for file in "tests/$suite"/test_*.c; do
+        basename "$file" .c
+    done | xargs -P "$jobs" -I {} bash -c "run_cmocka $suite {}"
+
+    for file in "tests/$suite"/test_*.c; do
+        name=$(basename "$file" .c)
+        log=$logs/$suite/$name.log
+        rc=$(cat "$logs/$suite/$name.rc" 2>/dev/null || echo 'not run')
+        # A program may run several groups, each with its own lines.
+        good=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+        bad=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+        if [ "$bad" -eq 0 ] && { [ "$rc" != 0 ] || [ "$good" -eq 0 ]; }; then
+            bad=1 # it died, or ran nothing
+        fi
+        if [ "$bad" -gt 0 ]; then
+            echo "FAILED $suite/$name (exit status $rc)"
+            tail -n 40 "$log" | sed 's/^/    /'
+        fi
+        { echo "== $name: $good passed, $bad failed, exit status $rc"; cat "$log"; } >>"$logs/$suite.log"
+        sum_good=$((sum_good + good))
+        sum_bad=$((sum_bad + bad))
+    done
+    result "$suite" $sum_good $sum_bad
+}
+
+# --- pytest ---------------------------------------------------------------------------------------
+
+# pytest_suite SUITE FOLDER SECONDS PYTEST-ARGUMENTS...
+# $reports is a command that prints which report files mean a fault; each counts as a failure.
+reports=true
+pytest_suite() {
+    local suite=$1 folder=$2 limit=$3 rc counts good bad skipped note='' file
+    shift 3
+    rm -f "$logs/$suite.xml"
+    echo "$suite: running (build/test-logs/$suite.log)"
+    # Debian's interpreter by name: the one on PATH may not see Debian's modules. INT lets pytest still write its counts.
+    # shellcheck disable=SC2086 # several arguments
+    timeout -s INT -k 30 "$limit" /usr/bin/python3 -m pytest -q -p no:cacheprovider -ra --junitxml="$logs/$suite.xml" \
+        "$@" "$folder" ${PYTEST_ARGS:-} >"$logs/$suite.log" 2>&1
+    rc=$?
+    counts=$(/usr/bin/python3 - "$logs/$suite.xml" 2>/dev/null <<'PY'
+import sys, xml.etree.ElementTree as tree
+suites = list(tree.parse(sys.argv[1]).getroot().iter("testsuite"))
+total, bad, skipped = (sum(int(s.get(k, 0)) for s in suites for k in keys)
+                       for keys in (["tests"], ["failures", "errors"], ["skipped"]))
+print(max(total - bad - skipped, 0), bad, skipped)
+PY
+    )
+    read -r good bad skipped <<<"${counts:-0 0 0}"
+    [ "$skipped" -eq 0 ] || note="$skipped skipped"
+    case $rc in
+    0 | 1) ;;
+    5) note="no test ran" ;;
+    124 | 137) note="out of time ($limit s)" ;;
+    *) note="pytest ended with $rc" ;;
+    esac
+    if [ "$bad" -eq 0 ] && { [ "$rc" -ne 0 ] || [ "$good" -eq 0 ]; }; then
+        bad=1
+    fi
+    for file in $($reports); do
+        bad=$((bad + 1))
+        note="see ${file#"$PWD/"}"
+        echo "--- ${file#"$PWD/"}"
+        head -n 25 "$file"
+    done
+    result "$suite" "$good" "$bad" "$note"
+    [ "$bad" -eq 0 ] || show_log "$suite"
+}
+
+# --- suites ---------------------------------------------------------------------------------------
+
+suite_unit() { cmocka_suite unit "$(nproc)"; }
+suite_io() { cmocka_suite io 1; }
+
+sanitizer_reports() { compgen -G "$logs/sanitizer-e2e.*"; }
+suite_e2e() {
+    have_tests e2e 'tests/e2e/test_*.py' || return
+    built e2e BUILD=build/asan SAN=$san programs || return
+    rm -f "$logs"/sanitizer-e2e.*
+    sanitize "$logs/sanitizer-e2e"
+    MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck reports=sanitizer_reports \
+        pytest_suite e2e tests/e2e 900 --timeout=300
+}
+
+# A process that was killed leaves no summary; but if not one did, valgrind was not in it.
+valgrind_reports() {
+    grep -lE 'ERROR SUMMARY: [1-9]' "$logs"/memcheck.* ||
+        grep -qs 'ERROR SUMMARY: 0' "$logs"/memcheck.* || echo "$logs/valgrind.log"
+}
+suite_valgrind() {
+    have_tests valgrind 'tests/e2e/test_*.py' || return
+    built valgrind programs || return
+    rm -f "$logs"/memcheck.*
+    MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck reports=valgrind_reports \
+        MXGATE_WRAPPER="valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 --log-file=$logs/memcheck.%p" \
+        pytest_suite valgrind tests/e2e 600 --timeout=300 -m smoke
+}
+
+suite_static() {
+    have_tests static 'tests/e2e/test_*.py' || return
+    built static static || return
+    MXGATE_BIN=$PWD/build/static/mxgate HEALTHCHECK_BIN=$PWD/build/static/healthcheck \
+        pytest_suite static tests/e2e 300 --timeout=120 -m smoke
+}
+
+suite_crash() {
+    have_tests crash 'tests/crash/test_*.py' || return
+    built crash programs || return
+    # No limit for one test: it may be all the rounds.
+    MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck \
+        pytest_suite crash tests/crash "${CRASH_SECONDS:-$((300 + 3 * CRASH_ROUNDS))}" --timeout=0
+}
+
+suite_fuzz() {
+    local good bad
+    have_tests fuzz 'tests/fuzz/fuzz_*.c' || return
+    echo "fuzz: running (build/test-logs/fuzz.log)"
+    tools/fuzz.sh >"$logs/fuzz.log" 2>&1
+    good=$(grep -c '^ok ' "$logs/fuzz.log")
+    bad=$(grep -c '^FAILED ' "$logs/fuzz.log")
+    [ $((good + bad)) -gt 0 ] || bad=1
+    [ "$bad" -eq 0 ] || show_log fuzz 100
+    result fuzz "$good" "$bad"
+}
+
+[ $# -gt 0 ] || set -- unit io e2e valgrind static crash fuzz
+suites=()
+for suite in "$@"; do
+    case $suite in
+    unit | io | e2e | valgrind | static | crash | fuzz) suites+=("$suite") ;;
+    smoke) suites+=(valgrind static) ;;
+    *) echo "test: unknown suite $suite" >&2; exit 64 ;;
+    esac
+done
+for suite in "${suites[@]}"; do
+    started=$SECONDS
+    unset ASAN_OPTIONS UBSAN_OPTIONS # of the suite before; tests ask for them to know what they run on
+    "suite_$suite"
+done
+
+printf '\n'
+printf '%s\n' "${table[@]}" 'logs: build/test-logs' "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
