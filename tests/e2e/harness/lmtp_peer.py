@@ -71,6 +71,7 @@ class LmtpPeer:
         self.connections = []
         self.violations = []
         self.lifted = threading.Event()
+        self.life = 0  # of the gateway, for tests that kill it: each connection keeps the one it was made in
         self._listener = None
         self._accepting = None
         self._stopping = False
@@ -177,7 +178,9 @@ class LmtpPeer:
     def store(self, delivery, first):
         with self.lock:
             self.deliveries.append(delivery)
-            self.messages += first
+            if first:
+                self.messages += 1
+                delivery.connection.stored.append(delivery.token)
 
     def count(self, token, recipient=None):
         with self.lock:
@@ -207,6 +210,8 @@ class Connection:
         self.recipients = []
         self.rcpt_index = 0
         self.transactions = 0
+        self.life = peer.life
+        self.stored = []  # tokens, in order
         self.greeted = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         sock.settimeout(120)

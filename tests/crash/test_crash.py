@@ -1,0 +1,250 @@
+"""kill -9 at random moments, under load, with the upstream going up and down; on the same spool, round after round.
+
+Every mail that got its 250 is delivered in the end. A mail may arrive twice only where a kill fell between the
+upstream's reply and the gateway's record of it: then it was the last one on its connection in the life that the kill
+ended. CRASH_ROUNDS sets the number of rounds, CRASH_SEED repeats a run's choices (the moments are real time, so not
+its outcome)."""
+
+import collections
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from harness import mail, smtp_client, wait
+from harness.gateway import Gateway
+from harness.lmtp_peer import LmtpPeer
+
+ROUNDS = int(os.environ.get("CRASH_ROUNDS") or 200)
+SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**9))
+CLIENTS = 4
+
+
+class Load:
+    """Clients that send until told to stop, reconnecting as often as the gateway dies."""
+
+    def __init__(self, seed):
+        self.port = None
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.taken = {}  # token -> recipients, of mails that got 250
+        self.refused = collections.Counter()
+        self.threads = [threading.Thread(target=self._run, args=(random.Random(seed * 100 + n),)) for n in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+
+    def finish(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self, chance):
+        while not self.stop.is_set():
+            port = self.port
+            if port is None:
+                time.sleep(0.005)
+                continue
+            try:
+                with smtp_client.Smtp(("127.0.0.1", port), timeout=30) as client:
+                    client.hello()
+                    for _ in range(chance.randrange(1, 20)):
+                        self._one(client, chance)
+                        if self.stop.is_set() or self.port != port:
+                            break
+            except (OSError, smtp_client.Closed, ValueError):
+                time.sleep(0.003)
+
+    def _one(self, client, chance):
+        token = mail.new_token()
+        recipients = [f"user{n:02}@example.com" for n in chance.sample(range(30), chance.choice((1, 1, 1, 2, 3)))]
+        size = chance.choice((600, 600, 4000, 20_000, 150_000))
+        body = mail.message(token, size=size)
+        if chance.random() < 0.5:  # a pipelining client
+            client.send(b"MAIL FROM:<bob@example.org>\r\n" + b"".join(b"RCPT TO:<%s>\r\n" % r.encode() for r in recipients) + b"DATA\r\n")
+            codes = [client.reply().code for _ in range(len(recipients) + 2)]
+            if codes[-1] != 354:
+                self._not_taken(codes[-1])
+                return
+            client.send(body + b".\r\n")
+            reply = client.reply()
+        else:
+            reply = client.mail("bob@example.org", recipients, body)
+        if reply.code == 250:
+            with self.lock:
+                self.taken[token] = recipients
+        else:
+            self._not_taken(reply.code)
+
+    def _not_taken(self, code):
+        with self.lock:
+            self.refused[code] += 1
+
+
+class Tunnel(threading.Thread):
+    """Takes the upstream away and gives it back, at random."""
+
+    def __init__(self, peer, seed):
+        super().__init__(daemon=True)
+        self.peer, self.chance = peer, random.Random(seed)
+        self.stop = threading.Event()
+        self.changes = 0
+
+    def run(self):
+        while not self.stop.wait(self.chance.uniform(0.05, 0.8)):
+            self.peer.down(abrupt=False)
+            self.changes += 1
+            if self.stop.wait(self.chance.uniform(0.02, 0.6)):
+                break
+            self.peer.up()
+        self.peer.up()
+
+
+def one_life(gateway, peer, load, chance, number, kinds):
+    """Starts the gateway, lets it work, ends it. Returns how it ended."""
+    gateway.settings["delivery_mode"] = chance.choice(("direct", "queue"))
+    peer.life = number
+    kind = chance.choices(("work", "start", "term"), weights=(85, 8, 7))[0]
+    kinds[kind, gateway.settings["delivery_mode"]] += 1
+    if kind == "start":  # dies while it reads its spool
+        gateway.start(ready=False)
+        time.sleep(chance.uniform(0, 0.04))
+        load.port = gateway.port
+    else:
+        gateway.start()
+        load.port = gateway.port
+        time.sleep(chance.uniform(0.02, 0.6) if chance.random() < 0.9 else chance.uniform(0, 0.02))
+    if kind == "term":
+        gateway.stop(10)
+    else:
+        gateway.process.send_signal(signal.SIGKILL)
+        gateway._reap()
+    load.port = None
+    # what had already reached the upstream's sockets is taken there, and belongs to this life
+    wait.until(lambda: not peer.open_connections(), "the upstream to notice", 10)
+    return kind
+
+
+def judge(peer, load, ends):
+    """Every mail taken is there; every double is explained by a kill."""
+    copies = collections.defaultdict(list)  # (token, recipient) -> lives
+    for delivery in peer.deliveries:
+        copies[delivery.token, delivery.recipient].append(delivery.connection.life)
+    lost = [(t, r) for t, recipients in load.taken.items() for r in recipients if not copies[t, r]]
+    last = collections.defaultdict(set)  # life -> tokens that were the last on their connection
+    for connection in peer.connections:
+        if connection.stored:
+            last[connection.life].add(connection.stored[-1])
+    doubles = collections.defaultdict(set)  # life that ended too early -> tokens
+    unexplained = []
+    for (token, recipient), lives in copies.items():
+        for before, after in zip(lives, lives[1:]):
+            if before >= after or ends[before] == "term" or token not in last[before]:
+                unexplained.append((token, recipient, lives, ends[before]))
+            else:
+                doubles[before].add(token)
+    return lost, doubles, unexplained
+
+
+def test_kill_at_random_moments(capsys):
+    chance = random.Random(SEED)
+    begun = time.monotonic()
+    ends, kinds, deepest = {}, collections.Counter(), 0
+    with LmtpPeer(keep_bodies=False) as peer:
+        gateway = Gateway(relay_transport=peer.transport, verify_recipients="no", destination_probe_max="500ms")
+        load, tunnel = Load(SEED), Tunnel(peer, SEED)
+        tunnel.start()
+        try:
+            try:
+                for number in range(ROUNDS):
+                    ends[number] = one_life(gateway, peer, load, chance, number, kinds)
+                    deepest = max(deepest, len(gateway.spool_files("queue")))
+                    del gateway.lines[:-2000]
+            finally:
+                load.finish()
+                tunnel.stop.set()
+                tunnel.join()
+            left = len(gateway.spool_files("queue"))
+            peer.life = ROUNDS
+            ends[ROUNDS] = "term"
+            gateway.start()
+            gateway.wait_queue_empty(60)
+            gateway.stop()
+            lost, doubles, unexplained = judge(peer, load, ends)
+            with capsys.disabled():
+                print(f"\ncrash: seed {SEED}, {ROUNDS} rounds in {time.monotonic() - begun:.0f} s "
+                      f"({', '.join(f'{k}/{m} {n}' for (k, m), n in sorted(kinds.items()))}), upstream away {tunnel.changes} times; "
+                      f"{len(load.taken)} mails got 250, {sum(load.refused.values())} did not; at most {deepest} in the spool, {left} at the end; "
+                      f"lost {len(lost)}; twice {sum(map(len, doubles.values()))} at {len(doubles)} kills "
+                      f"(most at one: {max(map(len, doubles.values()), default=0)}), unexplained {len(unexplained)}")
+            assert not lost, f"{len(lost)} copies of mails that got 250 are nowhere: {lost[:5]}"
+            assert not unexplained, f"{len(unexplained)} doubles that no kill explains: {unexplained[:5]}"
+            assert max(map(len, doubles.values()), default=0) <= 5, f"more doubles at one kill than deliveries in flight: {doubles}"
+            assert len(load.taken) > ROUNDS, "hardly any mail got through: this proves nothing"
+            assert not peer.violations, peer.violations
+            wait.until(lambda: not gateway.spool_files(), lambda: f"an empty spool: {gateway.spool_files()[:10]}")
+            assert sum(n for (kind, _), n in kinds.items() if kind != "term") >= min(ROUNDS // 2, ROUNDS - 20)
+        except BaseException:
+            with capsys.disabled():
+                print(f"\ncrash: seed {SEED}\n" + gateway.tail(60))
+            raise
+        finally:
+            gateway.remove()
+
+
+STEPS = [(calls, n) for calls, most in (("fsync,fdatasync", 8), ("rename,renameat,renameat2", 5), ("unlink,unlinkat", 5))
+         for n in range(1, most + 1)] + [("write,pwrite64,writev,pwritev,pwritev2", n) for n in range(20, 200, 9)]
+
+
+@pytest.mark.parametrize("delivery_mode", ["direct", "queue"])
+@pytest.mark.parametrize("calls,when", STEPS, ids=[f"{c.split(',')[0]}-{w}" for c, w in STEPS])
+def test_kill_at_a_step(calls, when, delivery_mode, gateways, peers):
+    """kill -9 on entering the n-th fsync, rename, unlink or write: around each step of a commit and of a removal."""
+    import shutil
+    if not shutil.which("strace") or os.environ.get("MXGATE_WRAPPER"):
+        pytest.skip("needs strace, and no other wrapper")
+    peer = peers()
+    gateway = gateways(start=False, relay_transport=peer.transport, delivery_mode=delivery_mode, verify_recipients="no")
+    fault = peer.fail("rcpt", "4xx", nth=0, times=3)  # so that there are results to record
+    gateway.start(ready=False, prefix=("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={calls}",
+                                       "-e", f"inject={calls}:signal=SIGKILL:when={when}"))
+    wait.until(lambda: gateway.port or gateway.process.poll() is not None, "the start or the kill")
+    taken = []
+    for _ in range(12):
+        if gateway.process.poll() is not None or not gateway.port:
+            break
+        token = mail.new_token()
+        try:
+            reply = smtp_client.send(gateway.address, "bob@example.org", ["alice@example.com", "bob@example.com"], mail.message(token, size=1500))
+        except (OSError, smtp_client.Closed):
+            break
+        assert reply.code == 250, reply
+        taken.append(token)
+    if gateway.process.poll() is None and len(taken) == 12:
+        try:  # the step may come with the retries
+            wait.until(lambda: gateway.process.poll() is not None or not gateway.postqueue(), "the kill", 6)
+        except (AssertionError, ValueError):
+            if gateway.process.poll() is None:
+                raise
+    from_strace(gateway)
+    gateway.start()
+    gateway.wait_queue_empty()
+    for token in taken:
+        for recipient in ("alice@example.com", "bob@example.com"):
+            assert 1 <= peer.count(token, recipient) <= 2, f"{recipient}: {peer.count(token, recipient)}"
+    doubles = [t for t in taken if peer.count(t) > 2]
+    assert len(doubles) <= 1, f"{len(doubles)} doubles from one kill, one sender"
+    assert fault.hits <= 3
+    wait.until(lambda: not gateway.spool_files(), lambda: f"an empty spool: {gateway.spool_files()}")
+
+
+def from_strace(gateway):
+    """Ends a traced daemon if the kill has not come: SIGKILL to it, and strace goes too."""
+    import pathlib
+    if gateway.process.poll() is None:
+        for pid in pathlib.Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+    gateway.wait_exit()
+    gateway.check_stderr()
