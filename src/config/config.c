@@ -33,25 +33,85 @@ static struct config *config_new(void)
     return c;
 }
 
+/* Settings whose value was found bad by an earlier try keep their default. */
+static void drop_refused(struct config_builder *b)
+{
+    for (size_t at = 0; at < SETTING_AT_COUNT; at++) {
+        struct config_value *v = config_value(b, (enum setting_index)at);
+
+        if (!b->refused[at])
+            continue;
+        config_value_reset(v);
+        v->bad = false;
+    }
+}
+
+/* 0 (faults are counted in b), or -ENOMEM. */
+static int build(struct config_builder *b)
+{
+    void (*const steps[])(struct config_builder *) = {
+        config_read_ini, config_read_environment, drop_refused, config_expand, config_apply,
+        config_check,
+    };
+
+    b->config = config_new();
+    if (!b->config)
+        return -ENOMEM;
+    b->hostname = span_trim(span_of(b->source->system_hostname));
+    b->hostname_is_set = false;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !b->no_memory; i++)
+        steps[i](b);
+    if (b->no_memory)
+        config_unref(&b->config);
+    return b->no_memory ? -ENOMEM : 0;
+}
+
 int config_build(const struct config_source *source, config_note_fn note, void *note_ctx,
                  struct config **config_out)
 {
     struct config_builder b = {.source = source, .note = note, .note_ctx = note_ctx};
-    void (*const steps[])(struct config_builder *) = {
-        config_read_ini, config_read_environment, config_expand, config_apply, config_check,
-    };
+    int rc = build(&b);
 
     *config_out = NULL;
-    b.config = config_new();
-    if (!b.config)
-        return -ENOMEM;
-    b.hostname = span_trim(span_of(source->system_hostname));
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !b.no_memory; i++)
-        steps[i](&b);
-    if (b.no_memory || b.faults > 0) {
+    if (rc < 0)
+        return rc;
+    if (b.faults > 0) {
         config_unref(&b.config);
-        return b.no_memory ? -ENOMEM : -EINVAL;
+        return -EINVAL;
     }
+    *config_out = b.config;
+    return 0;
+}
+
+/* Whether a value was set and is bad that was not refused before. */
+static bool refuse_bad(struct config_builder *b)
+{
+    bool any = false;
+
+    for (size_t at = 0; at < SETTING_AT_COUNT; at++) {
+        const struct config_value *v = config_value(b, (enum setting_index)at);
+
+        if (v->bad && v->source && !b->refused[at])
+            any = b->refused[at] = true;
+    }
+    return any;
+}
+
+int config_build_lenient(const struct config_source *source, config_note_fn note, void *note_ctx,
+                         struct config **config_out)
+{
+    struct config_builder b = {
+        .source = source, .note = note, .note_ctx = note_ctx, .lenient = true};
+    int rc = build(&b);
+
+    *config_out = NULL;
+    while (rc == 0 && refuse_bad(&b)) {
+        config_unref(&b.config);
+        b.note = NULL; /* everything was said the first time */
+        rc = build(&b);
+    }
+    if (rc < 0)
+        return rc;
     *config_out = b.config;
     return 0;
 }

@@ -93,6 +93,13 @@ struct config_source {
  */
 int config_build(const struct config_source *source, config_note_fn note, void *note_ctx,
                  struct config **config_out);
+/*
+ * For commands beside the daemon (mailq, status): nothing set wrong is fatal, so that they work
+ * while the daemon refuses to start. A missing domain or transport is no fault; any other fault is
+ * a CONFIG_NOTE_WARNING and the setting keeps its default. 0 or -ENOMEM.
+ */
+int config_build_lenient(const struct config_source *source, config_note_fn note, void *note_ctx,
+                         struct config **config_out);
 struct config *config_ref(struct config *c);
 void config_unref(struct config **c); /* clears the pointer; frees at zero */
 

@@ -34,7 +34,7 @@ static void check_domains(struct config_builder *b)
     rc = domain_list_parse(&b->config->domains, span_of(b->config->relay_domains), &err);
     if (rc < 0)
         fault_from(b, SETTING_AT_relay_domains, rc, &err);
-    else if (b->config->domains.count == 0)
+    else if (b->config->domains.count == 0 && !b->lenient)
         config_note(b, CONFIG_NOTE_ERROR,
                     "No domain to take mail for: relay_domains is empty; "
                     "set ALLOWED_DOMAINS=example.com");
@@ -44,7 +44,7 @@ static void check_transport(struct config_builder *b)
 {
     if (is_bad(b, SETTING_AT_relay_transport))
         return;
-    if (span_trim(span_of(b->config->relay_transport)).len == 0)
+    if (span_trim(span_of(b->config->relay_transport)).len == 0 && !b->lenient)
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
                     "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24");

@@ -56,6 +56,8 @@ struct config_builder {
     bool hostname_is_set; /* it came from HOSTNAME */
     size_t faults;
     bool no_memory;
+    bool lenient;                   /* faults are warnings; see config_build_lenient */
+    bool refused[SETTING_AT_COUNT]; /* the default holds, whatever was set */
 };
 
 /* A value cut and made printable for a message. */

@@ -124,7 +124,9 @@ static void note_text(struct config_builder *b, enum config_note_kind kind, stru
 
     if (t->overflow)
         memcpy(t->ptr + t->cap - sizeof cut, cut, sizeof cut);
-    if (kind == CONFIG_NOTE_ERROR)
+    if (kind == CONFIG_NOTE_ERROR && b->lenient)
+        kind = CONFIG_NOTE_WARNING;
+    else if (kind == CONFIG_NOTE_ERROR)
         b->faults++;
     if (b->note)
         b->note(b->note_ctx, kind, t->ptr);
