@@ -48,13 +48,12 @@ static unsigned least(unsigned a, unsigned b, unsigned c)
     return smaller < c ? smaller : c;
 }
 
-/* Levenshtein's distance without regard to case; more than SLIP_MAX for names that cannot be
- * compared. */
+/* Levenshtein's distance without regard to case, exact up to SLIP_MAX. */
 static unsigned distance(struct span a, struct span b)
 {
-    unsigned row[NAME_MAX_LEN + 1];
+    unsigned row[NAME_MAX_LEN + SLIP_MAX + 1];
 
-    if (a.len > NAME_MAX_LEN || b.len > NAME_MAX_LEN)
+    if (a.len > NAME_MAX_LEN || a.len > b.len + SLIP_MAX || b.len > a.len + SLIP_MAX)
         return SLIP_MAX + 1;
     for (unsigned j = 0; j <= b.len; j++)
         row[j] = j;
