@@ -21,34 +21,51 @@
 #include "queue/scheduler.h"
 #include "smtp/verdict.h"
 
+struct custody;
+
 struct intake {
-    struct config *config;       /* borrowed; replaced at reload by intake_set_config */
-    const struct log *log;       /* borrowed */
-    struct scheduler *scheduler; /* borrowed */
+    uv_loop_t *loop;             /* borrowed, as all of these */
+    struct config *config;       /* replaced at reload by intake_set_config */
+    const struct log *log;
+    struct scheduler *scheduler;
+    struct relay *relay;
+    struct spool *spool;
+    struct body_place *place;
     struct queue_id_source ids;
-    unsigned in_flight; /* messages submitted and not yet answered */
-    bool stopping;      /* shutdown: deliveries are not waited for, everything is spooled */
-    struct custody *first; /* owned list of messages under way */
+    struct custody *first; /* owned: messages under way, oldest first */
+    unsigned in_flight;    /* how many */
+    uv_timer_t timer;      /* the oldest one's direct_timeout */
+    bool stopping;         /* deliveries are not waited for, everything is spooled */
+    uint64_t messages_in;  /* 250 said */
+    uint64_t sent_directly, deferred_directly; /* recipients */
+    int trouble_rc;        /* of the last commit: 0, or -errno */
+    const char *trouble_step;
+    void (*on_closed)(void *ctx);
+    void *on_closed_ctx;
 };
 
-void intake_init(struct intake *in, struct config *config, const struct log *log,
-                 struct scheduler *scheduler);
+/* The scheduler must be initialised; its spool, relay and body_place are used. */
+void intake_init(struct intake *in, struct scheduler *scheduler);
 void intake_set_config(struct intake *in, struct config *config);
 /* A fresh id; arrival is now. */
 void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arrival_us_out);
 /*
  * May a message of this size (0: unknown) come in now? True, or false with the reply: 452 4.3.1 when the spool's free space is
- * below queue_minfree, the queue is full, or 421 4.3.2 when stopping.
+ * below queue_minfree (plus size) or the queue is full, or 421 4.3.2 when stopping.
  */
 bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verdict_out);
 /* A body for this envelope (borrowed: must stay until the body is freed or submitted). NULL when memory is out. */
 struct body *intake_body_new(struct intake *in, const struct envelope *e);
 /*
- * Takes over both. done(ctx, verdict) comes exactly once, maybe before this returns. message_id is logged elsewhere.
+ * Takes over both. done(ctx, verdict) comes exactly once, maybe before this returns, unless intake_forget(ctx) is called first.
  */
 void intake_submit(struct intake *in, struct envelope *e, struct body *body,
                    void (*done)(void *ctx, const struct smtp_verdict *verdict), void *ctx);
-/* Stop waiting for deliveries that have not sent their dot: spool them now. */
+/* The asker is gone: the message is dealt with all the same, nobody is told. */
+void intake_forget(struct intake *in, const void *ctx);
+/* Stops waiting for deliveries that have not sent their dot: those messages are spooled now. */
 void intake_stop(struct intake *in);
+/* Only when in_flight is 0. */
+void intake_close(struct intake *in, void (*on_closed)(void *ctx), void *ctx);
 
 #endif

@@ -1,0 +1,492 @@
+/* scheduler - see scheduler.h; one run of one message is in scheduler_run.c */
+#include "queue/scheduler_internal.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OLD_EVERY        4
+#define EXPIRY_CHECK_MS  60000
+#define EXPIRY_CHECK_MIN 500
+
+static void arm_due_timer(struct scheduler *s);
+
+/* ---- sites ---- */
+
+static struct queue_site *site_of(struct scheduler *s, struct upstream *u)
+{
+    struct queue_site *site;
+
+    LL_SEARCH_SCALAR(s->sites, site, upstream, u);
+    if (site)
+        return site;
+    site = calloc(1, sizeof *site);
+    if (site) {
+        site->upstream = u;
+        LL_PREPEND(s->sites, site);
+    }
+    return site;
+}
+
+static struct queue_entry *site_take(struct queue_site *site)
+{
+    struct queue_entry *e = site->fresh ? site->fresh : site->old;
+
+    if (site->old && ++site->picks % OLD_EVERY == 0)
+        e = site->old;
+    return e;
+}
+
+/* ---- entries ---- */
+
+static void leave_state(struct scheduler *s, struct queue_entry *e)
+{
+    switch (e->state) {
+    case QUEUE_READY:
+        if (e->fresh)
+            DL_DELETE(e->site->fresh, e);
+        else
+            DL_DELETE(e->site->old, e);
+        e->site->queued--;
+        break;
+    case QUEUE_WAITING:
+        due_heap_remove(&s->waiting, &e->due);
+        break;
+    case QUEUE_HOLD:
+        s->on_hold--;
+        if (e->operator_needed)
+            s->operator_needed--;
+        break;
+    case QUEUE_RUNNING:
+    case QUEUE_CLAIMED:
+        break;
+    }
+    e->state = QUEUE_CLAIMED; /* in no list */
+}
+
+void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
+{
+    leave_state(s, e);
+    e->site = site_of(s, e->upstream);
+    if (!e->site) { /* memory is out: later */
+        queue_entry_wait(s, e, s->config->minimal_backoff_time);
+        return;
+    }
+    e->state = QUEUE_READY;
+    e->site->queued++;
+    if (e->fresh)
+        DL_APPEND(e->site->fresh, e);
+    else
+        DL_APPEND(e->site->old, e);
+}
+
+void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms)
+{
+    leave_state(s, e);
+    e->state = QUEUE_WAITING;
+    due_heap_add(&s->waiting, &e->due, clock_mono_ms() + delay_ms); /* room: scheduler_has_room */
+    arm_due_timer(s);
+}
+
+void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
+{
+    leave_state(s, e);
+    e->state = QUEUE_HOLD;
+    s->on_hold++;
+    if (e->operator_needed)
+        s->operator_needed++;
+}
+
+void queue_entry_free(struct scheduler *s, struct queue_entry *e)
+{
+    leave_state(s, e);
+    HASH_DEL(s->entries, e);
+    free(e->sender);
+    free(e);
+}
+
+bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e)
+{
+    int64_t age_us = clock_wall_us() - e->arrival_us;
+
+    return age_us / 1000 >= (int64_t)s->config->maximal_queue_lifetime;
+}
+
+static struct queue_entry *entry_find(const struct scheduler *s, const struct queue_id *id)
+{
+    struct queue_entry *e = NULL;
+
+    HASH_FIND(hh, s->entries, id->text, QUEUE_ID_LEN, e);
+    return e;
+}
+
+static struct span first_domain(const struct envelope *envelope)
+{
+    for (size_t i = 0; i < envelope->recipient_count; i++) {
+        if (envelope->recipients[i].state == RECIPIENT_PENDING)
+            return recipient_domain(&envelope->recipients[i]);
+    }
+    return span_make(NULL, 0);
+}
+
+static struct queue_entry *entry_new(struct scheduler *s, const struct envelope *envelope)
+{
+    struct queue_entry *e;
+
+    if (!due_heap_reserve(&s->waiting, HASH_COUNT(s->entries) + 1))
+        return NULL;
+    e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->sender = strdup(envelope->sender);
+    if (!e->sender) {
+        free(e);
+        return NULL;
+    }
+    e->id = envelope->id;
+    e->arrival_us = envelope->arrival_us;
+    e->upstream = relay_destination(s->relay, first_domain(envelope));
+    e->state = QUEUE_CLAIMED;
+    HASH_ADD(hh, s->entries, id.text, QUEUE_ID_LEN, e);
+    if (!entry_find(s, &e->id)) { /* the hash could not grow */
+        free(e->sender);
+        free(e);
+        return NULL;
+    }
+    return e;
+}
+
+/* ---- when ---- */
+
+static bool may_run(const struct scheduler *s, const struct queue_site *site)
+{
+    return !s->stopping && (site->fresh || site->old) && site->upstream->health != UPSTREAM_DOWN &&
+           site->running < s->config->default_destination_concurrency_limit;
+}
+
+void queue_dispatch(struct scheduler *s)
+{
+    struct queue_site *site;
+
+    LL_FOREACH(s->sites, site)
+    {
+        while (may_run(s, site)) {
+            struct queue_entry *e = site_take(site);
+
+            leave_state(s, e);
+            e->state = QUEUE_RUNNING;
+            e->site = site;
+            site->running++;
+            queue_run_start(s, e);
+        }
+    }
+}
+
+static void on_due(uv_timer_t *timer)
+{
+    struct scheduler *s = timer->data;
+    uint64_t now = clock_mono_ms();
+    struct due_item *item;
+
+    while ((item = due_heap_first(&s->waiting)) && item->due_ms <= now)
+        queue_entry_ready(s, (struct queue_entry *)item);
+    arm_due_timer(s);
+    queue_dispatch(s);
+}
+
+static void arm_due_timer(struct scheduler *s)
+{
+    struct due_item *first = due_heap_first(&s->waiting);
+    uint64_t now = clock_mono_ms();
+
+    if (!first || s->stopping)
+        uv_timer_stop(&s->due_timer);
+    else
+        uv_timer_start(&s->due_timer, on_due, first->due_ms > now ? first->due_ms - now : 0, 0);
+}
+
+void scheduler_on_up(void *ctx, struct upstream *u)
+{
+    struct scheduler *s = ctx;
+    struct queue_entry *e, *next;
+
+    HASH_ITER(hh, s->entries, e, next)
+    {
+        if (e->state == QUEUE_WAITING && e->upstream == u && e->destination_trouble &&
+            e->breaks < QUEUE_BREAKS_MAX)
+            queue_entry_ready(s, e);
+    }
+    queue_dispatch(s);
+}
+
+/* Messages that wait are not looked at by any run; their age is checked here. */
+static void on_expiry_check(uv_timer_t *timer)
+{
+    struct scheduler *s = timer->data;
+    struct queue_entry *e, *next;
+
+    HASH_ITER(hh, s->entries, e, next)
+    {
+        bool waits = e->state == QUEUE_WAITING ||
+                     (e->state == QUEUE_READY && e->upstream->health == UPSTREAM_DOWN);
+
+        if (waits && !e->decided && !s->stopping && queue_entry_expired(s, e)) {
+            leave_state(s, e);
+            queue_run_expire(s, e);
+        }
+    }
+}
+
+static void arm_expiry_timer(struct scheduler *s)
+{
+    uint64_t every = s->config->maximal_queue_lifetime / 10;
+
+    every = every < EXPIRY_CHECK_MIN ? EXPIRY_CHECK_MIN : every;
+    every = every > EXPIRY_CHECK_MS ? EXPIRY_CHECK_MS : every;
+    uv_timer_start(&s->expiry_timer, on_expiry_check, every, every);
+}
+
+/* ---- what comes in ---- */
+
+bool scheduler_has_room(struct scheduler *s)
+{
+    unsigned count = HASH_COUNT(s->entries);
+
+    return count < s->config->queue_message_limit && due_heap_reserve(&s->waiting, count + 1);
+}
+
+bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum queue_origin origin)
+{
+    struct queue_entry *e = entry_new(s, envelope);
+    struct config *c = s->config;
+
+    if (!e) {
+        log_error(s->log, "qmgr", "%s: out of memory: the message stays in the spool until a restart",
+                  envelope->id.text);
+        return false;
+    }
+    e->fresh = origin == QUEUE_FROM_FRESH;
+    e->attempts = e->fresh ? 0 : 1;
+    if (origin == QUEUE_FROM_CLAIMED)
+        return true;
+    if (envelope_pending(envelope) == 0) {
+        e->operator_needed = true;
+        queue_entry_hold(s, e);
+    } else if (origin == QUEUE_FROM_LATER) {
+        queue_entry_wait(s, e,
+                         retry_delay_ms(1, c->minimal_backoff_time, c->maximal_backoff_time,
+                                        (uint32_t)random()));
+    } else {
+        e->destination_trouble = origin == QUEUE_FROM_TROUBLE;
+        queue_entry_ready(s, e);
+        queue_dispatch(s);
+    }
+    return true;
+}
+
+void scheduler_recover(struct scheduler *s, struct spool_file *f)
+{
+    struct queue_entry *e = entry_new(s, f->envelope);
+    size_t failed = envelope_count(f->envelope, RECIPIENT_FAILED);
+
+    if (!e) {
+        log_error(s->log, "qmgr", "%s: out of memory: the message stays in the spool until a restart",
+                  f->envelope->id.text);
+        return;
+    }
+    e->fresh = f->attempts == 0;
+    e->attempts = f->attempts;
+    e->decided = envelope_pending(f->envelope) == 0;
+    if (f->on_hold || (e->decided && failed > 0)) {
+        e->operator_needed = failed > 0 || strcmp(f->hold_why, "expired") == 0;
+        queue_entry_hold(s, e);
+    } else {
+        queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
+    }
+}
+
+void scheduler_settle(struct scheduler *s, const struct envelope *envelope, struct records *records,
+                      bool trouble, bool broken)
+{
+    struct queue_entry *e = entry_find(s, &envelope->id);
+
+    if (!e || e->state != QUEUE_CLAIMED) {
+        records_deinit(records);
+        return;
+    }
+    queue_run_settle(s, e, envelope, records, trouble, broken);
+}
+
+/* ---- the operator ---- */
+
+static bool flush_entry(struct scheduler *s, struct queue_entry *e)
+{
+    if (e->state == QUEUE_WAITING) {
+        e->breaks = 0;
+        queue_entry_ready(s, e);
+        return true;
+    }
+    return e->state == QUEUE_READY;
+}
+
+size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)
+{
+    struct queue_entry *e = id ? entry_find(s, id) : NULL;
+    struct queue_entry *next;
+    struct queue_site *site;
+    size_t count = 0;
+
+    if (e)
+        count = flush_entry(s, e) ? 1 : 0;
+    if (!id) {
+        HASH_ITER(hh, s->entries, e, next)
+        count += flush_entry(s, e) ? 1 : 0;
+    }
+    LL_FOREACH(s->sites, site)
+    {
+        if (site->upstream->health == UPSTREAM_DOWN)
+            upstream_probe(site->upstream);
+    }
+    queue_dispatch(s);
+    return count;
+}
+
+size_t scheduler_active(const struct scheduler *s, struct queue_id *ids, size_t cap)
+{
+    const struct queue_run *run;
+    size_t count = 0;
+
+    DL_FOREACH(s->runs, run)
+    {
+        if (run->entry && count < cap)
+            ids[count++] = run->entry->id;
+    }
+    return count;
+}
+
+static void status_destination(const struct scheduler *s, const struct upstream *u,
+                               struct status_destination *out)
+{
+    const struct queue_site *site;
+    struct text t;
+
+    *out = (struct status_destination){.up = u->health == UPSTREAM_UP,
+                                       .known = u->health != UPSTREAM_UNKNOWN,
+                                       .since_s = u->since_s,
+                                       .active = u->active};
+    text_init(&t, out->name, sizeof out->name);
+    text_cstr(&t, u->route.text);
+    text_init(&t, out->why, sizeof out->why);
+    text_cstr(&t, u->why);
+    text_init(&t, out->mismatch, sizeof out->mismatch);
+    text_cstr(&t, u->mismatch);
+    LL_SEARCH_SCALAR(s->sites, site, upstream, u);
+    out->queued = site ? site->queued + site->running : 0;
+}
+
+void scheduler_status(const struct scheduler *s, struct status *out)
+{
+    struct queue_entry *e, *next;
+    const struct upstream *u;
+    int64_t oldest = 0;
+
+    HASH_ITER(hh, s->entries, e, next)
+    {
+        if (!oldest || e->arrival_us < oldest)
+            oldest = e->arrival_us;
+    }
+    out->queued = HASH_COUNT(s->entries);
+    out->on_hold = s->on_hold;
+    out->operator_needed = s->operator_needed;
+    out->oldest_s = oldest / 1000000;
+    out->delivered += s->delivered;
+    out->deferred += s->deferred;
+    out->failed = s->failed;
+    out->corrupt = s->corrupt;
+    out->destinations = 0;
+    LL_FOREACH(s->relay->upstreams, u)
+    {
+        if (out->destinations < STATUS_DESTINATIONS_MAX)
+            status_destination(s, u, &out->destination[out->destinations++]);
+    }
+}
+
+/* ---- start and stop ---- */
+
+void scheduler_init(struct scheduler *s, uv_loop_t *loop, struct spool *spool, struct relay *relay,
+                    struct body_place *place, struct config *config, const struct log *log)
+{
+    *s = (struct scheduler){.loop = loop,
+                            .spool = spool,
+                            .relay = relay,
+                            .place = place,
+                            .config = config,
+                            .log = log,
+                            .holds = 2};
+    uv_timer_init(loop, &s->due_timer);
+    uv_timer_init(loop, &s->expiry_timer);
+    s->due_timer.data = s->expiry_timer.data = s;
+    arm_expiry_timer(s);
+}
+
+/* Takes new settings; messages that wait go where the settings now say. */
+void scheduler_set_config(struct scheduler *s, struct config *config)
+{
+    struct queue_entry *e, *next;
+
+    s->config = config;
+    HASH_ITER(hh, s->entries, e, next)
+    {
+        struct upstream *u = relay_destination(s->relay, span_make(NULL, 0));
+
+        if (e->upstream == u || e->state == QUEUE_RUNNING || e->state == QUEUE_CLAIMED)
+            continue;
+        if (e->state == QUEUE_READY) {
+            leave_state(s, e);
+            e->upstream = u;
+            queue_entry_ready(s, e);
+        }
+        e->upstream = u;
+    }
+    arm_expiry_timer(s);
+    queue_dispatch(s);
+}
+
+void scheduler_stop(struct scheduler *s)
+{
+    s->stopping = true;
+    uv_timer_stop(&s->due_timer);
+    uv_timer_stop(&s->expiry_timer);
+    queue_run_cancel_all(s);
+}
+
+bool scheduler_idle(const struct scheduler *s)
+{
+    return s->run_count == 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct scheduler *s = handle->data;
+    struct queue_entry *e, *next;
+    struct queue_site *site, *site_next;
+
+    if (--s->holds > 0)
+        return;
+    HASH_ITER(hh, s->entries, e, next) queue_entry_free(s, e);
+    LL_FOREACH_SAFE(s->sites, site, site_next) free(site);
+    s->sites = NULL;
+    due_heap_deinit(&s->waiting);
+    s->on_closed(s->on_closed_ctx);
+}
+
+/* Only when idle. */
+void scheduler_close(struct scheduler *s, void (*on_closed)(void *ctx), void *ctx)
+{
+    s->stopping = true;
+    s->on_closed = on_closed;
+    s->on_closed_ctx = ctx;
+    uv_close((uv_handle_t *)&s->due_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&s->expiry_timer, on_timer_closed);
+}

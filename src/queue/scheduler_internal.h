@@ -1,0 +1,88 @@
+/* scheduler_internal - between scheduler.c (entries, when) and scheduler_run.c (one run of one message) */
+#ifndef MXGATE_QUEUE_SCHEDULER_INTERNAL_H
+#define MXGATE_QUEUE_SCHEDULER_INTERNAL_H
+
+#include "queue/retry.h"
+#include "queue/scheduler.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <utlist.h>
+
+#define QUEUE_BREAKS_MAX 3
+
+enum queue_state {
+    QUEUE_READY,
+    QUEUE_WAITING,
+    QUEUE_RUNNING,
+    QUEUE_CLAIMED,
+    QUEUE_HOLD,
+};
+
+struct queue_entry {
+    struct due_item due; /* first: found from the heap's item */
+    UT_hash_handle hh;
+    struct queue_id id;
+    int64_t arrival_us;
+    struct upstream *upstream; /* borrowed */
+    struct queue_site *site;   /* whose list it is in, when READY; whose place it has, when RUNNING */
+    struct queue_entry *prev, *next;
+    char *sender; /* owned */
+    enum queue_state state;
+    unsigned attempts;
+    unsigned breaks; /* conversations about it that broke, in a row */
+    bool fresh;      /* never tried */
+    bool decided;    /* no recipient is pending: only the file's removal is left */
+    bool operator_needed;
+    bool destination_trouble; /* why it waits */
+};
+
+struct queue_site {
+    struct upstream *upstream; /* borrowed */
+    struct queue_site *next;
+    struct queue_entry *fresh, *old;
+    unsigned running;
+    unsigned queued;
+    unsigned picks;
+};
+
+struct queue_run {
+    struct scheduler *s;
+    struct queue_entry *entry;
+    struct queue_run *prev, *next;
+    struct spool_load load;
+    struct spool_append append;
+    struct spool_remove remove;
+    struct envelope *envelope; /* owned; NULL in a settling run */
+    struct body *body;         /* owned; likewise */
+    size_t pending;            /* recipients, as of the last batch */
+    size_t failed_recipients;
+    struct delivery delivery;
+    bool delivering;
+    struct records records;
+    size_t cursor;
+    uint64_t active_ms;
+    bool destination_trouble;
+    bool broken;
+    bool more;    /* another batch follows this append */
+    bool expired; /* the record that says so is in this append */
+};
+
+/* scheduler.c */
+void queue_entry_ready(struct scheduler *s, struct queue_entry *e);
+void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms);
+void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
+void queue_entry_free(struct scheduler *s, struct queue_entry *e);
+void queue_dispatch(struct scheduler *s);
+bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e);
+
+/* scheduler_run.c */
+void queue_run_start(struct scheduler *s, struct queue_entry *e);
+/* What a claimed message's deliveries found out. */
+void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
+                      struct records *records, bool trouble, bool broken);
+/* Marks the message expired and on hold. */
+void queue_run_expire(struct scheduler *s, struct queue_entry *e);
+void queue_run_cancel_all(struct scheduler *s);
+
+#endif

@@ -1,0 +1,350 @@
+/*
+ * scheduler_run - one run of one message; see scheduler.h
+ *
+ *   LOAD --> DELIVER a batch (<= 50 recipients) --> APPEND its results --> DELIVER the next ... --> the last APPEND, or REMOVE
+ *
+ * The results of a batch are in the file before the next batch is begun, so that a crash repeats one batch at most.
+ */
+#include "queue/scheduler_internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REMOVE_RETRY_MS 60000
+
+static void next_batch(struct queue_run *run);
+
+static const char *run_id(const struct queue_run *run)
+{
+    return run->entry->id.text;
+}
+
+static struct queue_run *run_new(struct scheduler *s, struct queue_entry *e)
+{
+    struct queue_run *run = calloc(1, sizeof *run);
+
+    if (!run)
+        return NULL;
+    run->s = s;
+    run->entry = e;
+    run->active_ms = clock_mono_ms();
+    run->load.fd = -1;
+    DL_APPEND(s->runs, run);
+    s->run_count++;
+    return run;
+}
+
+/* Gives the place at the destination back and frees the run; the entry has its next state already, or is gone. */
+static void run_free(struct queue_run *run, struct queue_site *site)
+{
+    struct scheduler *s = run->s;
+
+    if (site)
+        site->running--;
+    DL_DELETE(s->runs, run);
+    s->run_count--;
+    body_free(&run->body);
+    envelope_free(&run->envelope);
+    records_deinit(&run->records);
+    free(run);
+    queue_dispatch(s);
+}
+
+static struct queue_site *place_of(const struct queue_run *run)
+{
+    return run->entry->state == QUEUE_RUNNING ? run->entry->site : NULL;
+}
+
+/* ---- the end of a run ---- */
+
+static void run_back_off(struct queue_run *run)
+{
+    const struct config *c = run->s->config;
+    struct queue_site *site = place_of(run);
+
+    queue_entry_wait(run->s, run->entry,
+                     retry_delay_ms(run->entry->attempts, c->minimal_backoff_time,
+                                    c->maximal_backoff_time, (uint32_t)random()));
+    run_free(run, site);
+}
+
+static void on_removed(struct spool_remove *r, int rc)
+{
+    struct queue_run *run = (struct queue_run *)((char *)r - offsetof(struct queue_run, remove));
+    struct queue_site *site = place_of(run);
+
+    if (rc == 0 || rc == -ENOENT) {
+        log_removed(run->s->log, run_id(run));
+        queue_entry_free(run->s, run->entry);
+        run->entry = NULL;
+    } else {
+        log_error(run->s->log, "qmgr", "%s: delivered, but its file cannot be removed: %s",
+                  run_id(run), strerror(-rc));
+        run->entry->decided = true; /* never delivered again by this process */
+        queue_entry_wait(run->s, run->entry, REMOVE_RETRY_MS);
+    }
+    run_free(run, site);
+}
+
+static void run_remove(struct queue_run *run)
+{
+    run->remove.id = run->entry->id;
+    run->remove.done = on_removed;
+    spool_remove(run->s->spool, &run->remove);
+}
+
+static void run_end(struct queue_run *run)
+{
+    struct queue_entry *e = run->entry;
+    struct queue_site *site = place_of(run);
+
+    e->fresh = false;
+    e->destination_trouble = run->destination_trouble;
+    e->breaks = run->broken ? e->breaks + 1 : 0;
+    if (run->pending == 0 || run->expired) {
+        e->decided = run->pending == 0;
+        e->operator_needed = true;
+        if (run->expired)
+            log_expired(run->s->log, e->id.text, e->sender, false);
+        queue_entry_hold(run->s, e);
+        run_free(run, site);
+        return;
+    }
+    e->attempts++;
+    if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {
+        run_back_off(run);
+        return;
+    }
+    queue_entry_ready(run->s, e); /* goes as soon as the destination is up */
+    run_free(run, site);
+}
+
+static void on_appended(struct spool_append *a, int rc)
+{
+    struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
+
+    if (rc < 0)
+        log_error(run->s->log, "qmgr",
+                  "%s: its results cannot be recorded: %s (after a crash it may be sent again)",
+                  run_id(run), strerror(-rc));
+    records_deinit(&run->records);
+    if (run->more)
+        next_batch(run);
+    else
+        run_end(run);
+}
+
+static void run_append(struct queue_run *run)
+{
+    if (run->records.len == 0) {
+        run_end(run);
+        return;
+    }
+    run->append.id = run->entry->id;
+    run->append.records = run->records.bytes;
+    run->append.records_len = run->records.len;
+    run->append.sync = run->records.durable;
+    run->append.done = on_appended;
+    spool_append(run->s->spool, &run->append);
+}
+
+/* All batches are done, or trouble ended them: what becomes of the message? */
+static void run_settle(struct queue_run *run)
+{
+    int64_t wall_s = clock_wall_us() / 1000000;
+
+    run->more = false;
+    if (run->pending == 0 && run->failed_recipients == 0) {
+        run_remove(run);
+        return;
+    }
+    run->expired = run->pending > 0 && queue_entry_expired(run->s, run->entry);
+    if (run->pending == 0)
+        records_add_hold(&run->records, wall_s, "failed");
+    else if (run->expired)
+        records_add_hold(&run->records, wall_s, "expired");
+    run_append(run);
+}
+
+/* ---- batches ---- */
+
+static void on_delivered(struct delivery *d)
+{
+    struct queue_run *run = d->owner;
+    struct scheduler *s = run->s;
+
+    run->delivering = false;
+    for (size_t i = 0; i < d->count; i++) {
+        enum delivery_outcome outcome = d->results[i].outcome;
+
+        delivery_log(d, s->log, i);
+        s->delivered += outcome == DELIVERY_SENT;
+        s->failed += outcome == DELIVERY_FAILED;
+        s->deferred += outcome == DELIVERY_DEFERRED || outcome == DELIVERY_DEFERRED_DESTINATION;
+        if (outcome == DELIVERY_DEFERRED_DESTINATION)
+            run->destination_trouble = true;
+    }
+    run->broken = run->broken || d->broken;
+    records_add_delivery(&run->records, run->envelope, d, clock_wall_us() / 1000000);
+    delivery_deinit(d);
+    run->pending = envelope_pending(run->envelope);
+    run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
+    run->more = !run->destination_trouble && !s->stopping;
+    for (size_t i = run->cursor; run->more; i++) {
+        if (i >= run->envelope->recipient_count)
+            run->more = false;
+        else if (run->envelope->recipients[i].state == RECIPIENT_PENDING)
+            break;
+    }
+    if (run->more)
+        run_append(run);
+    else
+        run_settle(run);
+}
+
+static void next_batch(struct queue_run *run)
+{
+    struct delivery *d = &run->delivery;
+    uint64_t limit = run->s->config->default_destination_recipient_limit;
+
+    if (limit > DELIVERY_RECIPIENTS_MAX)
+        limit = DELIVERY_RECIPIENTS_MAX;
+    *d = (struct delivery){.envelope = run->envelope,
+                           .body = run->body,
+                           .active_ms = run->active_ms,
+                           .done = on_delivered,
+                           .owner = run};
+    d->before_s = (double)(clock_wall_us() - run->entry->arrival_us) / 1e6 -
+                  (double)(clock_mono_ms() - run->active_ms) / 1000;
+    if (d->before_s < 0) /* the wall clock was set back */
+        d->before_s = 0;
+    for (; run->cursor < run->envelope->recipient_count && d->count < limit; run->cursor++) {
+        if (run->envelope->recipients[run->cursor].state == RECIPIENT_PENDING)
+            d->indices[d->count++] = run->cursor;
+    }
+    run->delivering = true;
+    delivery_start(d, run->entry->upstream, run->s->spool->disk);
+}
+
+/* ---- the beginning ---- */
+
+static void load_failed(struct queue_run *run, int rc)
+{
+    struct scheduler *s = run->s;
+    struct queue_site *site = place_of(run);
+
+    if (rc == -EBADMSG) {
+        s->corrupt++;
+        log_error(s->log, "qmgr", "%s: corrupt, kept in corrupt/: %s", run_id(run),
+                  run->load.err.text);
+    } else if (rc == -ENOENT) { /* somebody removed it by hand */
+        log_warning(s->log, "qmgr", "%s: its file is gone", run_id(run));
+    } else {
+        log_error(s->log, "qmgr", "%s: cannot be read, tried again later: %s", run_id(run),
+                  run->load.err.text[0] ? run->load.err.text : strerror(-rc));
+        run->entry->attempts++;
+        run_back_off(run);
+        return;
+    }
+    queue_entry_free(s, run->entry);
+    run->entry = NULL;
+    run_free(run, site);
+}
+
+static void on_loaded(struct spool_load *l, int rc)
+{
+    struct queue_run *run = (struct queue_run *)((char *)l - offsetof(struct queue_run, load));
+    struct scheduler *s = run->s;
+
+    if (rc < 0) {
+        load_failed(run, rc);
+        return;
+    }
+    run->envelope = l->file.envelope;
+    l->file.envelope = NULL;
+    run->body = body_from_file(s->place, l->fd, l->file.body_offset, l->file.body_len);
+    run->pending = envelope_pending(run->envelope);
+    run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
+    if (!run->body) {
+        run_back_off(run);
+        return;
+    }
+    if (run->pending == 0) {
+        run_settle(run);
+        return;
+    }
+    if (s->stopping) { /* not begun: it stays as it is */
+        run->destination_trouble = true;
+        run_end(run);
+        return;
+    }
+    log_queue_active(s->log, run_id(run), run->envelope->sender, run->body->total, run->pending);
+    next_batch(run);
+}
+
+void queue_run_start(struct scheduler *s, struct queue_entry *e)
+{
+    struct queue_run *run = run_new(s, e);
+
+    if (!run) {
+        struct queue_site *site = e->site;
+
+        queue_entry_wait(s, e, s->config->minimal_backoff_time);
+        site->running--;
+        return;
+    }
+    if (e->decided) {
+        run_remove(run);
+        return;
+    }
+    run->load.id = e->id;
+    run->load.done = on_loaded;
+    spool_load(s->spool, &run->load);
+}
+
+void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
+                      struct records *records, bool trouble, bool broken)
+{
+    struct queue_run *run = run_new(s, e);
+
+    if (!run) { /* what was sent is not recorded: it may be sent again, it is not lost */
+        records_deinit(records);
+        queue_entry_wait(s, e, s->config->minimal_backoff_time);
+        return;
+    }
+    run->records = *records;
+    *records = (struct records){NULL, 0, 0, false};
+    run->pending = envelope_pending(envelope);
+    run->failed_recipients = envelope_count(envelope, RECIPIENT_FAILED);
+    run->destination_trouble = trouble;
+    run->broken = broken;
+    run_settle(run);
+}
+
+void queue_run_expire(struct scheduler *s, struct queue_entry *e)
+{
+    struct queue_run *run = run_new(s, e);
+
+    if (!run) {
+        queue_entry_wait(s, e, s->config->minimal_backoff_time);
+        return;
+    }
+    run->pending = 1; /* somebody is: only then it is asked for */
+    run->expired = true;
+    records_add_hold(&run->records, clock_wall_us() / 1000000, "expired");
+    run_append(run);
+}
+
+void queue_run_cancel_all(struct scheduler *s)
+{
+    struct queue_run *run, *next;
+
+    DL_FOREACH_SAFE(s->runs, run, next)
+    {
+        if (run->delivering)
+            delivery_cancel(&run->delivery, "mxgate is stopping");
+    }
+}
