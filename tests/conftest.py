@@ -58,8 +58,9 @@ def peer(peers):
 
 
 @pytest.fixture
-def gateways():
-    """Makes gateways; each must stop in order at the end of the test. Their logs are shown when the test fails."""
+def gateways(peers):
+    """Makes gateways; each must stop in order at the end of the test, before its upstream goes. Their logs are shown
+    when the test fails."""
     made = []
 
     def make(start=True, directory=None, **settings):

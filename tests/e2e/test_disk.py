@@ -33,7 +33,7 @@ def send(gateway, token, size=None):
 
 
 @root
-def test_full_disk(gateways, peer, small_disk):
+def test_full_disk(small_disk, gateways, peer):
     """Without queue_minfree's help: the disk fills up in the middle of a message."""
     gateway = gateways(relay_transport=peer.transport, delivery_mode="queue", queue_directory=small_disk / "spool",
                        queue_minfree=1, body_memory_limit=0)
@@ -59,7 +59,7 @@ def test_full_disk(gateways, peer, small_disk):
 
 
 @root
-def test_queue_minfree_refuses_at_mail(gateways, peer, small_disk):
+def test_queue_minfree_refuses_at_mail(small_disk, gateways, peer):
     gateway = gateways(relay_transport=peer.transport, queue_directory=small_disk / "spool", message_size_limit="1M", queue_minfree="2M")
     assert send(gateway, mail.new_token()).code == 250
     (small_disk / "ballast").write_bytes(b"x" * 1_500_000)
@@ -72,7 +72,7 @@ def test_queue_minfree_refuses_at_mail(gateways, peer, small_disk):
 
 
 @root
-def test_queue_minfree_counts_the_announced_size(gateways, peer, small_disk):
+def test_queue_minfree_counts_the_announced_size(small_disk, gateways, peer):
     gateway = gateways(relay_transport=peer.transport, queue_directory=small_disk / "spool", message_size_limit="10M", queue_minfree="1M")
     with smtp_client.Smtp(gateway.address) as client:
         client.hello()
@@ -81,7 +81,7 @@ def test_queue_minfree_counts_the_announced_size(gateways, peer, small_disk):
 
 
 @root
-def test_read_only_spool_at_start(gateways, peer, small_disk):
+def test_read_only_spool_at_start(small_disk, gateways, peer):
     (small_disk / "spool").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     gateway = gateways(start=False, relay_transport=peer.transport, queue_directory=small_disk / "spool")
@@ -91,7 +91,7 @@ def test_read_only_spool_at_start(gateways, peer, small_disk):
 
 
 @root
-def test_spool_becomes_read_only(gateways, peer, small_disk):
+def test_spool_becomes_read_only(small_disk, gateways, peer):
     """As a disk with errors does: 4xx while it lasts, and what is in the spool waits."""
     gateway = gateways(relay_transport=peer.transport, delivery_mode="queue", queue_directory=small_disk / "spool", queue_minfree=1)
     peer.down()
