@@ -40,6 +40,13 @@ static void flush_sent(struct client_peer *p)
     assert_false(p->got.overflow);
 }
 
+static void note_call(struct client_peer *p)
+{
+    p->calls++;
+    if (p->calls == p->fail_at)
+        client_fail(&p->client, "injected");
+}
+
 static void on_send(void *ctx, struct span bytes)
 {
     struct client_peer *p = ctx;
@@ -49,6 +56,7 @@ static void on_send(void *ctx, struct span bytes)
     assert_true(p->pending_len + bytes.len <= sizeof p->pending);
     memcpy(p->pending + p->pending_len, bytes.ptr, bytes.len);
     p->pending_len += bytes.len;
+    note_call(p);
 }
 
 static void on_step(void *ctx, enum client_step step)
@@ -61,6 +69,7 @@ static void on_step(void *ctx, enum client_step step)
     flush_sent(p);
     if (p->show_steps)
         text_printf(&p->got, "E await %s\n", step_names[step]);
+    note_call(p);
 }
 
 static void on_idle(void *ctx)
@@ -72,7 +81,8 @@ static void on_idle(void *ctx)
     flush_sent(p);
     p->idle++;
     text_cstr(&p->got, "E idle\n");
-    if (p->eager && p->idle <= 3)
+    note_call(p);
+    if (p->eager && p->idle <= 3 && p->broken == 0)
         client_peer_do(p, "begin 0 2");
 }
 
@@ -90,6 +100,7 @@ static void on_result(void *ctx, size_t position, enum client_blame blame, enum 
     flush_sent(p);
     text_printf(&p->got, "E result %zu %s %s %s\n", position, blame_names[blame], step_names[step],
                 reply->text);
+    note_call(p);
 }
 
 static void on_body(void *ctx)
@@ -99,6 +110,7 @@ static void on_body(void *ctx)
     assert_int_equal(p->broken, 0);
     flush_sent(p);
     text_cstr(&p->got, "E body\n");
+    note_call(p);
     if (p->eager) {
         client_peer_do(p, "body .hello");
         client_peer_do(p, "end");
@@ -116,6 +128,7 @@ static void on_finished(void *ctx)
     p->in_transaction = false;
     flush_sent(p);
     text_cstr(&p->got, "E finished\n");
+    note_call(p);
 }
 
 static void on_broken(void *ctx, enum client_step step, const struct smtp_reply *reply,
@@ -128,6 +141,8 @@ static void on_broken(void *ctx, enum client_step step, const struct smtp_reply 
     p->broken++;
     p->broken_step = step;
     text_printf(&p->got, "E broken %s %u %s\n", step_names[step], reply ? reply->code : 0, text);
+    if (p->lenient)
+        envelope_free(&p->envelope);
 }
 
 const struct client_ops client_peer_ops = {on_send, on_step,     on_idle,  on_result,
@@ -227,6 +242,10 @@ static void compare(struct client_peer *p, const char *name, const char **at)
 {
     const char *rest = client_peer_take(p);
 
+    while (p->lenient && (**at == 'C' || **at == 'E'))
+        next_line(at);
+    if (p->lenient)
+        return;
     while (**at == 'C' || **at == 'E') {
         const char *want = next_line(at);
         size_t len = strlen(want);
@@ -243,7 +262,7 @@ void client_peer_play(struct client_peer *p, const char *name, const char *scrip
 {
     const char *at = script;
 
-    while (*at != '\0' && p->piece_count <= pieces) {
+    while (*at != '\0' && p->piece_count <= pieces && !(p->lenient && p->broken)) {
         char words[8192];
 
         if (*at == 'S' || *at == 's') {

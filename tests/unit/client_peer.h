@@ -35,6 +35,13 @@ struct client_peer {
     size_t piece_count;
     bool show_steps;
     bool eager; /* on_idle begins the next of three transactions at once, on_body gives it a body */
+    /*
+     * For runs that go wrong: nothing is compared, the script ends with the session, and the
+     * envelope goes with it, so that a later look at it is found out.
+     */
+    bool lenient;
+    unsigned calls;   /* of callbacks, so far */
+    unsigned fail_at; /* in this one client_fail is called; 0 never */
     char probe[256];
     unsigned steps[CLIENT_STEP_COUNT]; /* how often each was awaited */
     unsigned idle;
