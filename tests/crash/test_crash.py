@@ -228,7 +228,7 @@ def test_kill_at_a_step(calls, when, delivery_mode, gateways, peers):
         except (AssertionError, ValueError):
             if gateway.process.poll() is None:
                 raise
-    from_strace(gateway)
+    gateway.kill()
     gateway.start()
     gateway.wait_queue_empty()
     for token in taken:
@@ -239,12 +239,3 @@ def test_kill_at_a_step(calls, when, delivery_mode, gateways, peers):
     assert fault.hits <= 3
     wait.until(lambda: not gateway.spool_files(), lambda: f"an empty spool: {gateway.spool_files()}")
 
-
-def from_strace(gateway):
-    """Ends a traced daemon if the kill has not come: SIGKILL to it, and strace goes too."""
-    import pathlib
-    if gateway.process.poll() is None:
-        for pid in pathlib.Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
-    gateway.wait_exit()
-    gateway.check_stderr()

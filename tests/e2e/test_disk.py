@@ -150,13 +150,6 @@ def inject(gateway, what):
     gateway.start(prefix=("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={what}"))
 
 
-def stop_traced(gateway):
-    """Signals go to the daemon, not to strace (which holds them back)."""
-    for pid in pathlib.Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split():
-        os.kill(int(pid), 15)
-    gateway.stop()
-
-
 @pytest.mark.parametrize("when", ["1", "2", "3", "2+2", "1+"])
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_failing_fsync(error, when, gateways, peer):
@@ -173,7 +166,7 @@ def test_failing_fsync(error, when, gateways, peer):
     assert refused or not when.isdigit() or int(when) > 2, "no fault was met"
     queued = gateway.postqueue()
     assert len(queued) == len(taken), f"{len(taken)} taken, {len(queued)} in the queue"
-    stop_traced(gateway)
+    gateway.stop()
     gateway.start()  # without faults
     peer.up()
     gateway.wait_queue_empty()
@@ -200,27 +193,12 @@ def test_failing_file_calls(calls, error, gateways, peer):
             assert reply.code == 250 or 400 <= reply.code < 500, reply
         except (OSError, smtp_client.Closed):
             pass  # a connection may break by such a fault; nothing was promised
-    gateway.kill() if gateway.process.poll() is None else gateway.wait_exit()
-    for pid in own_daemons(gateway):
-        os.kill(pid, 9)
-    wait.until(lambda: not own_daemons(gateway), "the daemon to be gone")
+    gateway.kill()
     gateway.start()
     peer.up()
     gateway.wait_queue_empty()
     for token in taken:
         assert peer.count(token) >= 1, "250 and gone"
-
-
-def own_daemons(gateway):
-    """Daemons on this spool (what strace left when it was killed)."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and f"QUEUE_DIRECTORY={gateway.spool}\0".encode() in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            pass
-    return found
 
 
 @pytest.mark.parametrize("delivery_mode", ["direct", "queue"])
@@ -256,4 +234,4 @@ def test_slow_fsync(delivery_mode, gateways, peer):
     assert slowest < 0.3
     gateway.wait_queue_empty()
     assert all(peer.count(t) == 1 for t in tokens)
-    stop_traced(gateway)
+    gateway.stop()

@@ -59,21 +59,26 @@ class Gateway:
         self.port = None
         self.started_in = None
         self._reader = None
+        self._traced = False
         self._stderr_file = None
 
     # --- life
 
     def start(self, ready=True, prefix=()):
-        """Starts the daemon on this spool; `prefix` goes before the wrapper (strace)."""
+        """Starts the daemon on this spool; `prefix` goes before the wrapper: strace, whose child the daemon then is."""
         assert self.process is None, "already running"
         self.spool.mkdir(parents=True, exist_ok=True)
         wrapper = shlex.split(os.environ.get("MXGATE_WRAPPER", ""))
+        environment = clean_environment(self.settings)
+        if prefix and environment.get("ASAN_OPTIONS"):
+            environment["ASAN_OPTIONS"] += ":detect_leaks=0"  # the leak checker cannot work under ptrace
+        self._traced = bool(prefix)
         self.port = None
         mark = len(self.lines)
         self._stderr_file = tempfile.TemporaryFile()
         begun = time.monotonic()
         self.process = subprocess.Popen([*prefix, *wrapper, binary(), "serve"],
-                                        env=clean_environment(self.settings), cwd=self.directory,
+                                        env=environment, cwd=self.directory,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr_file)
         self._reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
         self._reader.start()
@@ -107,7 +112,10 @@ class Gateway:
         return code
 
     def signal(self, number):
-        self.process.send_signal(number)
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
 
     def stop(self, timeout=10):
         """SIGTERM; it must end by itself, with 0, in time, and with nothing to complain about. Seconds it took."""
@@ -128,7 +136,7 @@ class Gateway:
     def kill(self):
         """kill -9; nothing is promised but what is on disk."""
         if self.process is not None:
-            self.process.kill()
+            self.signal(signal.SIGKILL)
             self._reap()
             self.check_stderr()
 
@@ -162,6 +170,13 @@ class Gateway:
 
     @property
     def pid(self):
+        """Of the daemon itself, also under strace."""
+        if self._traced:
+            children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            try:
+                return int(children.read_text().split()[0])
+            except (OSError, IndexError):
+                pass
         return self.process.pid
 
     # --- log
