@@ -1,0 +1,96 @@
+/*
+ * session_fixture - a session with everything around it faked: what it says, logs and submits can
+ * be read, and each of its questions is answered at once, later, or not at all
+ *
+ * Owns: all of it; fixture_free() ends the session first, so that a leak in it is seen by the
+ * sanitizer.
+ */
+#ifndef MXGATE_TESTS_SESSION_FIXTURE_H
+#define MXGATE_TESTS_SESSION_FIXTURE_H
+
+#include "server/session.h"
+
+struct bytes {
+    char *ptr; /* owned, NUL-terminated once something was added */
+    size_t len;
+    size_t cap;
+};
+
+void bytes_add(struct bytes *b, struct span s);
+void bytes_free(struct bytes *b);
+const char *bytes_text(const struct bytes *b); /* "" when empty */
+
+#define FIXTURE_MESSAGES_MAX 8
+
+struct fixture_message {
+    struct envelope *envelope; /* owned */
+    struct bytes body;         /* with our Received */
+    char message_id[TRACE_MESSAGE_ID_CAP];
+};
+
+enum fixture_when {
+    FIXTURE_NOW,   /* within the call */
+    FIXTURE_LATER, /* as soon as session_input has returned */
+    FIXTURE_HELD,  /* when the test says so: fixture_answer() */
+};
+
+struct fixture {
+    struct session session;
+    bool live; /* session is initialised */
+    struct config *config;
+    struct log log;
+    struct bytes heard;  /* as fixture_heard gave it out last */
+    struct bytes said;   /* replies */
+    struct bytes logged; /* lines, each with '\n' */
+    struct bytes body;   /* of the message under way */
+    struct fixture_message messages[FIXTURE_MESSAGES_MAX];
+    size_t message_count; /* submitted and answered with 250; also those over the array */
+    size_t submits;
+    size_t aborts;
+    size_t waits; /* calls of ops->wait */
+    size_t resumes;
+    size_t hang_ups;
+    enum session_wait waiting;
+    struct bytes input; /* given, not taken yet */
+    uint64_t ids;
+    enum fixture_when when;
+    /* what waits for its answer */
+    bool peer_due;
+    bool room_due;
+    char recipient_due[SMTP_ADDRESS_CAP];
+    struct envelope *envelope_due; /* owned */
+    /* what is answered */
+    const char *peer_name;
+    const char *mail_refused; /* reply, or NULL */
+    const char *data_refused;
+    const char *submit_reply; /* NULL: as the upstream model has it */
+    bool endless_room;        /* else `room` bytes at a time */
+    size_t room;
+    size_t room_left;
+    int room_rc;
+};
+
+extern const struct session_ops fixture_ops;
+
+/* pairs: "name=value" pairs, NULL-terminated, or NULL; over myhostname=mx.example.com and
+ * relay_domains=example.com. */
+void fixture_init(struct fixture *f, const char *const *pairs);
+void fixture_free(struct fixture *f);
+/* A new connection in the same fixture; what was said, logged and submitted is forgotten. */
+void fixture_connect(struct fixture *f, bool trusted);
+void fixture_greet(struct fixture *f); /* connect, untrusted, and take the greeting off `said` */
+/* Gives bytes; answers that are due LATER are given, until nothing moves. */
+void fixture_send(struct fixture *f, struct span bytes);
+void fixture_say(struct fixture *f, const char *text);
+/* Gives the answer that is due. False when none is. */
+bool fixture_answer(struct fixture *f);
+/* Gives the kept input again, as a caller does on resume. */
+void fixture_pump(struct fixture *f);
+/* Removes and returns what was said since; valid until the next call. */
+const char *fixture_heard(struct fixture *f);
+/* Whether all body bytes are canonical: lines in CRLF, no other CR or LF, no NUL. */
+bool fixture_is_canonical(const struct bytes *body);
+/* The body without our Received header. */
+struct span fixture_text(const struct fixture_message *m);
+
+#endif
