@@ -424,8 +424,10 @@ void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arriva
     queue_id_next(&in->ids, *arrival_us_out, id_out);
 }
 
-static uint64_t minfree(const struct config *config)
+uint64_t intake_floor_bytes(const struct intake *in)
 {
+    const struct config *config = in->config;
+
     if (config->queue_minfree > 0)
         return config->queue_minfree;
     return config->message_size_limit / MINFREE_DENOMINATOR * MINFREE_NUMERATOR;
@@ -439,7 +441,7 @@ bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verd
         verdict_set(verdict_out, 421, "4.3.2 %s Service shutting down", in->config->myhostname);
         return false;
     }
-    if (free_bytes >= 0 && (uint64_t)free_bytes < minfree(in->config) + size) {
+    if (free_bytes >= 0 && (uint64_t)free_bytes < intake_floor_bytes(in) + size) {
         verdict_set(verdict_out, 452, "4.3.1 Insufficient system storage");
         return false;
     }

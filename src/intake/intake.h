@@ -54,6 +54,8 @@ void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arriva
  * below queue_minfree (plus size) or the queue is full, or 421 4.3.2 when stopping.
  */
 bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verdict_out);
+/* Free bytes below which no mail is taken: queue_minfree in force. */
+uint64_t intake_floor_bytes(const struct intake *in);
 /* A body for this envelope (borrowed: must stay until the body is freed or submitted). NULL when memory is out. */
 struct body *intake_body_new(struct intake *in, const struct envelope *e);
 /*

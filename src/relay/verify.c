@@ -278,12 +278,17 @@ static void on_timer_closed(uv_handle_t *handle)
     q->on_closed(q);
 }
 
+void verify_cancel(struct verify_query *q)
+{
+    if (!q->active)
+        return;
+    upstream_cancel(&q->job);
+    query_over(q);
+}
+
 void verify_query_close(struct verify_query *q, void (*on_closed)(struct verify_query *q))
 {
-    if (q->active) {
-        upstream_cancel(&q->job);
-        query_over(q);
-    }
+    verify_cancel(q);
     q->on_closed = on_closed;
     uv_close((uv_handle_t *)&q->timer, on_timer_closed);
 }

@@ -54,7 +54,9 @@ void verify_deinit(struct verify *v);
 void verify_query_init(struct verify_query *q, struct verify *v);
 /* One at a time per query. done() comes exactly once unless cancelled, maybe before this returns. */
 void verify_ask(struct verify_query *q, struct upstream *u, const char *address);
-/* Forgets the question under way, if any, and closes the timer; then on_closed. */
+/* Forgets the question under way, if any: done() does not come. */
+void verify_cancel(struct verify_query *q);
+/* The same, and closes the timer; then on_closed. */
 void verify_query_close(struct verify_query *q, void (*on_closed)(struct verify_query *q));
 
 #endif

@@ -1,0 +1,268 @@
+/* gateway - see gateway.h */
+#include "commands/gateway.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STOP_POLL_MS 20
+
+/* ---- what the control socket asks ---- */
+
+static void status_spool(const struct gateway *g, struct status *out)
+{
+    int rc = spool_probe(&g->spool);
+    struct text t;
+
+    out->spool_writable = rc == 0;
+    if (rc < 0) {
+        text_init(&t, out->spool_trouble, sizeof out->spool_trouble);
+        text_printf(&t, "queue_directory is not writable: %s", strerror(-rc));
+    }
+    out->free_bytes = spool_free_bytes(&g->spool);
+    out->floor_bytes = (int64_t)intake_floor_bytes(&g->intake);
+}
+
+static void on_status(void *ctx, struct status *out)
+{
+    struct gateway *g = ctx;
+    struct text listen;
+    struct text name;
+
+    out->started_s = g->started_s;
+    out->pid = (long)getpid();
+    text_init(&name, out->myhostname, sizeof out->myhostname);
+    text_cstr(&name, g->config->myhostname);
+    text_init(&listen, out->listen, sizeof out->listen);
+    for (size_t i = 0; i < g->server.listener_count; i++)
+        text_printf(&listen, "%s%s", i > 0 ? ", " : "", g->server.listeners[i].text);
+    out->sessions = g->server.limits.total;
+    out->sessions_limit = (unsigned)g->config->smtpd_connection_limit;
+    out->messages_in = g->intake.messages_in;
+    out->delivered = g->intake.sent_directly;
+    out->deferred = g->intake.deferred_directly;
+    out->rejected = g->server.rejected;
+    scheduler_status(&g->scheduler, out);
+    status_spool(g, out);
+    out->log_dropped = g->log_dropped(g->log_dropped_ctx);
+    out->draining = g->stopping;
+}
+
+static size_t on_active(void *ctx, struct queue_id *ids, size_t cap)
+{
+    struct gateway *g = ctx;
+
+    return scheduler_active(&g->scheduler, ids, cap);
+}
+
+static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
+{
+    struct gateway *g = ctx;
+
+    (void)site; /* one destination serves all domains: its queue is the whole queue */
+    return scheduler_flush(&g->scheduler, id);
+}
+
+static void on_reload(void *ctx)
+{
+    struct gateway *g = ctx;
+
+    g->reload(g->reload_ctx);
+}
+
+/* ---- start ---- */
+
+static void on_recovered(void *ctx, struct spool_file *f)
+{
+    struct gateway *g = ctx;
+
+    scheduler_recover(&g->scheduler, f);
+}
+
+static void on_bad_file(void *ctx, const char *name, const char *why)
+{
+    struct gateway *g = ctx;
+
+    g->scheduler.corrupt++;
+    log_error(g->log, "qmgr", "%s: corrupt or unreadable, kept: %s", name, why);
+}
+
+static int start_relay(struct gateway *g, struct errbuf *err)
+{
+    struct upstream_context context = {.loop = g->loop,
+                                       .streams = &g->streams,
+                                       .resolver = &g->resolver,
+                                       .config = g->config,
+                                       .log = g->log,
+                                       .on_up = scheduler_on_up,
+                                       .on_up_ctx = &g->scheduler};
+
+    return relay_init(&g->relay, &context, &g->disk, err);
+}
+
+static int start_queue(struct gateway *g, struct errbuf *err)
+{
+    int rc = spool_open(&g->spool, g->config->queue_directory, &g->disk, err);
+
+    if (rc < 0)
+        return rc;
+    g->place = (struct body_place){.incoming_fd = g->spool.incoming_fd,
+                                   .disk = &g->disk,
+                                   .budget = {.limit = g->config->body_memory_limit}};
+    scheduler_init(&g->scheduler, g->loop, &g->spool, &g->relay, &g->place, g->config, g->log);
+    rc = spool_scan(&g->spool, on_recovered, on_bad_file, g);
+    if (rc < 0)
+        return errbuf_set(err, rc, "cannot read the queue in %s: %s", g->config->queue_directory,
+                          strerror(-rc));
+    intake_init(&g->intake, &g->scheduler);
+    return 0;
+}
+
+static int start_control(struct gateway *g, struct errbuf *err)
+{
+    struct control_setup setup = {.pool = &g->streams,
+                                  .path = g->config->control_socket,
+                                  .ops = &g->control_ops,
+                                  .intake = &g->intake,
+                                  .config = g->config,
+                                  .log = g->log};
+
+    g->control_ops = (struct control_ops){.ctx = g,
+                                          .status = on_status,
+                                          .active = on_active,
+                                          .flush = on_flush,
+                                          .reload = on_reload};
+    return control_server_start(&g->control, &setup, err);
+}
+
+int gateway_start(struct gateway *g, struct errbuf *err)
+{
+    int rc;
+
+    g->started_s = clock_wall_us() / 1000000;
+    stream_pool_init(&g->streams, g->loop);
+    lane_init(&g->disk, g->loop, GATEWAY_DISK_THREADS);
+    uv_timer_init(g->loop, &g->stop_timer);
+    g->stop_timer.data = g;
+    rc = resolver_init(&g->resolver, g->loop, g->config->dns_servers, err);
+    if (rc == 0)
+        rc = start_relay(g, err);
+    if (rc == 0)
+        rc = start_queue(g, err);
+    g->server.loop = g->loop;
+    g->server.streams = &g->streams;
+    g->server.resolver = &g->resolver;
+    g->server.relay = &g->relay;
+    g->server.intake = &g->intake;
+    g->server.config = g->config;
+    g->server.log = g->log;
+    if (rc == 0)
+        rc = start_control(g, err);
+    if (rc == 0)
+        rc = smtp_server_start(&g->server, err);
+    if (rc == 0)
+        scheduler_flush(&g->scheduler, NULL); /* at start everything in the spool is due at once */
+    return rc;
+}
+
+int gateway_set_config(struct gateway *g, struct config *config, struct errbuf *err)
+{
+    int rc = relay_set_config(&g->relay, config, err);
+
+    if (rc < 0) {
+        config_unref(&config);
+        return rc;
+    }
+    scheduler_set_config(&g->scheduler, config);
+    intake_set_config(&g->intake, config);
+    smtp_server_set_config(&g->server, config);
+    control_server_set_config(&g->control, config);
+    config_unref(&g->config);
+    g->config = config;
+    return 0;
+}
+
+/* ---- stop ---- */
+
+static void module_closed(struct gateway *g)
+{
+    if (--g->closing > 0)
+        return;
+    spool_close(&g->spool);
+    config_unref(&g->config);
+    g->on_stopped(g->on_stopped_ctx);
+}
+
+static void on_module_closed(void *ctx)
+{
+    module_closed(ctx);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    module_closed(handle->data);
+}
+
+/* Nothing is under way any more: handles go, each module tells when its memory may. */
+static void close_modules(struct gateway *g)
+{
+    g->closing = 6;
+    uv_close((uv_handle_t *)&g->stop_timer, on_timer_closed);
+    control_server_stop(&g->control, on_module_closed, g);
+    relay_close(&g->relay, on_module_closed, g);
+    scheduler_close(&g->scheduler, on_module_closed, g);
+    intake_close(&g->intake, on_module_closed, g);
+    resolver_close(&g->resolver, on_module_closed, g);
+}
+
+static void on_server_closed(void *ctx)
+{
+    struct gateway *g = ctx;
+
+    g->server.on_closed = NULL;
+}
+
+static bool all_idle(const struct gateway *g)
+{
+    return g->server.connection_count == 0 && g->server.holds == 0 && g->intake.in_flight == 0 &&
+           scheduler_idle(&g->scheduler) && lane_idle(&g->disk) && spool_idle(&g->spool);
+}
+
+static void on_stop_tick(uv_timer_t *timer)
+{
+    struct gateway *g = timer->data;
+    uint64_t now = clock_mono_ms();
+
+    if (!g->server.on_closed && g->server.connection_count == 0 && g->server.holds > 0)
+        smtp_server_close(&g->server, on_server_closed, g);
+    if (all_idle(g)) {
+        uv_timer_stop(timer);
+        close_modules(g);
+    } else if (now >= g->stop_at_ms + GATEWAY_STOP_MS) {
+        log_warning(g->log, "master",
+                    "stopped with %u sessions and %u messages under way; what was accepted is in the spool",
+                    g->server.connection_count, g->intake.in_flight + g->scheduler.run_count);
+        g->on_stopped(g->on_stopped_ctx);
+        uv_timer_stop(timer);
+    } else if (now >= g->stop_at_ms + GATEWAY_PATIENCE_MS && !g->server.on_closed &&
+               g->server.holds > 0) {
+        smtp_server_close(&g->server, on_server_closed, g);
+    }
+}
+
+void gateway_stop(struct gateway *g, void (*on_stopped)(void *ctx), void *ctx)
+{
+    if (g->stopping)
+        return;
+    g->stopping = true;
+    g->on_stopped = on_stopped;
+    g->on_stopped_ctx = ctx;
+    g->stop_at_ms = clock_mono_ms();
+    smtp_server_stop(&g->server);
+    intake_stop(&g->intake);
+    scheduler_stop(&g->scheduler);
+    uv_timer_start(&g->stop_timer, on_stop_tick, 0, STOP_POLL_MS);
+}

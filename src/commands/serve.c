@@ -1,0 +1,263 @@
+/*
+ * serve - mxgate serve: the daemon as a process: settings, log, signals, start-up words, exit code
+ *
+ * Exit codes by sysexits.h: 78 (EX_CONFIG) for settings that cannot work, 75 (EX_TEMPFAIL) when another daemon has the spool,
+ * 71 (EX_OSERR) for what the system refuses, 0 after SIGTERM or SIGINT.
+ */
+#include "base/clock.h"
+#include "commands/commands.h"
+#include "commands/gateway.h"
+#include "commands/settings.h"
+#include "observe/log_writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define LOG_FLUSH_MS 1000
+
+struct serve {
+    uv_loop_t loop;
+    struct gateway gateway;
+    struct log log;
+    struct log_writer *writer;
+    const char *ini; /* option -c, or NULL */
+    uv_signal_t term, interrupt, hangup, child;
+    bool stopped;
+    bool had_errors;
+};
+
+static int close_and_exit(struct serve *s, int code)
+{
+    log_writer_free(&s->writer, LOG_FLUSH_MS);
+    return code;
+}
+
+/* ---- settings ---- */
+
+static void on_note(void *ctx, enum config_note_kind kind, const char *text)
+{
+    struct serve *s = ctx;
+
+    switch (kind) {
+    case CONFIG_NOTE_APPLIED:
+        log_startup(&s->log, LOG_SEVERITY_INFO, "%s", text);
+        break;
+    case CONFIG_NOTE_WARNING:
+        log_startup(&s->log, LOG_SEVERITY_WARNING, "%s", text);
+        break;
+    case CONFIG_NOTE_ERROR:
+        s->had_errors = true;
+        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", text);
+        break;
+    }
+}
+
+static int load(struct serve *s, struct config **config_out)
+{
+    struct settings_request request = {.ini = s->ini, .note = on_note, .note_ctx = s};
+    struct errbuf err = {""};
+    int rc;
+
+    s->had_errors = false;
+    rc = settings_load(&request, config_out, &err);
+    if (rc < 0 && !s->had_errors)
+        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err.text);
+    return rc;
+}
+
+static void warn_fixed(const struct serve *s, const struct config *now, const struct config *next)
+{
+    for (size_t i = 0; i < settings_count; i++) {
+        char a[1024], b[1024];
+        struct text ta, tb;
+
+        if (settings[i].live)
+            continue;
+        text_init(&ta, a, sizeof a);
+        text_init(&tb, b, sizeof b);
+        config_value_text(now, &settings[i], &ta);
+        config_value_text(next, &settings[i], &tb);
+        if (strcmp(a, b) != 0)
+            log_warning(&s->log, "master", "%s changed: that needs a restart", settings[i].name);
+    }
+}
+
+static void reload(void *ctx)
+{
+    struct serve *s = ctx;
+    struct config *next = NULL;
+    struct errbuf err = {""};
+
+    if (s->gateway.stopping)
+        return;
+    log_info(&s->log, "master", "reload -- version %s, configuration %s", MXGATE_VERSION,
+             s->ini ? s->ini : SETTINGS_INI);
+    if (load(s, &next) < 0) {
+        log_error(&s->log, "master", "the new settings cannot be used: the old ones stay in force");
+        return;
+    }
+    warn_fixed(s, s->gateway.config, next);
+    if (gateway_set_config(&s->gateway, next, &err) < 0)
+        log_error(&s->log, "master", "%s: the old settings stay in force", err.text);
+}
+
+/* ---- signals ---- */
+
+static void on_stopped(void *ctx)
+{
+    struct serve *s = ctx;
+
+    s->stopped = true;
+    uv_close((uv_handle_t *)&s->term, NULL);
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->hangup, NULL);
+    uv_close((uv_handle_t *)&s->child, NULL);
+    uv_stop(&s->loop);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+    struct serve *s = handle->data;
+
+    log_info(&s->log, "master", "terminating on signal %d", number);
+    gateway_stop(&s->gateway, on_stopped, s);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)number;
+    reload(handle->data);
+}
+
+/* As PID 1 we are the parent of every orphan in the container. */
+static void on_child(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+}
+
+static void watch(struct serve *s, uv_signal_t *handle, int number, uv_signal_cb callback)
+{
+    uv_signal_init(&s->loop, handle);
+    handle->data = s;
+    uv_signal_start(handle, callback, number);
+}
+
+/* ---- words at the start ---- */
+
+static void say_summary(const struct serve *s)
+{
+    const struct gateway *g = &s->gateway;
+    const struct config *c = g->config;
+
+    for (size_t i = 0; i < g->server.listener_count; i++)
+        log_startup(&s->log, LOG_SEVERITY_INFO, "Listening on %s", g->server.listeners[i].text);
+    log_startup(&s->log, LOG_SEVERITY_INFO,
+                "%s accepts mail for %s from everybody, relays for nobody, and delivers to %s "
+                "(delivery_mode=%s, queue in %s)",
+                c->myhostname, c->relay_domains, c->relay_transport,
+                c->delivery_mode == DELIVERY_MODE_DIRECT ? "direct" : "queue", c->queue_directory);
+    log_info(&s->log, "postfix-script", "starting the Postfix mail system");
+    log_info(&s->log, "master", "daemon started -- version %s, configuration %s", MXGATE_VERSION,
+             s->ini ? s->ini : SETTINGS_INI);
+}
+
+static uint64_t log_dropped(void *ctx)
+{
+    struct serve *s = ctx;
+
+    return log_writer_dropped(s->writer);
+}
+
+/* ---- the command ---- */
+
+/* What must be so before any thread or socket exists. */
+static void prepare_process(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    unsigned seed = 1;
+    char threads[16];
+    struct text t;
+
+    umask(077);
+    sigaction(SIGPIPE, &ignore, NULL); /* libuv writes without MSG_NOSIGNAL */
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        seed = (unsigned)clock_wall_us();
+    srandom(seed); /* for jitter only */
+    text_init(&t, threads, sizeof threads);
+    text_u64(&t, GATEWAY_DISK_THREADS + GATEWAY_SYNC_THREADS + GATEWAY_TLS_THREADS);
+    setenv("UV_THREADPOOL_SIZE", threads, 1);
+}
+
+static int start_code(int rc)
+{
+    if (rc == -EINVAL)
+        return EX_CONFIG;
+    return rc == -EBUSY ? EX_TEMPFAIL : EX_OSERR;
+}
+
+static int run(struct serve *s)
+{
+    struct errbuf err = {""};
+    int rc;
+
+    uv_loop_init(&s->loop);
+    s->gateway.loop = &s->loop;
+    s->gateway.log = &s->log;
+    s->gateway.log_dropped = log_dropped;
+    s->gateway.log_dropped_ctx = s;
+    s->gateway.reload = reload;
+    s->gateway.reload_ctx = s;
+    watch(s, &s->child, SIGCHLD, on_child);
+    watch(s, &s->hangup, SIGHUP, on_hangup);
+    watch(s, &s->term, SIGTERM, on_stop_signal);
+    watch(s, &s->interrupt, SIGINT, on_stop_signal);
+    rc = gateway_start(&s->gateway, &err);
+    if (rc < 0) {
+        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err.text);
+        return start_code(rc);
+    }
+    say_summary(s);
+    while (!s->stopped)
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_run(&s->loop, UV_RUN_NOWAIT); /* the signals' close callbacks */
+    if (uv_loop_close(&s->loop) != 0)
+        return EX_OK; /* something hangs; it was said */
+    return EX_OK;
+}
+
+int command_serve(int argc, char **argv)
+{
+    static struct serve serve; /* too large for a stack, and there is one */
+    struct serve *s = &serve;
+    int rc;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-c") != 0 || i + 1 == argc)
+            return command_fatal("mxgate", EX_USAGE, "usage: mxgate serve [-c FILE]");
+        s->ini = argv[++i];
+    }
+    prepare_process();
+    s->writer = log_writer_new(STDOUT_FILENO, LOG_FORMAT_PLAIN);
+    if (!s->writer)
+        return command_fatal("mxgate", EX_OSERR, "no memory for the log");
+    s->log = (struct log){.syslog_name = "postfix",
+                          .pid = (long)getpid(),
+                          .sink = log_writer_sink,
+                          .sink_ctx = s->writer};
+    rc = load(s, &s->gateway.config);
+    if (rc < 0)
+        return close_and_exit(s, EX_CONFIG);
+    s->log.syslog_name = strdup(s->gateway.config->syslog_name);
+    return close_and_exit(s, run(s));
+}

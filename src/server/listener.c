@@ -1,0 +1,158 @@
+/* listener - see listener.h */
+#include "server/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define BACKLOG 511
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct listener *l = stream->data;
+
+    if (status < 0) {
+        log_warning(l->server->log, "smtpd", "accept: %s", uv_strerror(status));
+        return;
+    }
+    connection_accept(l->server, stream);
+}
+
+static int bind_error(const struct listen_address *a, int rc, struct errbuf *err)
+{
+    const char *remedy = "";
+
+    if (rc == UV_EACCES)
+        remedy = "; ports below 1024 need root, CAP_NET_BIND_SERVICE, or listen=2525";
+    else if (rc == UV_EADDRINUSE)
+        remedy = "; something else listens there: stop it, or choose another port with listen=";
+    return errbuf_set(err, rc, "cannot listen on %s:%u: %s%s", a->host[0] ? a->host : "*",
+                      (unsigned)a->port, uv_strerror(rc), remedy);
+}
+
+static int parse_host(const struct config *config, const struct listen_address *a,
+                      struct sockaddr_storage *out)
+{
+    bool v4_only = config->inet_protocols == INET_IPV4;
+    const char *host = a->host[0] ? a->host : v4_only ? "0.0.0.0" : "::";
+
+    if (strcmp(host, "localhost") == 0)
+        host = "127.0.0.1";
+    if (uv_ip4_addr(host, a->port, (struct sockaddr_in *)out) == 0)
+        return 0;
+    return uv_ip6_addr(host, a->port, (struct sockaddr_in6 *)out);
+}
+
+static void write_text(struct listener *l)
+{
+    struct sockaddr_storage address;
+    int len = sizeof address;
+    char host[64] = "";
+    struct text t;
+
+    text_init(&t, l->text, sizeof l->text);
+    if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&address, &len) < 0)
+        return;
+    if (address.ss_family == AF_INET) {
+        uv_ip4_name((struct sockaddr_in *)&address, host, sizeof host);
+        text_printf(&t, "%s:%u", host, (unsigned)ntohs(((struct sockaddr_in *)&address)->sin_port));
+    } else {
+        uv_ip6_name((struct sockaddr_in6 *)&address, host, sizeof host);
+        text_printf(&t, "[%s]:%u", host,
+                    (unsigned)ntohs(((struct sockaddr_in6 *)&address)->sin6_port));
+    }
+}
+
+static int open_socket(struct smtp_server *s, struct listener *l, const struct listen_address *a)
+{
+    struct sockaddr_storage address;
+    unsigned flags = s->config->inet_protocols == INET_IPV6 ? UV_TCP_IPV6ONLY : 0;
+    int rc = parse_host(s->config, a, &address);
+
+    if (rc < 0)
+        return rc;
+    if (address.ss_family == AF_INET)
+        flags = 0;
+    rc = uv_tcp_bind(&l->tcp, (struct sockaddr *)&address, flags); /* EACCES shows here */
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection); /* EADDRINUSE here */
+    return rc;
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct listener *l = handle->data;
+    struct smtp_server *s = l->server;
+
+    if (--s->holds == 0 && s->on_closed)
+        s->on_closed(s->on_closed_ctx);
+}
+
+int smtp_server_start(struct smtp_server *s, struct errbuf *err)
+{
+    struct listen_list list;
+    int rc = listen_list_parse(&list, span_of(s->config->listen), err);
+
+    s->holds = 1;
+    for (size_t i = 0; i < list.count && rc == 0; i++) {
+        struct listener *l = &s->listeners[s->listener_count];
+        struct listen_address any4 = list.entries[i];
+
+        l->server = s;
+        uv_tcp_init(s->loop, &l->tcp);
+        l->tcp.data = l;
+        s->listener_count++;
+        s->holds++;
+        rc = open_socket(s, l, &list.entries[i]);
+        if ((rc == UV_EAFNOSUPPORT || rc == UV_EADDRNOTAVAIL) && !any4.host[0]) {
+            memcpy(any4.host, "0.0.0.0", 8); /* a host without IPv6 */
+            rc = open_socket(s, l, &any4);
+        }
+        if (rc < 0)
+            return bind_error(&list.entries[i], rc, err);
+        write_text(l);
+    }
+    return rc;
+}
+
+void smtp_server_set_config(struct smtp_server *s, struct config *config)
+{
+    s->config = config;
+}
+
+static void close_listeners(struct smtp_server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        if (!uv_is_closing((uv_handle_t *)&s->listeners[i].tcp))
+            uv_close((uv_handle_t *)&s->listeners[i].tcp, on_listener_closed);
+    }
+}
+
+void smtp_server_stop(struct smtp_server *s)
+{
+    struct connection *c, *next;
+
+    s->stopping = true;
+    close_listeners(s);
+    for (c = s->connections; c; c = next) {
+        next = connection_next(c);
+        connection_shutdown(c);
+    }
+}
+
+void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void *ctx)
+{
+    struct connection *c, *next;
+
+    s->stopping = true;
+    s->on_closed = on_closed;
+    s->on_closed_ctx = ctx;
+    close_listeners(s);
+    for (c = s->connections; c; c = next) {
+        next = connection_next(c);
+        connection_close(c);
+    }
+    if (--s->holds == 0)
+        s->on_closed(s->on_closed_ctx);
+}

@@ -1,0 +1,66 @@
+/*
+ * listener - the SMTP server's sockets, and the connections they brought
+ *
+ * accept --> limits (421) --> connection (session + stream) --> closed
+ *
+ * Beyond smtpd_connection_limit a client hears 421 4.3.2; beyond that limit plus LISTENER_SPARE it is closed without a word. Never
+ * "not accepted": a full backlog would look like an outage.
+ */
+#ifndef MXGATE_SERVER_LISTENER_H
+#define MXGATE_SERVER_LISTENER_H
+
+#include "base/errbuf.h"
+#include "config/config.h"
+#include "config/listen.h"
+#include "intake/intake.h"
+#include "net/resolver.h"
+#include "net/stream.h"
+#include "relay/relay.h"
+#include "server/limits.h"
+
+#define LISTENER_SPARE 64
+
+struct connection;
+struct smtp_server;
+
+struct listener {
+    uv_tcp_t tcp;
+    struct smtp_server *server;
+    char text[80]; /* "127.0.0.1:2525", the real port */
+};
+
+struct smtp_server {
+    uv_loop_t *loop; /* borrowed, as all of these */
+    struct stream_pool *streams;
+    struct resolver *resolver;
+    struct relay *relay;
+    struct intake *intake;
+    struct config *config;
+    const struct log *log;
+    struct listener listeners[LISTEN_MAX];
+    size_t listener_count;
+    struct limits limits;
+    struct connection *connections; /* owned list */
+    unsigned connection_count;
+    uint64_t rejected;
+    bool stopping;
+    unsigned holds;
+    void (*on_closed)(void *ctx);
+    void *on_closed_ctx;
+};
+
+/* Binds and listens on everything in config->listen. 0, or -errno with the address and the remedy in err. */
+int smtp_server_start(struct smtp_server *s, struct errbuf *err);
+void smtp_server_set_config(struct smtp_server *s, struct config *config);
+/* No new connections; sessions between commands hear 421, the others after what they are doing. */
+void smtp_server_stop(struct smtp_server *s);
+/* Closes what is left. on_closed when the memory may go; only after smtp_server_stop. */
+void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void *ctx);
+
+/* connection.c: takes the connection that waits in `server`. */
+void connection_accept(struct smtp_server *s, uv_stream_t *server);
+void connection_shutdown(struct connection *c);
+void connection_close(struct connection *c);
+struct connection *connection_next(struct connection *c);
+
+#endif
