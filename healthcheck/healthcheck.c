@@ -1,0 +1,287 @@
+/*
+ * healthcheck - is the gateway doing its own duties? (DESIGN 6)
+ *
+ *     healthcheck [-t SECONDS] [--json]
+ *
+ * Asks the daemon for its status and the SMTP listener for its greeting; prints one line and exits
+ * with 0 or 1, as Docker wants it. Unhealthy: the daemon does not answer, no 220 from the listener,
+ * the spool cannot be written or has less free space than the floor. Trouble of the upstream is the
+ * upstream's: it is told in the line, and makes the check fail only with
+ * HEALTHCHECK_UPSTREAM=strict, since restarting this container would not help it.
+ *
+ * Environment: QUEUE_DIRECTORY, CONTROL_SOCKET (or POSTFIX_queue_directory, POSTFIX_control_socket)
+ * as the daemon has them; LISTEN where the daemon tells no address. It leaves no line in the
+ * daemon's log.
+ */
+#include "healthcheck.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_SECONDS 5
+#define DEFAULT_FOLDER  "/var/spool/mxgate"
+
+struct check {
+    struct deadline deadline;
+    char reply[REPLY_CAP];
+    const char *json;       /* the daemon's status, in reply */
+    struct words unhealthy; /* empty: healthy */
+    struct words degraded;
+    struct words fine;
+};
+
+void words_add(struct words *w, const char *format, ...)
+{
+    size_t len = strlen(w->text);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(w->text + len, sizeof w->text - len, format, args);
+    va_end(args);
+}
+
+/* "; " between one reason and the next. */
+static void words_next(struct words *w)
+{
+    if (w->text[0])
+        words_add(w, "; ");
+}
+
+static const char *setting(const char *postfix_name, const char *name, const char *otherwise)
+{
+    const char *value = getenv(postfix_name);
+
+    if (!value || !value[0])
+        value = getenv(name);
+    return value && value[0] ? value : otherwise;
+}
+
+static void control_path(char *out, size_t cap)
+{
+    const char *folder = setting("POSTFIX_queue_directory", "QUEUE_DIRECTORY", DEFAULT_FOLDER);
+    const char *path = setting("POSTFIX_control_socket", "CONTROL_SOCKET", NULL);
+
+    if (path)
+        snprintf(out, cap, "%s", path);
+    else
+        snprintf(out, cap, "%s/control.sock", folder);
+}
+
+/* ---- the daemon ---- */
+
+static bool ask_status(struct check *c, int fd, struct words *why)
+{
+    char *end;
+
+    if (!exchange_send(fd, "status json\n", c->deadline, why) ||
+        !exchange_read(fd, c->reply, sizeof c->reply, "ok", c->deadline, why))
+        return false;
+    if (strncmp(c->reply, "text {", 6) != 0) {
+        words_add(why, "its answer is not understood");
+        return false;
+    }
+    c->json = c->reply + 5;
+    end = strchr(c->reply, '\n');
+    *end = '\0';
+    return true;
+}
+
+static void check_daemon(struct check *c)
+{
+    char path[512];
+    struct words why = {""};
+    int fd;
+
+    control_path(path, sizeof path);
+    fd = exchange_connect_unix(path, c->deadline, &why);
+    if (fd < 0 || !ask_status(c, fd, &why))
+        words_add(&c->unhealthy, "the daemon does not answer at %s (%s)", path, why.text);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* ---- its status ---- */
+
+static void check_spool(struct check *c)
+{
+    long long free_bytes = json_number(json_member(c->json, "free_bytes"));
+    long long floor = json_number(json_member(c->json, "floor_bytes"));
+    char trouble[256];
+
+    if (!json_true(json_member(c->json, "spool_writable"))) {
+        json_string(json_member(c->json, "spool_trouble"), trouble, sizeof trouble);
+        words_next(&c->unhealthy);
+        words_add(&c->unhealthy, "the spool is not writable (%s)", trouble);
+    }
+    if (free_bytes < floor) {
+        words_next(&c->unhealthy);
+        words_add(&c->unhealthy, "%lld MiB free for the spool, %lld must stay free",
+                  free_bytes / 1048576, floor / 1048576);
+    }
+}
+
+static void check_destination(struct check *c, const char *destination, bool strict)
+{
+    struct words *w = strict ? &c->unhealthy : &c->degraded;
+    bool known = json_true(json_member(destination, "known"));
+    char name[304];
+    char text[304];
+
+    json_string(json_member(destination, "name"), name, sizeof name);
+    if (known && !json_true(json_member(destination, "up"))) {
+        json_string(json_member(destination, "why"), text, sizeof text);
+        words_next(w);
+        words_add(w, "destination %s is down (%s)", name, text);
+    }
+    json_string(json_member(destination, "mismatch"), text, sizeof text);
+    if (text[0]) {
+        words_next(&c->degraded);
+        words_add(&c->degraded, "destination %s: %s", name, text);
+    }
+}
+
+static void check_destinations(struct check *c)
+{
+    const char *wish = getenv("HEALTHCHECK_UPSTREAM");
+    bool strict = wish && strcmp(wish, "strict") == 0;
+    const char *destination = json_first(json_member(c->json, "destinations"));
+
+    for (; destination; destination = json_next(destination))
+        check_destination(c, destination, strict);
+}
+
+static void count_degraded(struct check *c, const char *member, const char *words)
+{
+    long long count = json_number(json_member(c->json, member));
+
+    if (count > 0) {
+        words_next(&c->degraded);
+        words_add(&c->degraded, "%lld %s", count, words);
+    }
+}
+
+static void check_status(struct check *c)
+{
+    check_spool(c);
+    check_destinations(c);
+    count_degraded(c, "operator_needed", "messages wait for an operator to decide");
+    count_degraded(c, "corrupt", "queue files were found damaged");
+    count_degraded(c, "log_dropped", "log lines were dropped");
+    if (json_true(json_member(c->json, "draining"))) {
+        words_next(&c->degraded);
+        words_add(&c->degraded, "it is stopping");
+    }
+    words_next(&c->fine);
+    words_add(&c->fine, "%lld messages queued", json_number(json_member(c->json, "queued")));
+}
+
+/* ---- the listener ---- */
+
+/* The first IPv4 address that it listens on, else the first. */
+static void listener_address(const struct check *c, char *out, size_t cap)
+{
+    const char *entry = json_first(json_member(c->json, "listen"));
+    const char *plain = setting("POSTFIX_listen", "LISTEN", "25");
+
+    if (!entry) {
+        snprintf(out, cap, strchr(plain, ':') ? "%.*s" : "127.0.0.1:%.*s",
+                 (int)strcspn(plain, ", "), plain);
+        return;
+    }
+    json_string(entry, out, cap);
+    while (out[0] == '[' && (entry = json_next(entry))) {
+        char other[128];
+
+        json_string(entry, other, sizeof other);
+        if (other[0] != '[')
+            snprintf(out, cap, "%s", other);
+    }
+}
+
+static bool greets(struct check *c, int fd, struct words *why)
+{
+    char reply[1024];
+
+    if (!exchange_read(fd, reply, sizeof reply, "", c->deadline, why))
+        return false;
+    if (strncmp(reply, "220", 3) != 0) {
+        words_add(why, "it says: %.*s", (int)strcspn(reply, "\r\n"), reply);
+        return false;
+    }
+    /* Leave as SMTP wants it; whether it still hears us is of no importance. */
+    if (exchange_send(fd, "QUIT\r\n", c->deadline, why))
+        exchange_read(fd, reply, sizeof reply, "221", c->deadline, why);
+    return true;
+}
+
+static void check_listener(struct check *c)
+{
+    char address[128];
+    struct words why = {""};
+    int fd;
+
+    listener_address(c, address, sizeof address);
+    fd = exchange_connect_tcp(address, c->deadline, &why);
+    if (fd >= 0 && greets(c, fd, &why)) {
+        words_next(&c->fine);
+        words_add(&c->fine, "SMTP answers on %s", address);
+    } else {
+        words_next(&c->unhealthy);
+        words_add(&c->unhealthy, "SMTP does not answer on %s (%s)", address, why.text);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* ---- the verdict ---- */
+
+static int tell(const struct check *c, bool json)
+{
+    bool healthy = c->unhealthy.text[0] == '\0';
+
+    if (json && c->json)
+        printf("%s\n", c->json);
+    else if (healthy)
+        printf("healthy: %s", c->fine.text);
+    else
+        printf("unhealthy: %s", c->unhealthy.text);
+    if (!(json && c->json))
+        printf(c->degraded.text[0] ? "; but %s\n" : "%s\n", c->degraded.text);
+    if (json && !healthy)
+        fprintf(stderr, "unhealthy: %s\n", c->unhealthy.text);
+    return healthy ? 0 : 1;
+}
+
+static int usage(void)
+{
+    fputs("usage: healthcheck [-t SECONDS] [--json]\n", stderr);
+    return 1; /* Docker reserves 2 */
+}
+
+int main(int argc, char **argv)
+{
+    static struct check c; /* large, and zero */
+    unsigned long seconds = DEFAULT_SECONDS;
+    bool json = false;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            json = true;
+        else if (strcmp(argv[i], "-t") == 0 && i + 1 < argc)
+            seconds = strtoul(argv[++i], NULL, 10);
+        else
+            return usage();
+    }
+    if (seconds == 0 || seconds > 3600)
+        return usage();
+    c.deadline = deadline_after((unsigned)seconds);
+    check_daemon(&c);
+    if (c.json) {
+        check_status(&c);
+        check_listener(&c);
+    }
+    return tell(&c, json);
+}
