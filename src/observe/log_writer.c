@@ -1,0 +1,380 @@
+/*
+ * log_writer - see log_writer.h
+ *
+ * The ring holds finished lines. Whoever logs copies a line in under the lock and goes on; the
+ * thread writes the oldest bytes without the lock (they stay counted in `len` meanwhile, so nobody
+ * overwrites them). A line that does not fit is dropped; the next one that fits is preceded by a
+ * line that says how many are missing, and when none comes, the thread says it once the ring is
+ * empty.
+ *
+ * Plain:  "TIME SEVERITY postfix/smtpd[1]: ..."; start-up lines ("‣ INFO  ...") as they are.
+ * JSON:
+ * {"time":"...","severity":"info","program":"postfix/smtpd","pid":1,"queue_id":"...","message":"the
+ * whole line"}, without the members that a line does not have.
+ *
+ * Fails:  a write error (reader gone) drops what is in the ring, counted. Nothing is logged about
+ * the log. Owns:   the ring, the thread. A thread that is stuck in write() when log_writer_free()
+ * gives up frees everything itself, if ever it comes back.
+ */
+#include "observe/log_writer.h"
+
+#include "base/clock.h"
+#include "base/queue_id.h"
+#include "base/text.h"
+#include "observe/log_line.h"
+#include "smtp/domain.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OUT_MAX   16000 /* one line with everything around it: Docker splits at 16 KB */
+#define WRITE_MAX 65536
+#define NAME_CAP  64
+#define TOLD_MAX  512 /* the line about dropped lines */
+
+struct log_writer {
+    int fd; /* borrowed */
+    enum config_log_format format;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t filled; /* for the thread: bytes came, or stopping */
+    pthread_cond_t ended;  /* for log_writer_free */
+    char *ring;            /* owned; LOG_RING_BYTES */
+    size_t head;
+    size_t len;
+    bool stopping;
+    bool done;           /* the thread will touch nothing any more */
+    bool abandoned;      /* nobody waits: the thread frees us */
+    uint64_t untold;     /* dropped since the last line about it */
+    char name[NAME_CAP]; /* "postfix/" of the line dropped last, for the line about it */
+    atomic_uint_fast64_t dropped;
+};
+
+/* --- one line --- */
+
+static const char *severity_word(enum log_severity severity, bool json)
+{
+    static const char *const plain[] = {"INFO", "WARNING", "ERROR", "FATAL"};
+    static const char *const lower[] = {"info", "warning", "error", "fatal"};
+
+    return json ? lower[severity] : plain[severity];
+}
+
+static bool is_startup(struct span line)
+{
+    return span_starts_nocase(line, SPAN_LIT(LOG_STARTUP_BULLET));
+}
+
+static void put_plain(struct text *t, enum log_severity severity, struct span line)
+{
+    if (!is_startup(line)) {
+        clock_text_rfc3339(t, clock_wall_us());
+        text_printf(t, " %s ", severity_word(severity, false));
+    }
+    text_span(t, line);
+}
+
+/* What does not fit is left out; `t` keeps room for the end of the object. */
+static void put_json_text(struct text *t, struct span s)
+{
+    bool utf8 = smtp_utf8_valid(s);
+
+    for (size_t i = 0; i < s.len && t->cap - t->len > 16; i++) {
+        char c = s.ptr[i];
+
+        if (c == '"' || c == '\\')
+            text_printf(t, "\\%c", c);
+        else if (ascii_is_control(c))
+            text_printf(t, "\\u%04x", (unsigned)(unsigned char)c);
+        else
+            text_char(t, ascii_is_8bit(c) && !utf8 ? '?' : c);
+    }
+}
+
+/* "postfix/smtpd[1]: 06401F3A9C2E7001: ..." taken apart; a start-up line has none of it. */
+static void put_json_fields(struct text *t, struct span line)
+{
+    size_t open = span_find(line, '[');
+    size_t colon = span_find(line, ' ');
+    struct span pid =
+        span_first(span_from(line, open + 1), span_find(span_from(line, open + 1), ']'));
+    struct span rest = span_from(line, colon + 1);
+    struct queue_id id;
+    uint64_t number;
+
+    if (open > colon || !span_to_u64(pid, INT64_MAX, &number))
+        return;
+    text_cstr(t, ",\"program\":\"");
+    put_json_text(t, span_first(line, open));
+    text_cstr(t, "\",\"pid\":");
+    text_u64(t, number);
+    if (queue_id_parse(span_first(rest, span_find(rest, ':')), &id))
+        text_printf(t, ",\"queue_id\":\"%s\"", id.text);
+}
+
+static void put_json(struct text *t, enum log_severity severity, struct span line)
+{
+    text_cstr(t, "{\"time\":\"");
+    clock_text_rfc3339(t, clock_wall_us());
+    text_printf(t, "\",\"severity\":\"%s\"", severity_word(severity, true));
+    if (!is_startup(line))
+        put_json_fields(t, line);
+    text_cstr(t, ",\"message\":\"");
+    put_json_text(t, line);
+    text_cstr(t, "\"}");
+}
+
+static void put_line(const struct log_writer *w, struct text *t, enum log_severity severity,
+                     struct span line)
+{
+    if (w->format == LOG_FORMAT_JSON)
+        put_json(t, severity, line);
+    else
+        put_plain(t, severity, line);
+    text_char(t, '\n');
+}
+
+/* --- the ring; the lock is held --- */
+
+static size_t ring_room(const struct log_writer *w)
+{
+    return LOG_RING_BYTES - w->len;
+}
+
+/* There is room. */
+static void ring_put(struct log_writer *w, struct span s)
+{
+    size_t tail = (w->head + w->len) % LOG_RING_BYTES;
+    struct span first = span_first(s, LOG_RING_BYTES - tail);
+
+    memcpy(w->ring + tail, first.ptr, first.len);
+    memcpy(w->ring, s.ptr + first.len, s.len - first.len);
+    w->len += s.len;
+}
+
+static void ring_take(struct log_writer *w, size_t len)
+{
+    w->len -= len;
+    w->head = w->len > 0 ? (w->head + len) % LOG_RING_BYTES : 0; /* empty: the same pages again */
+}
+
+/* Says how many lines are missing; there is room for it. */
+static void tell_dropped(struct log_writer *w)
+{
+    char buf[TOLD_MAX];
+    char words[256];
+    struct text t;
+    struct text line;
+
+    if (w->untold == 0)
+        return;
+    text_init(&line, words, sizeof words);
+    text_printf(
+        &line,
+        "%s/master[%ld]: warning: %llu log lines were dropped: the log is not read fast enough",
+        w->name, (long)getpid(), (unsigned long long)w->untold);
+    text_init(&t, buf, sizeof buf);
+    put_line(w, &t, LOG_SEVERITY_WARNING, text_as_span(&line));
+    ring_put(w, text_as_span(&t));
+    w->untold = 0;
+}
+
+static void count_dropped(struct log_writer *w, uint64_t lines)
+{
+    w->untold += lines;
+    atomic_fetch_add(&w->dropped, lines);
+}
+
+static void keep_name(struct log_writer *w, struct span line)
+{
+    struct span name = span_first(line, span_find(line, '/'));
+
+    if (name.len < line.len && name.len < NAME_CAP && !is_startup(line))
+        span_copy(name, w->name, sizeof w->name);
+}
+
+void log_writer_sink(void *ctx, enum log_severity severity, struct span line)
+{
+    struct log_writer *w = ctx;
+    char buf[OUT_MAX];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    put_line(w, &t, severity, span_first(line, LOG_LINE_MAX));
+    pthread_mutex_lock(&w->lock);
+    if (ring_room(w) >= t.len + (w->untold > 0 ? TOLD_MAX : 0)) {
+        tell_dropped(w);
+        ring_put(w, text_as_span(&t));
+    } else {
+        count_dropped(w, 1);
+        keep_name(w, line);
+    }
+    pthread_cond_signal(&w->filled);
+    pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t log_writer_dropped(const struct log_writer *w)
+{
+    return atomic_load(&w->dropped);
+}
+
+/* --- the thread --- */
+
+/* Bytes written, or -errno. A descriptor that was made non-blocking by somebody else is waited for.
+ */
+static ssize_t write_some(int fd, const char *ptr, size_t len)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+    for (;;) {
+        ssize_t n = write(fd, ptr, len);
+
+        if (n >= 0)
+            return n;
+        if (errno == EAGAIN)
+            poll(&p, 1, -1);
+        else if (errno != EINTR)
+            return -errno;
+    }
+}
+
+/* The lock is held, and given up while writing. */
+static void write_oldest(struct log_writer *w)
+{
+    size_t len = w->len < LOG_RING_BYTES - w->head ? w->len : LOG_RING_BYTES - w->head;
+    const char *ptr = w->ring + w->head;
+    uint64_t lines = 0;
+    ssize_t n;
+
+    len = len < WRITE_MAX ? len : WRITE_MAX;
+    pthread_mutex_unlock(&w->lock);
+    n = write_some(w->fd, ptr, len);
+    if (n < 0) { /* the reader is gone: these bytes have nowhere to go */
+        for (size_t i = 0; i < len; i++)
+            lines += ptr[i] == '\n' ? 1 : 0;
+        n = (ssize_t)len;
+    }
+    pthread_mutex_lock(&w->lock);
+    count_dropped(w, lines);
+    ring_take(w, (size_t)n);
+    if (lines > 0)
+        w->untold = 0; /* telling would fail alike, and drop again, for ever */
+}
+
+static void release(struct log_writer *w)
+{
+    pthread_cond_destroy(&w->filled);
+    pthread_cond_destroy(&w->ended);
+    pthread_mutex_destroy(&w->lock);
+    free(w->ring);
+    free(w);
+}
+
+static void *run(void *arg)
+{
+    struct log_writer *w = arg;
+    bool abandoned;
+
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        if (w->len == 0)
+            tell_dropped(w);
+        if (w->len > 0)
+            write_oldest(w);
+        else if (w->stopping)
+            break;
+        else
+            pthread_cond_wait(&w->filled, &w->lock);
+    }
+    w->done = true;
+    abandoned = w->abandoned;
+    pthread_cond_signal(&w->ended);
+    pthread_mutex_unlock(&w->lock);
+    if (abandoned)
+        release(w);
+    return NULL;
+}
+
+/* --- begin and end --- */
+
+/* Signals are the loop's: none is delivered to this thread. */
+static int start_thread(struct log_writer *w)
+{
+    sigset_t all;
+    sigset_t before;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+struct log_writer *log_writer_new(int fd, enum config_log_format format)
+{
+    struct log_writer *w = calloc(1, sizeof *w);
+    pthread_condattr_t monotonic;
+
+    if (!w)
+        return NULL;
+    w->ring = malloc(LOG_RING_BYTES);
+    w->fd = fd;
+    w->format = format;
+    span_copy(SPAN_LIT("postfix"), w->name, sizeof w->name);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->filled, NULL);
+    pthread_cond_init(&w->ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (!w->ring || start_thread(w) != 0) {
+        release(w);
+        return NULL;
+    }
+    return w;
+}
+
+static struct timespec deadline(unsigned ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
+void log_writer_free(struct log_writer **wp, unsigned max_ms)
+{
+    struct log_writer *w = *wp;
+    struct timespec until = deadline(max_ms);
+    bool done;
+
+    if (!w)
+        return;
+    *wp = NULL;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_signal(&w->filled);
+    while (!w->done && pthread_cond_timedwait(&w->ended, &w->lock, &until) == 0)
+        ;
+    done = w->done;
+    w->abandoned = !done;
+    if (!done)
+        pthread_detach(w->thread);
+    pthread_mutex_unlock(&w->lock);
+    if (!done)
+        return;
+    pthread_join(w->thread, NULL);
+    release(w);
+}
