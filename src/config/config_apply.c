@@ -123,10 +123,25 @@ static bool apply(struct config_builder *b, enum setting_index at)
     return false;
 }
 
+/* The fields of texts that are bad: a lenient configuration may be used with them, so never NULL.
+ */
+static void apply_bad(struct config_builder *b, enum setting_index at)
+{
+    const struct setting *s = &settings[at];
+    const struct config_string *text = &config_value(b, at)->text;
+
+    if (s->kind == SETTING_text || s->kind == SETTING_words)
+        *(const char **)(void *)((char *)b->config + s->offset) = text->ptr ? text->ptr : "";
+}
+
 void config_apply(struct config_builder *b)
 {
-    for (size_t at = 0; at < SETTING_AT_COUNT; at++) {
-        if (!config_value(b, (enum setting_index)at)->bad && !apply(b, (enum setting_index)at))
-            fault_not_allowed(b, (enum setting_index)at);
+    for (size_t i = 0; i < SETTING_AT_COUNT; i++) {
+        enum setting_index at = (enum setting_index)i;
+
+        if (config_value(b, at)->bad)
+            apply_bad(b, at);
+        else if (!apply(b, at))
+            fault_not_allowed(b, at);
     }
 }

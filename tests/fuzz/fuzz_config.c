@@ -67,6 +67,25 @@ static void check_config(const struct config *c)
     }
 }
 
+/* The commands' way: whatever was set, there is a configuration without holes. */
+static void build_lenient(const struct config_source *source)
+{
+    struct told told = {0};
+    struct config *c;
+
+    require(config_build_lenient(source, on_note, &told, &c) == 0);
+    require(told.errors == 0);
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *s = &settings[i];
+
+        if (s->kind == SETTING_text || s->kind == SETTING_words)
+            require(*(const char *const *)((const char *)c + s->offset) != NULL);
+        if (s->kind == SETTING_number || s->kind == SETTING_bytes || s->kind == SETTING_time)
+            check_number(c, s);
+    }
+    config_unref(&c);
+}
+
 /* Cuts the lines of `text` apart; the last pointer is NULL. */
 static void split_lines(char *text, const char **lines)
 {
@@ -111,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         source.environment = variables;
     }
     build(&source);
+    build_lenient(&source);
     free(text);
     return 0;
 }

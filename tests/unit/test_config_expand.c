@@ -215,6 +215,25 @@ static void test_names(void **state)
     }
 }
 
+/* Even a host name that no setting holds leaves a lenient configuration without holes. */
+static void test_long_hostname(void **state)
+{
+    char *variable = long_variable("HOSTNAME", "a", CONFIG_TEXT_MAX + 1);
+    const char *const environment[] = {variable, NULL};
+    struct config_source source = {CONFIG_MINIMUM, "mxgate.ini", environment, NULL};
+    struct config *c;
+
+    built_from(&built, CONFIG_MINIMUM, variable);
+    assert_int_equal(built.rc, -EINVAL);
+    assert_non_null(strstr(built.notes, "is longer than 1024 bytes; make it shorter"));
+    assert_int_equal(config_build_lenient(&source, NULL, NULL, &c), 0);
+    assert_non_null(c->myhostname);
+    assert_non_null(c->mydomain);
+    assert_non_null(c->smtpd_banner);
+    config_unref(&c);
+    free(variable);
+}
+
 static void test_control_socket(void **state)
 {
     assert_string_equal(built_good(&built, "", NULL)->control_socket,
@@ -232,10 +251,11 @@ static void test_control_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expansion),     cmocka_unit_test(test_expansion_everywhere),
-        cmocka_unit_test(test_expansion_bad), cmocka_unit_test(test_expansion_doubling),
-        cmocka_unit_test(test_length_limits), cmocka_unit_test(test_expansion_limit),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_control_socket),
+        cmocka_unit_test(test_expansion),      cmocka_unit_test(test_expansion_everywhere),
+        cmocka_unit_test(test_expansion_bad),  cmocka_unit_test(test_expansion_doubling),
+        cmocka_unit_test(test_length_limits),  cmocka_unit_test(test_expansion_limit),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_long_hostname),
+        cmocka_unit_test(test_control_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
