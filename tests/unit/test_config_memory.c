@@ -59,7 +59,7 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
     errors += kind == CONFIG_NOTE_ERROR;
 }
 
-static int build(long fail_at, struct config **config_out)
+static int build_failing(long fail_at, struct config **config_out)
 {
     static const char *const environment[] = {
         "ALLOWED_DOMAINS=b.example",
@@ -87,7 +87,7 @@ static void test_build(void **state)
     struct config *c;
     long fail_at = 0;
 
-    while (build(fail_at, &c) == -ENOMEM) {
+    while (build_failing(fail_at, &c) == -ENOMEM) {
         assert_null(c);
         assert_int_equal(errors, 0);
         fail_at++;
