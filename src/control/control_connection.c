@@ -257,7 +257,7 @@ static size_t on_data(void *ctx, const char *bytes, size_t len)
     struct control_connection *c = ctx;
     struct span in = span_make(bytes, len);
 
-    while (!c->waiting && !c->finishing && !c->closed) {
+    while (!c->waiting && !c->finishing) {
         /* A client reads one reply before it needs the next; one that never reads must not fill our
          * memory. */
         if (stream_pending(&c->stream) > STREAM_OUT_HIGH)
@@ -287,24 +287,12 @@ static void on_ready(void *ctx)
         go_on(c);
 }
 
-static void release(struct control_connection *c)
-{
-    void (*released)(void *ctx) = c->released;
-
-    c->setup = NULL;
-    released(c->released_ctx);
-}
-
 static void on_verdict(void *ctx, const struct smtp_verdict *verdict)
 {
     struct control_connection *c = ctx;
     int exit_code = control_exit_code(verdict);
 
     c->ending = false;
-    if (c->closed) {
-        release(c); /* the client did not wait; the message is ours all the same */
-        return;
-    }
     if (exit_code != EX_OK) {
         reply_failure(c, exit_code, span_of(verdict->line));
         return;
@@ -333,18 +321,16 @@ static void on_end(void *ctx, int rc)
     struct control_connection *c = ctx;
 
     (void)rc;
-    submission_abort(&c->submission);
-    stream_close(&c->stream);
+    stream_close(&c->stream); /* a message that was submitted is ours all the same */
 }
 
 static void on_closed(void *ctx)
 {
     struct control_connection *c = ctx;
 
-    c->closed = true;
     submission_abort(&c->submission);
-    if (!submission_is_under_way(&c->submission))
-        release(c);
+    c->setup = NULL;
+    c->released(c->released_ctx);
 }
 
 static const struct stream_events stream_events = {

@@ -52,7 +52,6 @@ struct control_connection {
     bool waiting;   /* for body room or a verdict: nothing is parsed */
     bool ending;    /* "end" was said, and waits for room */
     bool finishing; /* the last word was said */
-    bool closed;    /* the stream is gone; a verdict may still be due */
     bool stopping;
 };
 

@@ -24,7 +24,10 @@ static void forget(struct control_submission *s)
 
 void submission_abort(struct control_submission *s)
 {
-    if (submission_is_under_way(s) && !s->submitted)
+    if (s->submitted)
+        intake_forget(s->intake, s);
+    s->submitted = false;
+    if (submission_is_under_way(s))
         forget(s);
 }
 

@@ -68,7 +68,8 @@ enum submission_step submission_from(struct control_submission *s, struct span a
 enum submission_step submission_rcpt(struct control_submission *s, struct span argument);
 enum submission_step submission_bytes(struct control_submission *s, struct span *bytes);
 enum submission_step submission_end(struct control_submission *s);
-/* Forgets what was not submitted. What was submitted goes on, its verdict still comes. */
+/* Forgets it: what was not submitted is gone, what was goes on without us. No event comes any more.
+ */
 void submission_abort(struct control_submission *s);
 bool submission_is_under_way(const struct control_submission *s);
 
