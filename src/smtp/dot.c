@@ -132,10 +132,10 @@ static enum dot_state end_line(struct smtp_dot_decoder *d, struct sink *out, boo
     return AT_START;
 }
 
-/* A line "." has ended. Both its ends must be of the one kind that ends data, else it is text. */
+/* A line "." has ended. It is text unless both its ends are CRLF, or LF in a session of LF only. */
 static enum dot_state end_dot_line(struct smtp_dot_decoder *d, struct sink *out, bool crlf)
 {
-    bool ends_data = crlf ? d->after_crlf : !d->after_crlf && d->lf_session;
+    bool ends_data = crlf ? d->after_crlf : d->lf_session;
 
     if (!ends_data) {
         put(out, SPAN_LIT("."));
@@ -161,7 +161,7 @@ static enum dot_state step_text(struct smtp_dot_decoder *d, struct span *in, str
         return AFTER_DOT;
     }
     if (move_clean(in, out, true, &d->saw_crlf)) {
-        d->after_crlf = true; /* matters at AT_START only, and then a CRLF was last */
+        d->after_crlf = true; /* the run holds no other line ends */
         d->lf_session = d->lf_session && !d->saw_crlf;
         return state_after(out);
     }
@@ -217,7 +217,7 @@ static enum dot_state normalise_step(struct smtp_normaliser *n, struct span *in,
 
     if (n->state == AFTER_CR && c != '\n')
         return put_blank(out);
-    if (n->state != AFTER_CR && move_clean(in, out, false, &crlf))
+    if (move_clean(in, out, false, &crlf)) /* not after a CR: LF is not clean */
         return state_after(out);
     skip(in, 1);
     if (c == '\r')

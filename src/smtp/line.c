@@ -61,7 +61,6 @@ enum smtp_line_event smtp_line_feed(struct smtp_line *line, struct span *in)
     if (!ended)
         return SMTP_LINE_MORE;
     line->bare_lf = !line->cr;
-    line->cr = false;
     line->done = true;
     return line->overflow ? SMTP_LINE_TOO_LONG : SMTP_LINE_READY;
 }

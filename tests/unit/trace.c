@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -34,6 +35,24 @@ void trace_bytes(struct trace *t, struct span s)
     }
 }
 
+char *trace_copy(struct span s)
+{
+    char *copy = malloc(s.len > 0 ? s.len : 1);
+
+    assert_non_null(copy);
+    if (s.len > 0)
+        memcpy(copy, s.ptr, s.len);
+    return copy;
+}
+
+static void feed(const struct trace_subject *subject, struct span part, struct trace *out)
+{
+    char *copy = trace_copy(part);
+
+    subject->feed(subject->self, span_make(copy, part.len), out);
+    free(copy);
+}
+
 static void run(const struct trace_subject *subject, struct span input, size_t cut,
                 struct trace *out)
 {
@@ -41,10 +60,10 @@ static void run(const struct trace_subject *subject, struct span input, size_t c
     subject->start(subject->self);
     if (cut == BYTE_BY_BYTE) {
         for (size_t i = 0; i < input.len; i++)
-            subject->feed(subject->self, span_make(input.ptr + i, 1), out);
+            feed(subject, span_make(input.ptr + i, 1), out);
     } else {
-        subject->feed(subject->self, span_first(input, cut), out);
-        subject->feed(subject->self, span_from(input, cut), out);
+        feed(subject, span_first(input, cut), out);
+        feed(subject, span_from(input, cut), out);
     }
     subject->finish(subject->self, out);
     assert_false(out->text.overflow);

@@ -20,6 +20,10 @@ void trace_init(struct trace *t);
 /* Bytes as in a C string literal: \r \n \0 \\ \xNN. */
 void trace_bytes(struct trace *t, struct span s);
 
+/* A copy on the heap, not a byte longer, so that the sanitizer sees a read beyond it. To be freed.
+ */
+char *trace_copy(struct span s);
+
 /* A parser under test. `feed` takes all of `in`; `finish` adds what is left to say. */
 struct trace_subject {
     void *self; /* borrowed from the test */
