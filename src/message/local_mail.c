@@ -190,31 +190,41 @@ static void write_from(struct text *t, const struct local_sender *sender)
     text_printf(t, name.len > 0 ? " <%s>\n" : "%s\n", sender->address);
 }
 
+static bool has_field(struct span header, struct span name)
+{
+    struct local_field field;
+
+    while (local_field_next(&header, &field)) {
+        if (span_equal_nocase(field.name, name))
+            return true;
+    }
+    return false;
+}
+
+static void write_missing(struct text *t, struct span header, const struct local_sender *sender)
+{
+    if (!has_field(header, SPAN_LIT("Message-Id")))
+        text_printf(t, "Message-Id: <%s@%s>\n", sender->unique, sender->myhostname);
+    if (!has_field(header, SPAN_LIT("Date"))) {
+        text_cstr(t, "Date: ");
+        clock_text_rfc5322(t, sender->now_us);
+        text_char(t, '\n');
+    }
+    if (!has_field(header, SPAN_LIT("From")))
+        write_from(t, sender);
+}
+
 void local_header_write(struct text *t, struct span header, const struct local_sender *sender)
 {
     struct local_field field;
-    bool date = false;
-    bool from = false;
-    bool id = false;
 
+    write_missing(t, header, sender);
     while (local_field_next(&header, &field)) {
-        date = date || span_equal_nocase(field.name, SPAN_LIT("Date"));
-        from = from || span_equal_nocase(field.name, SPAN_LIT("From"));
-        id = id || span_equal_nocase(field.name, SPAN_LIT("Message-Id"));
         if (is_dropped(field.name))
             continue;
         text_span(t, field.whole);
         if (field.whole.ptr[field.whole.len - 1] != '\n')
             text_char(t, '\n');
     }
-    if (!id)
-        text_printf(t, "Message-Id: <%s@%s>\n", sender->unique, sender->myhostname);
-    if (!date) {
-        text_cstr(t, "Date: ");
-        clock_text_rfc5322(t, sender->now_us);
-        text_char(t, '\n');
-    }
-    if (!from)
-        write_from(t, sender);
     text_char(t, '\n');
 }

@@ -7,7 +7,7 @@
  *
  * The header is passed on field by field. Bcc and Resent-Bcc are left out, so that nobody learns of
  * secret recipients; Return-Path too, which only the final delivery may add. Date, From and
- * Message-Id are added when missing (RFC 5322 3.6), as Postfix does for local mail only.
+ * Message-Id are added in front when missing (RFC 5322 3.6).
  *
  * Lines may end in LF or CRLF here; the daemon makes them canonical.
  */
