@@ -2,7 +2,7 @@
 #ifndef MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 #define MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 
-#include "queue/retry.h"
+#include "base/retry.h"
 #include "queue/scheduler.h"
 
 #define HASH_NONFATAL_OOM 1

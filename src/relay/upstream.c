@@ -2,7 +2,7 @@
 #include "relay/upstream_internal.h"
 
 #include "base/clock.h"
-#include "queue/retry.h"
+#include "base/retry.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Tests of queue/retry: doubling, the cap, the jitter's bounds, no overflow. */
-#include "queue/retry.h"
+/* Tests of base/retry: doubling, the cap, the jitter's bounds, no overflow. */
+#include "base/retry.h"
 
 #include <limits.h>
 #include <setjmp.h>

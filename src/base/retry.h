@@ -4,8 +4,8 @@
  * First wait minimal_ms, doubled per attempt, at most maximal_ms, then jittered by up to +-10 % so
  * that messages deferred together do not return together.
  */
-#ifndef MXGATE_QUEUE_RETRY_H
-#define MXGATE_QUEUE_RETRY_H
+#ifndef MXGATE_BASE_RETRY_H
+#define MXGATE_BASE_RETRY_H
 
 #include <stdint.h>
 

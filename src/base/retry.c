@@ -1,5 +1,5 @@
 /* retry - see retry.h */
-#include "queue/retry.h"
+#include "base/retry.h"
 
 #define PROBE_FIRST_MS 500
 
