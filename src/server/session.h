@@ -82,8 +82,10 @@ struct session_ops {
     /* An answer came while session_input() was not running: the caller gives the kept input again.
      */
     void (*resume)(void *ctx);
-    /* The client's verified name is wanted: session_peer_name() follows. Asked once, at HELO, EHLO
-     * or the first MAIL. */
+    /*
+     * The client's verified name is wanted: session_peer_name() follows. Asked once, at the first
+     * command other than QUIT; the first MAIL waits for it.
+     */
     void (*peer)(void *ctx);
     /*
      * May mail come in now (free space, spool writable, shutting down)? True, or false with the

@@ -53,7 +53,6 @@ static bool take_helo(struct session *s, const struct smtp_command *c, const cha
         session_done(s);
         return false;
     }
-    session_ask_peer(s);
     keep_helo(s, c->args);
     return true;
 }
@@ -222,6 +221,7 @@ static void note_pipelining(struct session *s, const struct command_rule *rule, 
 static void note_client(struct session *s)
 {
     s->any_line = true;
+    session_ask_peer(s);
     if (s->peer_known)
         session_log_connect(s);
 }

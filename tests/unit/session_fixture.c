@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +69,31 @@ const char *fixture_heard(struct fixture *f)
     return bytes_text(&f->heard);
 }
 
+void fixture_talk(struct fixture *f, const char *say, const char *hear)
+{
+    const char *heard;
+
+    fixture_say(f, say);
+    heard = fixture_heard(f);
+    if (strcmp(heard, hear) == 0)
+        return;
+    fprintf(stderr, "said:  %sheard: %swanted: %s", say, heard, hear);
+    abort();
+}
+
+void fixture_transaction(struct fixture *f)
+{
+    fixture_talk(f, "HELO h\r\nMAIL FROM:<s@example.net>\r\nRCPT TO:<r@example.com>\r\n",
+                 "250 mx.example.com\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n");
+}
+
+void fixture_end(struct fixture *f)
+{
+    if (f->live)
+        session_deinit(&f->session);
+    f->live = false;
+}
+
 static void on_log(void *ctx, enum log_severity severity, struct span line)
 {
     struct fixture *f = ctx;
@@ -122,9 +148,7 @@ void fixture_init(struct fixture *f, const char *const *pairs)
 
 static void forget(struct fixture *f)
 {
-    if (f->live)
-        session_deinit(&f->session);
-    f->live = false;
+    fixture_end(f);
     for (size_t i = 0; i < FIXTURE_MESSAGES_MAX; i++) {
         envelope_free(&f->messages[i].envelope);
         bytes_free(&f->messages[i].body);

@@ -79,6 +79,8 @@ void fixture_free(struct fixture *f);
 /* A new connection in the same fixture; what was said, logged and submitted is forgotten. */
 void fixture_connect(struct fixture *f, bool trusted);
 void fixture_greet(struct fixture *f); /* connect, untrusted, and take the greeting off `said` */
+/* The connection is gone; the log stays. */
+void fixture_end(struct fixture *f);
 /* Gives bytes; answers that are due LATER are given, until nothing moves. */
 void fixture_send(struct fixture *f, struct span bytes);
 void fixture_say(struct fixture *f, const char *text);
@@ -88,6 +90,10 @@ bool fixture_answer(struct fixture *f);
 void fixture_pump(struct fixture *f);
 /* Removes and returns what was said since; valid until the next call. */
 const char *fixture_heard(struct fixture *f);
+/* Says and hears; the test fails when it hears anything else. */
+void fixture_talk(struct fixture *f, const char *say, const char *hear);
+/* Up to and with RCPT, by HELO; nothing of it is left in `said`. */
+void fixture_transaction(struct fixture *f);
 /* Whether all body bytes are canonical: lines in CRLF, no other CR or LF, no NUL. */
 bool fixture_is_canonical(const struct bytes *body);
 /* The body without our Received header. */
