@@ -32,6 +32,7 @@ struct upstream_session {
     bool idle;
     bool quitting;
     bool starting; /* inside upstream_session_open */
+    bool held;     /* whoever closes it frees it when done with it */
     bool closing;
 };
 

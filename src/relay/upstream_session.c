@@ -119,7 +119,7 @@ void upstream_session_close(struct upstream_session *s)
     resolver_cancel(&s->query);
     if (s->has_stream)
         stream_close(&s->stream);
-    else if (!s->starting)
+    else if (!s->starting && !s->held)
         upstream_session_gone(s->u, s);
 }
 
@@ -358,8 +358,12 @@ static void opening_failed(struct upstream_session *s)
     text_init(&why, buf, sizeof buf);
     text_printf(&why, "connect to %s: %s", s->relay, connect_reason(s));
     s->silent = s->connect_rc != UV_ECONNREFUSED;
+    s->held = true; /* it has no stream: closing would free it under our feet */
     upstream_session_close(s);
     upstream_open_failed(s->u, s, "4.4.1", buf);
+    s->held = false;
+    if (!s->starting)
+        upstream_session_gone(s->u, s);
 }
 
 static void name_peer(struct upstream_session *s, const char *address)
