@@ -192,7 +192,10 @@ static void become_body(struct client *c)
         c->ops->on_body(c->ctx);
 }
 
-/* Last thing in client_input: the callbacks may begin what comes next. */
+/*
+ * Last thing in client_input: the callbacks may begin what comes next. One that ended the session
+ * while the input was taken may have left a todo behind.
+ */
 static void do_todo(struct client *c)
 {
     enum client_todo todo = (enum client_todo)c->todo;

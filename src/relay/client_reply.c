@@ -91,8 +91,6 @@ static void give_result(struct client *c, size_t position, const struct smtp_rep
 /* What is awaited after a reply to MAIL or RCPT; when nothing more was sent, the next command. */
 static void await_next(struct client *c)
 {
-    if (c->step == CLIENT_STEP_BROKEN)
-        return;
     if (c->replied_rcpt < c->sent_rcpt)
         client_enter(c, CLIENT_STEP_RCPT);
     else if (c->data_sent)
@@ -160,8 +158,7 @@ static void data_reply(struct client *c, const struct smtp_reply *reply)
     }
     if (!go && !c->finished)
         settle_all(c, reply);
-    if (c->step == CLIENT_STEP_DATA)
-        c->todo = go ? CLIENT_TODO_BODY : CLIENT_TODO_COMMAND;
+    c->todo = go ? CLIENT_TODO_BODY : CLIENT_TODO_COMMAND;
 }
 
 static size_t first_undecided(const struct client *c)

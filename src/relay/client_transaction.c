@@ -218,7 +218,7 @@ void client_mail_send(struct client *c)
     assert(!line.overflow);
     client_enter(c, CLIENT_STEP_MAIL);
     batch_add(&batch, text_as_span(&line));
-    if (c->step == CLIENT_STEP_MAIL && (c->can & CLIENT_CAN_PIPELINING))
+    if (c->can & CLIENT_CAN_PIPELINING)
         batch_rest(&batch);
     batch_flush(&batch);
 }

@@ -125,6 +125,7 @@ static void on_finished(void *ctx)
     assert_true(p->in_transaction);
     for (size_t i = 0; i < p->t.count; i++)
         assert_int_equal(p->results[i], 1);
+    assert_null(p->client.t.envelope); /* not the client's any more */
     p->in_transaction = false;
     flush_sent(p);
     text_cstr(&p->got, "E finished\n");

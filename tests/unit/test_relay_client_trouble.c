@@ -36,7 +36,17 @@ static const char at_once[] =
     "DATA\n"
     "S 250 ok\nD may 0\nS 550 no\nE result 0 recipient RCPT 550 no\nS 550 no\n"
     "E result 1 recipient RCPT 550 no\nE finished\nS 503 no\nC RSET\nS 250 ok\nE idle\n";
-static const char *const scripts[] = {one_by_one, at_once};
+/* One reply for two recipients, to DATA and to the dot; a refusal with more to send after it. */
+static const char for_all[] =
+    "D set smtp\nD start\nS 220 mail\nC EHLO gw.example.com\nS 250 mail\nE idle\n"
+    "D begin 0 2\nC MAIL FROM:<bob@example.net>\nS 250 ok\nC RCPT TO:<r0@example.com>\nS 250 ok\n"
+    "C RCPT TO:<r1@example.com>\nS 250 ok\nC DATA\nS 451 no\nE result 0 later DATA 451 no\n"
+    "E result 1 later DATA 451 no\nE finished\nC RSET\nS 250 ok\nE idle\n"
+    "D begin 0 3\nC MAIL FROM:<bob@example.net>\nS 250 ok\nC RCPT TO:<r0@example.com>\nS 250 ok\n"
+    "C RCPT TO:<r1@example.com>\nS 550 no\nE result 1 recipient RCPT 550 no\n"
+    "C RCPT TO:<r2@example.com>\nS 250 ok\nC DATA\nS 354 go\nE body\nD end\nC .\nS 250 ok\n"
+    "E result 0 none END 250 ok\nE result 2 none END 250 ok\nE finished\nE idle\n";
+static const char *const scripts[] = {one_by_one, at_once, for_all};
 
 static const struct {
     const char *bytes;

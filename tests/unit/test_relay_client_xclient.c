@@ -159,6 +159,18 @@ static void test_the_hello_after_xclient_refused(void **state)
                   "S 500 what\nE broken HELLO 500 host refused to talk to me: 500 what\n");
 }
 
+/* The fallback has succeeded: the protocol is right by now. */
+static void test_the_hello_after_fallback_and_xclient_refused(void **state)
+{
+    client_peer_run(__func__,
+                    "D set xclient\nD set fallback\n" LMTP "S 500 no\nC EHLO gw.example.com\n"
+                    "S 250-mail\nS 250 XCLIENT PORT\nE idle\n"
+                    "D begin 0 1\nC XCLIENT PORT=51234\n"
+                    "S 220 mail\nC EHLO gw.example.com\n"
+                    "S 500 what\n"
+                    "E broken HELLO 500 host refused to talk to me: 500 what\n");
+}
+
 static void test_what_was_offered_before_xclient_does_not_count_after_it(void **state)
 {
     client_peer_run(__func__,
@@ -242,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_xclient_answered_by_goodbye),
         cmocka_unit_test(test_xclient_answered_by_354),
         cmocka_unit_test(test_the_hello_after_xclient_refused),
+        cmocka_unit_test(test_the_hello_after_fallback_and_xclient_refused),
         cmocka_unit_test(test_what_was_offered_before_xclient_does_not_count_after_it),
         cmocka_unit_test(test_xclient_in_several_lines),
         cmocka_unit_test(test_second_xclient_refused),
