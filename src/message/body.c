@@ -37,8 +37,7 @@ struct body *body_from_file(struct body_place *place, int fd, uint64_t base, uin
     return b;
 }
 
-/* ---- freeing -----------------------------------------------------------------------------------
- */
+/* ---- freeing --------------------------------------------------------------- */
 
 static void discard_work(struct lane_job *job)
 {
@@ -87,8 +86,7 @@ void body_free(struct body **b)
         discard(gone);
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------- */
 
 char *body_room(struct body *b, size_t *cap_out)
 {
@@ -193,8 +191,7 @@ bool body_make_room(struct body *b, size_t need, void (*on_room)(void *ctx, int 
     return false;
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------- */
 
 uint64_t body_file_len(const struct body *b)
 {

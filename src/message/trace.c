@@ -8,8 +8,7 @@
 #define NAME_MAX_BYTES      255
 #define MAIL_NAME_MAX_BYTES 128
 
-/* ---- Received ----------------------------------------------------------------------------------
- */
+/* ---- Received -------------------------------------------------------------- */
 
 static bool is_printable(char c)
 {
@@ -82,8 +81,7 @@ void trace_received(struct text *t, const struct envelope *e, const char *myhost
     text_cstr(t, "\r\n");
 }
 
-/* ---- header_scan -------------------------------------------------------------------------------
- */
+/* ---- header_scan ----------------------------------------------------------- */
 
 /*
  *   LINE --name char--> NAME --":"--> VALUE / ID_VALUE --LF--> LINE

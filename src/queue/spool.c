@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------- */
 
 int spool_each_name(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx)
 {
@@ -73,8 +72,7 @@ static int clean_name(void *ctx, const char *name)
     return rc == -EISDIR ? 0 : rc; /* not ours, and in nobody's way */
 }
 
-/* ---- opening -----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------- */
 
 /* What to do about a failure at queue_directory/part; `part` may be "". */
 static int explain(struct errbuf *err, int rc, const char *path, const char *part)

@@ -21,8 +21,7 @@
 #define SPOOL_OF(j)  ((struct spool *)((char *)(j)-offsetof(struct spool, sync_job)))
 #define COPY_CHUNK   65536
 
-/* ---- writing, on the lane ----------------------------------------------------------------------
- */
+/* ---- writing, on the lane -------------------------------------------------- */
 
 /* One file being written. */
 struct writing {
@@ -204,8 +203,7 @@ static void undo_work(struct lane_job *job)
     disk_unlink(c->spool->queue_fd, c->envelope->id.text);
 }
 
-/* ---- on the loop -------------------------------------------------------------------------------
- */
+/* ---- on the loop ----------------------------------------------------------- */
 
 static void finish(struct spool_commit *c)
 {

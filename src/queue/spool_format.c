@@ -11,8 +11,7 @@
 #define ESCAPED_MAX   4 /* bytes for one */
 #define DSN_MAX       32
 
-/* ---- escaping ----------------------------------------------------------------------------------
- */
+/* ---- escaping -------------------------------------------------------------- */
 
 static bool is_plain(char c, bool in_quotes)
 {
@@ -49,8 +48,7 @@ static void put_word(struct text *t, const char *word)
         put_text(t, span_of(word[0] ? word : "-"), false, SIZE_MAX);
 }
 
-/* ---- header ------------------------------------------------------------------------------------
- */
+/* ---- header ---------------------------------------------------------------- */
 
 static size_t text_room(const char *s)
 {
@@ -158,8 +156,7 @@ char *spool_format_header_new(const struct envelope *e, uint64_t body_len, size_
     return bytes;
 }
 
-/* ---- what follows the body ---------------------------------------------------------------------
- */
+/* ---- what follows the body ------------------------------------------------- */
 
 void spool_format_end(struct text *t, uint32_t crc)
 {

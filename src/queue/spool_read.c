@@ -167,8 +167,7 @@ void spool_quarantine(struct spool *s, const char *name, struct errbuf *err)
         errbuf_set(err, 0, "%s; cannot be moved to corrupt/: %s", old, uv_strerror(rc));
 }
 
-/* ---- load --------------------------------------------------------------------------------------
- */
+/* ---- load ------------------------------------------------------------------ */
 
 static int load_open(struct spool_load *l)
 {

@@ -13,8 +13,7 @@
 #define REMOVE_OF(j) ((struct spool_remove *)((char *)(j)-offsetof(struct spool_remove, job)))
 #define LOOK_BACK    512
 
-/* ---- append ------------------------------------------------------------------------------------
- */
+/* ---- append ---------------------------------------------------------------- */
 
 /* Where the last complete line ends; -EBADMSG when there is none. */
 static int64_t complete_end(int fd, uint64_t size)
@@ -88,8 +87,7 @@ void spool_append(struct spool *s, struct spool_append *a)
     lane_submit(s->disk, &a->job);
 }
 
-/* ---- remove ------------------------------------------------------------------------------------
- */
+/* ---- remove ---------------------------------------------------------------- */
 
 static void remove_work(struct lane_job *job)
 {

@@ -16,8 +16,7 @@
 
 #include <cmocka.h>
 
-/* ---- calls that fail ---------------------------------------------------------------------------
- */
+/* ---- calls that fail ------------------------------------------------------- */
 
 /* The calls come from several threads at once. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -190,8 +189,7 @@ void disk_on_fsync(void (*hook)(int fd))
     fault.on_fsync = hook;
 }
 
-/* ---- the folder --------------------------------------------------------------------------------
- */
+/* ---- the folder ------------------------------------------------------------ */
 
 void disk_setup(struct disk_fixture *d)
 {

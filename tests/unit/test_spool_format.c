@@ -14,8 +14,7 @@
 
 static struct spool_bytes s;
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------- */
 
 static void test_golden_file(void **state)
 {
@@ -139,8 +138,7 @@ static void test_long_reasons_are_cut(void **state)
     }
 }
 
-/* ---- reading back ------------------------------------------------------------------------------
- */
+/* ---- reading back ---------------------------------------------------------- */
 
 static void test_round_trip(void **state)
 {
@@ -273,8 +271,7 @@ static void test_final_states_stay(void **state)
     envelope_free(&e);
 }
 
-/* ---- cut and damaged ---------------------------------------------------------------------------
- */
+/* ---- cut and damaged ------------------------------------------------------- */
 
 /*
  * Power loss may leave any length: header cut: MORE. Body or end line cut: CORRUPT. Later: OK, with
