@@ -207,12 +207,12 @@ static void test_failure_in_a_batch(void **state)
         client_peer_init(&p);
         p.lenient = true;
         for (size_t i = 0; i < p.envelope->recipient_count; i++) {
-            char *address = p.envelope->recipients[i].address;
+            char *address = malloc(400);
 
-            address = realloc(address, 400);
             assert_non_null(address);
             memset(address, 'r', 399);
             address[399] = '\0';
+            free(p.envelope->recipients[i].address);
             p.envelope->recipients[i].address = address;
         }
         client_peer_play(&p, "batch", "D start\nS 220 x\n", SIZE_MAX);
