@@ -133,15 +133,21 @@ static void element_reset(struct element *e)
     e->gap = false;
 }
 
-/* Quoted strings may be folded: the line end itself is no part of them. */
+/* Quoted strings may be folded: the line end itself is no part of them, and so cannot be escaped.
+ */
 static void put_word(struct element *e, struct span s)
 {
+    bool escaped = false;
+
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '\r' || s.ptr[i] == '\n')
-            continue;
-        if (ascii_is_control(s.ptr[i]) && s.ptr[i] != '\t')
+        char c = s.ptr[i];
+        bool line_end = c == '\r' || c == '\n';
+
+        if (line_end ? escaped : ascii_is_control(c) && c != '\t')
             e->bad = true;
-        text_char(&e->text, s.ptr[i]);
+        escaped = c == '\\' && !escaped;
+        if (!line_end)
+            text_char(&e->text, c);
     }
 }
 

@@ -1,0 +1,206 @@
+/* Tests of control/control_format_status: what people read, what programs read, and that the worst
+ * case fits. */
+#include "control/control_format_status.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NOW 1760000000 /* Thu Oct  9 08:53:20 2025 UTC */
+
+static struct status usual(void)
+{
+    struct status s = {
+        .started_s = NOW - 93784,
+        .pid = 17,
+        .myhostname = "mx.example.com",
+        .listen = "0.0.0.0:25, [::]:25",
+        .sessions = 3,
+        .sessions_limit = 500,
+        .messages_in = 120,
+        .delivered = 130,
+        .deferred = 4,
+        .failed = 1,
+        .rejected = 10,
+        .spool_writable = true,
+        .free_bytes = 8053063680,
+        .floor_bytes = 39321600,
+        .destinations = 1,
+        .destination = {{.name = "lmtp:[192.0.2.53]:2525", .up = true, .known = true}},
+    };
+
+    return s;
+}
+
+static const char *text_of(const struct status *s)
+{
+    static char buf[CONTROL_STATUS_CAP];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    control_format_status_text(&t, s, NOW);
+    assert_false(t.overflow);
+    return buf;
+}
+
+static const char *json_of(const struct status *s)
+{
+    static char buf[CONTROL_STATUS_CAP];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    control_format_status_json(&t, s);
+    assert_false(t.overflow);
+    return buf;
+}
+
+static void test_text(void **state)
+{
+    struct status s = usual();
+
+    assert_string_equal(
+        text_of(&s),
+        "mx.example.com: up since Wed Oct  8 06:50:16 (1d 2h), pid 17\n"
+        "listening on 0.0.0.0:25, [::]:25; 3 of 500 sessions\n"
+        "destination lmtp:[192.0.2.53]:2525: up; 0 waiting, 0 under delivery\n"
+        "queue: 0 messages, 0 on hold, 0 for an operator to decide\n"
+        "spool: writable, 7.5 GiB free, 37.5 MiB must stay free\n"
+        "since start: 120 messages taken, 130 recipients delivered, 1 failed; 4 deferrals, "
+        "10 refusals\n");
+}
+
+static void test_trouble_in_text(void **state)
+{
+    struct status s = usual();
+    struct status_destination *d = &s.destination[0];
+
+    d->up = false;
+    d->since_s = NOW - 3700;
+    d->queued = 12;
+    d->active = 1;
+    assert_true(span_copy(SPAN_LIT("Connection refused"), d->why, sizeof d->why));
+    assert_true(span_copy(SPAN_LIT("it speaks LMTP"), d->mismatch, sizeof d->mismatch));
+    s.queued = 1;
+    s.oldest_s = NOW + 5; /* the clock was set back */
+    s.operator_needed = 1;
+    s.corrupt = 2;
+    s.log_dropped = 7;
+    s.spool_writable = false;
+    s.free_bytes = 1000;
+    s.draining = true;
+    assert_true(
+        span_copy(SPAN_LIT("fsync: Input/output error"), s.spool_trouble, sizeof s.spool_trouble));
+    assert_string_equal(
+        text_of(&s),
+        "mx.example.com: stopping, up since Wed Oct  8 06:50:16 (1d 2h), pid 17\n"
+        "listening on 0.0.0.0:25, [::]:25; 3 of 500 sessions\n"
+        "destination lmtp:[192.0.2.53]:2525: DOWN since Thu Oct  9 07:51:40 (1h 1m): Connection "
+        "refused; 12 waiting, 1 under delivery\n"
+        "  WRONG SETTING: it speaks LMTP\n"
+        "queue: 1 message, oldest since Thu Oct  9 08:53:25 (0s), 0 on hold, 1 for an operator to "
+        "decide\n"
+        "CORRUPT: 2 files found damaged and kept in corrupt/\n"
+        "spool: NOT WRITABLE (fsync: Input/output error), 1000 bytes free, 37.5 MiB must stay "
+        "free: TOO FULL, mail is refused for now\n"
+        "since start: 120 messages taken, 130 recipients delivered, 1 failed; 4 deferrals, "
+        "10 refusals\n"
+        "LOG: 7 lines dropped because nobody took them\n");
+}
+
+static void test_durations(void **state)
+{
+    static const struct {
+        int64_t seconds;
+        const char *want;
+    } rows[] = {
+        {0,      "(0s)"     },
+        {59,     "(59s)"    },
+        {60,     "(1m)"     },
+        {61,     "(1m 1s)"  },
+        {3600,   "(1h)"     },
+        {3659,   "(1h)"     },
+        {86399,  "(23h 59m)"},
+        {86400,  "(1d)"     },
+        {864000, "(10d)"    },
+        {-5,     "(0s)"     },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct status s = usual();
+
+        s.started_s = NOW - rows[i].seconds;
+        assert_non_null(strstr(text_of(&s), rows[i].want));
+    }
+}
+
+static void test_json(void **state)
+{
+    struct status s = usual();
+
+    s.destination[0].since_s = 5;
+    assert_true(
+        span_copy(SPAN_LIT("say \"x\""), s.destination[0].why, sizeof s.destination[0].why));
+    assert_string_equal(
+        json_of(&s),
+        "{\"myhostname\": \"mx.example.com\", \"pid\": 17, \"started\": 1759906216, \"listen\": "
+        "[\"0.0.0.0:25\", \"[::]:25\"], \"draining\": false, \"sessions\": 3, \"sessions_limit\": "
+        "500, \"messages_in\": 120, \"delivered\": 130, \"deferred\": 4, \"failed\": 1, "
+        "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, \"oldest\": 0, "
+        "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
+        "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"destinations\": [{\"name\": "
+        "\"lmtp:[192.0.2.53]:2525\", \"up\": true, \"known\": true, \"since\": 5, \"why\": "
+        "\"say \\\"x\\\"\", \"mismatch\": \"\", \"queued\": 0, \"active\": 0}]}");
+}
+
+static void test_nothing_known(void **state)
+{
+    struct status s = {.pid = 1};
+
+    assert_non_null(strstr(text_of(&s), "listening on nothing;"));
+    assert_non_null(strstr(json_of(&s), "\"listen\": [], "));
+    assert_non_null(strstr(json_of(&s), "\"destinations\": []}"));
+}
+
+/* Every text full of bytes that JSON has to write as six. */
+static void test_worst_case_fits(void **state)
+{
+    static struct status s;
+
+    memset(&s, 1, sizeof s);
+    s.destinations = STATUS_DESTINATIONS_MAX;
+    s.draining = s.spool_writable = false;
+    s.started_s = s.oldest_s = NOW;
+    s.myhostname[sizeof s.myhostname - 1] = '\0';
+    s.listen[sizeof s.listen - 1] = '\0';
+    s.spool_trouble[sizeof s.spool_trouble - 1] = '\0';
+    for (size_t i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
+        struct status_destination *d = &s.destination[i];
+
+        d->up = d->known = false;
+        d->since_s = NOW;
+        d->name[sizeof d->name - 1] = '\0';
+        d->why[sizeof d->why - 1] = '\0';
+        d->mismatch[sizeof d->mismatch - 1] = '\0';
+    }
+    assert_true(strlen(json_of(&s)) > 70000);
+    assert_true(strlen(text_of(&s)) > 7000);
+}
+
+static int set_zone(void **state)
+{
+    return setenv("TZ", "UTC", 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),          cmocka_unit_test(test_trouble_in_text),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_worst_case_fits),
+    };
+
+    return cmocka_run_group_tests(tests, set_zone, NULL);
+}
