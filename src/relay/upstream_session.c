@@ -47,24 +47,23 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
     return "waiting";
 }
 
-static void describe_end(const struct upstream_session *s, enum client_step step,
-                         const struct smtp_reply *reply, const char *text, struct text *why)
+/* The client's words begin with "host": which one is known here. */
+static void describe_end(const struct upstream_session *s, enum client_step step, const char *text,
+                         struct text *why)
 {
-    const char *said = s->ready ? "said:" : "refused to talk to me:";
+    struct span words = span_of(text);
 
-    if (reply && step == CLIENT_STEP_END && client_may_be_sent(&s->client)) {
-        text_printf(why, "host %s said: %s (in reply to %s)", s->host, reply->text,
-                    client_step_words(step, s->client.protocol));
-    } else if (reply) {
-        text_printf(why, "host %s %s %s", s->host, said, reply->text);
-        if (s->ready)
-            text_printf(why, " (in reply to %s)", client_step_words(step, s->client.protocol));
-    } else if (s->timed_out) {
+    if (s->timed_out) {
         text_printf(why, "conversation with %s timed out while %s", s->host, step_doing(s, step));
     } else if (s->how) {
         text_printf(why, "%s with %s while %s", s->how, s->host, step_doing(s, step));
     } else {
-        text_printf(why, "host %s: %s while %s", s->host, text, step_doing(s, step));
+        bool subject = span_starts_nocase(words, SPAN_LIT("host"));
+
+        text_printf(why, "host %s%s", s->host, subject ? "" : ": ");
+        text_span(why, subject ? span_from(words, 4) : words);
+        if (s->ready)
+            text_printf(why, " while %s", step_doing(s, step));
     }
 }
 
@@ -72,7 +71,7 @@ static void end_job(struct upstream_session *s, enum client_step step, const cha
                     const char *why)
 {
     struct upstream_job *job = s->job;
-    bool nothing_yet = step == CLIENT_STEP_XCLIENT || step == CLIENT_STEP_HELLO ||
+    bool nothing_yet = step == CLIENT_STEP_IDLE || step == CLIENT_STEP_XCLIENT || step == CLIENT_STEP_HELLO ||
                        step == CLIENT_STEP_MAIL || step == CLIENT_STEP_RCPT ||
                        step == CLIENT_STEP_DATA;
 
@@ -95,7 +94,7 @@ static void on_client_broken(void *ctx, enum client_step step, const struct smtp
     struct text why;
 
     text_init(&why, buf, sizeof buf);
-    describe_end(s, step, reply, text, &why);
+    describe_end(s, step, text, &why);
     if (reply && reply->enhanced[0] == '4')
         memcpy(dsn, reply->enhanced, sizeof dsn);
     else if (reply)
