@@ -2,12 +2,16 @@
 where a test needs another owner or a mount; what cannot be run here says so."""
 
 import os
+import pathlib
+import shutil
+import subprocess
 import sys
 
 import pytest
 
 sys.dont_write_bytecode = True
 
+from harness import wait  # noqa: E402
 from harness.dovecot import Dovecot  # noqa: E402
 from harness.gateway import Gateway, binary  # noqa: E402
 from harness.lmtp_peer import LmtpPeer  # noqa: E402
@@ -89,3 +93,26 @@ def gateways(peers):
 @pytest.fixture(params=["direct", "queue"])
 def mode(request):
     return request.param
+
+
+@pytest.fixture
+def inject():
+    """Throws faults into the system calls of a running gateway, all its threads (strace counts calls per thread)."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    if os.environ.get("MXGATE_WRAPPER"):
+        pytest.skip("one wrapper at a time")
+    tracers = []
+
+    def start(gateway, what):
+        tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={what.split(':')[0]}",
+                                   "-e", f"inject={what}", "-p", str(gateway.pid)])
+        tracers.append(tracer)
+        tasks = pathlib.Path(f"/proc/{gateway.pid}/task")
+        wait.until(lambda: all("TracerPid:\t0\n" not in (t / "status").read_text() for t in tasks.iterdir()), "strace to attach")
+
+    yield start
+    for tracer in tracers:
+        if tracer.poll() is None:
+            tracer.terminate()
+        tracer.wait()

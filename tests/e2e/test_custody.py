@@ -332,14 +332,18 @@ def test_corrupt_spool_files_are_kept_apart(gateways, peer):
     at = data.index(b"X-Token")
     data[at] ^= 1
     path.write_bytes(data)
-    (gateway.spool / "queue" / "DEADBEEF").write_bytes(b"not a spool file\n")
+    alien = broken_id[:-3] + "FFF"
+    (gateway.spool / "queue" / alien).write_bytes(b"not a spool file\n")
+    (gateway.spool / "queue" / "lost+found").write_bytes(b"not even named as one\n")
     (gateway.spool / "incoming").mkdir(exist_ok=True)
     (gateway.spool / "incoming" / "ABCDEF").write_bytes(b"half received")
     peer.up()
     gateway.start()
     wait.until(lambda: peer.count(good) == 1, "the good one")
     wait.until(lambda: (gateway.spool / "corrupt" / broken_id).exists(), "the bad one to be set aside")
-    wait.until(lambda: (gateway.spool / "corrupt" / "DEADBEEF").exists(), "the alien to be set aside")
+    wait.until(lambda: (gateway.spool / "corrupt" / alien).exists(), "the alien to be set aside")
+    assert [p.name for p in gateway.spool.rglob("lost+found")], "kept, wherever"
+    assert gateway.grep(r"lost\+found")
     assert (gateway.spool / "corrupt" / broken_id).read_bytes() == bytes(data)
     assert not (gateway.spool / "incoming" / "ABCDEF").exists()
     assert gateway.grep(f"(?i)corrupt.*{broken_id}|{broken_id}.*corrupt")

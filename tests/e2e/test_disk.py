@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -121,7 +122,7 @@ def test_wrong_owner(gateways, peer):
                           timeout=20, cwd="/")
     assert done.returncode not in (0, -11, -6), done
     said = (done.stdout + done.stderr).decode()
-    assert str(gateway.spool) in said and "ermission denied" in said, said
+    assert str(gateway.spool) in said and re.search("ermission denied|not writable", said), said
 
 
 def test_spool_folder_vanishes(gateways, peer):
@@ -140,21 +141,11 @@ def test_spool_is_made_where_it_is_missing(gateways, peer):
     assert gateway.spool.is_dir()
 
 
-def inject(gateway, what):
-    """Starts the gateway under strace with a fault injected (`syscalls:fault`)."""
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed")
-    if os.environ.get("MXGATE_WRAPPER"):
-        pytest.skip("one wrapper at a time")
-    calls = what.split(":")[0]
-    gateway.start(prefix=("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={what}"))
-
-
 @pytest.mark.parametrize("when", ["1", "2", "3", "2+2", "1+"])
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
-def test_failing_fsync(error, when, gateways, peer):
+def test_failing_fsync(error, when, gateways, peer, inject):
     """Either the mail is refused with 4xx and is not in the spool, or it is delivered; never 250 and gone."""
-    gateway = gateways(start=False, relay_transport=peer.transport, delivery_mode="queue", verify_recipients="no")
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="queue", verify_recipients="no")
     inject(gateway, f"fsync,fdatasync:error={error}:when={when}")
     peer.down()
     taken, refused = [], []
@@ -178,11 +169,11 @@ def test_failing_fsync(error, when, gateways, peer):
 
 @pytest.mark.parametrize("calls,error", [("write,pwrite64,writev,pwritev,pwritev2", "EIO"), ("rename,renameat,renameat2", "EIO"),
                                          ("rename,renameat,renameat2", "ENOSPC"), ("openat,open", "EMFILE"), ("linkat,link,unlinkat,unlink", "EIO")])
-def test_failing_file_calls(calls, error, gateways, peer):
+def test_failing_file_calls(calls, error, gateways, peer, inject):
     """Faults thrown in now and then, wherever they fall (start-up apart): no 250 without custody."""
-    gateway = gateways(start=False, relay_transport=peer.transport, delivery_mode="queue", verify_recipients="no", body_memory_limit=0)
-    # from the 60th call on every 13th: behind start-up, and never twice at the same place of a message
-    inject(gateway, f"{calls}:error={error}:when={'60+13' if 'write' in calls or 'open' in calls else '2+3'}")
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="queue", verify_recipients="no", body_memory_limit=0)
+    # some of them, so that it never falls twice at the same place of a message
+    inject(gateway, f"{calls}:error={error}:when={'5+13' if 'write' in calls or 'open' in calls else '2+3'}")
     peer.down()
     taken, refused = [], []
     for _ in range(15):
@@ -202,9 +193,9 @@ def test_failing_file_calls(calls, error, gateways, peer):
 
 
 @pytest.mark.parametrize("delivery_mode", ["direct", "queue"])
-def test_slow_fsync(delivery_mode, gateways, peer):
+def test_slow_fsync(delivery_mode, gateways, peer, inject):
     """20 ms per fsync: the loop answers others meanwhile, and commits share the wait."""
-    gateway = gateways(start=False, relay_transport=peer.transport, delivery_mode=delivery_mode, verify_recipients="no",
+    gateway = gateways(relay_transport=peer.transport, delivery_mode=delivery_mode, verify_recipients="no",
                        smtpd_junk_command_limit=100000)
     inject(gateway, "fsync,fdatasync:delay_exit=20000")
     tokens = [mail.new_token() for _ in range(100)]

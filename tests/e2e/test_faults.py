@@ -95,11 +95,11 @@ ALL = [(case, mode) for case in cases() for mode in ("direct", "queue")]
 
 def run(case, mode):
     with LmtpPeer(words=case.words) as peer:
-        settings = dict(QUICK, relay_transport=peer.transport, delivery_mode=mode,
-                        verify_recipients="yes" if case.verify else "no")
-        gateway = Gateway(**settings).start()
+        fault = peer.fail(case.step, case.kind, nth=case.nth)
+        gateway = Gateway(relay_transport=peer.transport, delivery_mode=mode,
+                          verify_recipients="yes" if case.verify else "no", **QUICK)
         try:
-            Trial(case, mode, peer, gateway).go()
+            Trial(case, mode, peer, gateway.start(), fault).go()
             gateway.stop()
             assert not peer.violations, peer.violations
         except BaseException as failure:
@@ -111,8 +111,8 @@ def run(case, mode):
 class Trial:
     recipients = ("alice@example.com", "bob@example.com")
 
-    def __init__(self, case, mode, peer, gateway):
-        self.case, self.mode, self.peer, self.gateway = case, mode, peer, gateway
+    def __init__(self, case, mode, peer, gateway, fault):
+        self.case, self.mode, self.peer, self.gateway, self.fault = case, mode, peer, gateway, fault
         self.token = mail.new_token()
         self.body = mail.message(self.token, size=case.size)
 
@@ -131,9 +131,8 @@ class Trial:
             return True if reply.code == 250 else reply if reply.code >= 500 else False
 
     def go(self):
-        fault = self.peer.fail(self.case.step, self.case.kind, nth=self.case.nth)
         taken = self.send()
-        wait.until(lambda: fault.hits, "the fault to be met", 8)
+        wait.until(lambda: self.fault.hits, "the fault to be met", 8)
         refused = self.refused_recipients()
         if taken is True:
             pass

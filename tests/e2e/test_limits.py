@@ -30,11 +30,12 @@ def still_serves(gateway):
 def test_silent_client_times_out(gateways, peer):
     gateway = gateways(relay_transport=peer.transport, smtpd_timeout="1s")
     with smtp_client.Smtp(gateway.address) as client:
+        client.hello()
         reply = client.reply()
         assert reply.text == "421 4.4.2 mx.example.com Error: timeout exceeded"
         with pytest.raises(smtp_client.Closed):
             client.reply()
-    gateway.wait_log(r"smtpd\[\d+\]: timeout after CONNECT from unknown\[127\.0\.0\.1\]")
+    gateway.wait_log(r"smtpd\[\d+\]: timeout after EHLO from unknown\[127\.0\.0\.1\]")
 
 
 def test_a_byte_now_and_then_does_not_keep_a_command_open(gateways, peer):

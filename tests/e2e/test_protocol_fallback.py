@@ -78,8 +78,8 @@ def test_real_smtp_sink_behind_lmtp(gateways, mode):
 
 @pytest.mark.parametrize("kind", ["http", "garbage", "5xx", "drop"])
 def test_something_else_behind_the_port(kind, gateways, peer, mode):
-    gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
     peer.fail("greeting", kind)
+    gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
     token = mail.new_token()
     assert send(gateway, token).code == 250
     gateway.wait_log("status=deferred")

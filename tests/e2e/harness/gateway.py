@@ -52,33 +52,27 @@ class Gateway:
             directory = self._own.name
         self.directory = pathlib.Path(directory)
         self.spool = pathlib.Path(settings.get("queue_directory") or self.directory / "spool")
-        self.settings = dict(self.DEFAULTS, queue_directory=self.spool, **settings)
+        self.settings = {**self.DEFAULTS, **settings, "queue_directory": self.spool}
         self.lines = []  # every log line of every life, in order
         self.stderr = b""
         self.process = None
         self.port = None
         self.started_in = None
         self._reader = None
-        self._traced = False
         self._stderr_file = None
 
     # --- life
 
-    def start(self, ready=True, prefix=()):
-        """Starts the daemon on this spool; `prefix` goes before the wrapper: strace, whose child the daemon then is."""
+    def start(self, ready=True):
         assert self.process is None, "already running"
         self.spool.mkdir(parents=True, exist_ok=True)
         wrapper = shlex.split(os.environ.get("MXGATE_WRAPPER", ""))
-        environment = clean_environment(self.settings)
-        if prefix and environment.get("ASAN_OPTIONS"):
-            environment["ASAN_OPTIONS"] += ":detect_leaks=0"  # the leak checker cannot work under ptrace
-        self._traced = bool(prefix)
         self.port = None
         mark = len(self.lines)
         self._stderr_file = tempfile.TemporaryFile()
         begun = time.monotonic()
-        self.process = subprocess.Popen([*prefix, *wrapper, binary(), "serve"],
-                                        env=environment, cwd=self.directory,
+        self.process = subprocess.Popen([*wrapper, binary(), "serve"],
+                                        env=clean_environment(self.settings), cwd=self.directory,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr_file)
         self._reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
         self._reader.start()
@@ -112,10 +106,7 @@ class Gateway:
         return code
 
     def signal(self, number):
-        try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass
+        self.process.send_signal(number)
 
     def stop(self, timeout=10):
         """SIGTERM; it must end by itself, with 0, in time, and with nothing to complain about. Seconds it took."""
@@ -170,13 +161,6 @@ class Gateway:
 
     @property
     def pid(self):
-        """Of the daemon itself, also under strace."""
-        if self._traced:
-            children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-            try:
-                return int(children.read_text().split()[0])
-            except (OSError, IndexError):
-                pass
         return self.process.pid
 
     # --- log
