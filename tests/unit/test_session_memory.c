@@ -1,0 +1,98 @@
+/* test_session_memory - every allocation of a session fails in turn: 452, nothing leaked, and the
+ * next mail is taken */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long allocations_left = -1; /* before one fails; negative: none fails */
+
+static bool allocation_fails(void)
+{
+    return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+static void *test_allocate(size_t size)
+{
+    return allocation_fails() ? NULL : malloc(size);
+}
+
+static void *test_allocate_zeroed(size_t count, size_t size)
+{
+    return allocation_fails() ? NULL : calloc(count, size);
+}
+
+static void *test_reallocate(void *old, size_t size)
+{
+    return allocation_fails() ? NULL : realloc(old, size);
+}
+
+static char *test_duplicate(const char *text)
+{
+    return allocation_fails() ? NULL : strdup(text);
+}
+
+/* The files that allocate, built a second time; the library's own copies are then not linked. */
+#undef malloc
+#undef calloc
+#undef realloc
+#undef strdup
+#define malloc  test_allocate
+#define calloc  test_allocate_zeroed
+#define realloc test_reallocate
+#define strdup  test_duplicate
+#include "message/envelope.c"
+#include "server/session_data.c"
+#include "server/session_mail.c"
+
+#include "session_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define MAIL                                                                                       \
+    "MAIL FROM:<s@example.net>\r\nRCPT TO:<r@example.com> ORCPT=rfc822;r@example.com\r\n"          \
+    "RCPT TO:<q@example.com>\r\nDATA\r\n"
+
+static void send_mail(struct fixture *f)
+{
+    fixture_say(f, MAIL);
+    if (f->session.state == SESSION_DATA)
+        fixture_say(f, "A: b\r\n.\r\n");
+}
+
+static void test_every_allocation(void **state)
+{
+    struct fixture f;
+    unsigned refused = 0;
+    long at = 0;
+
+    fixture_init(&f, NULL);
+    do {
+        fixture_greet(&f);
+        f.submit_reply = "450 4.3.0 Error: not now"; /* so that the log needs the sender */
+        allocations_left = at++;
+        send_mail(&f);
+        refused += strstr(bytes_text(&f.said), "452 4.3.1 Insufficient system storage\r\n") != NULL;
+        if (allocations_left >= 0)
+            break; /* none was left to fail */
+        f.submit_reply = NULL;
+        fixture_heard(&f);
+        fixture_talk(&f, "RSET\r\n", "250 2.0.0 Ok\r\n");
+        send_mail(&f);
+        assert_int_equal(f.message_count, 1);
+    } while (at < 100);
+    assert_in_range(refused, 5, 20);
+    assert_in_range(at, refused + 1, 50);
+    fixture_free(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_allocation),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
