@@ -1,9 +1,10 @@
 /*
  * log - the text of every log line, in Postfix's shape (FACTS 5.1, 5.2); pure
  *
- * Nobody else composes a log line. Each function makes one line, `postfix/smtpd[PID]: ...`, and hands it to the sink with its
- * severity; the sink (log_writer) puts time and severity in front and never blocks. Peer bytes are cut and
- * shown printable here, so no caller can forget: control bytes become '?'. One event, one line, at most LOG_LINE_MAX.
+ * Nobody else composes a log line. Each function makes one line, `postfix/smtpd[PID]: ...`, and
+ * hands it to the sink with its severity; the sink (log_writer) puts time and severity in front and
+ * never blocks. Peer bytes are cut and shown printable here, so no caller can forget: control bytes
+ * become '?'. One event, one line, at most LOG_LINE_MAX.
  */
 #ifndef MXGATE_OBSERVE_LOG_H
 #define MXGATE_OBSERVE_LOG_H
@@ -12,22 +13,30 @@
 
 #define LOG_LINE_MAX 8192 /* bytes without prefix; Docker splits at 16 KB */
 
-enum log_severity { LOG_SEVERITY_INFO, LOG_SEVERITY_WARNING, LOG_SEVERITY_ERROR, LOG_SEVERITY_FATAL };
+enum log_severity {
+    LOG_SEVERITY_INFO,
+    LOG_SEVERITY_WARNING,
+    LOG_SEVERITY_ERROR,
+    LOG_SEVERITY_FATAL
+};
 
 struct log {
     const char *syslog_name; /* borrowed; "postfix" */
     long pid;
-    void (*sink)(void *ctx, enum log_severity severity, struct span line); /* line without newline */
+    void (*sink)(void *ctx, enum log_severity severity,
+                 struct span line); /* line without newline */
     void *sink_ctx;
 };
 
-/* A peer as written in lines: name "unknown" when it has none, address numeric (IPv6 without brackets). */
+/* A peer as written in lines: name "unknown" when it has none, address numeric (IPv6 without
+ * brackets). */
 struct log_peer {
     const char *name;
     const char *address;
 };
 
-/* "postfix/PROGRAM[PID]: text"; for what has no function of its own. program: "smtpd", "qmgr", "lmtp", "master", ... */
+/* "postfix/PROGRAM[PID]: text"; for what has no function of its own. program: "smtpd", "qmgr",
+ * "lmtp", "master", ... */
 void log_info(const struct log *l, const char *program, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void log_warning(const struct log *l, const char *program, const char *format, ...)
@@ -42,8 +51,9 @@ void log_startup(const struct log *l, enum log_severity severity, const char *fo
 
 /* smtpd */
 void log_connect(const struct log *l, const struct log_peer *p);
-void log_lost_connection(const struct log *l, const char *queue_id, const char *after,
-                         const struct log_peer *p); /* queue_id "" or NULL: none; after: "RCPT", "DATA (N bytes)" */
+void log_lost_connection(
+    const struct log *l, const char *queue_id, const char *after,
+    const struct log_peer *p); /* queue_id "" or NULL: none; after: "RCPT", "DATA (N bytes)" */
 void log_timeout(const struct log *l, const char *queue_id, const char *after,
                  const struct log_peer *p);
 void log_too_many_errors(const struct log *l, const char *queue_id, const char *after,
@@ -56,8 +66,8 @@ void log_disconnect(const struct log *l, const struct log_peer *p, const char *c
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p);
 /*
  * QID|NOQUEUE: reject: STAGE from NAME[ADDR]: REPLY; from=<s> to=<r> proto=P helo=<h>
- * stage "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "CONNECT"; reply: the reply line as sent. sender, recipient and helo may be
- * NULL: left out. The reply is cut at 250 bytes.
+ * stage "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "CONNECT"; reply: the reply line as sent. sender,
+ * recipient and helo may be NULL: left out. The reply is cut at 250 bytes.
  */
 struct log_reject {
     const char *queue_id;
@@ -72,7 +82,8 @@ struct log_reject {
 void log_reject(const struct log *l, const struct log_reject *r);
 
 /* cleanup, qmgr, lmtp */
-void log_message_id(const struct log *l, const char *queue_id, const char *message_id); /* "<...>" or "" */
+void log_message_id(const struct log *l, const char *queue_id,
+                    const char *message_id); /* "<...>" or "" */
 void log_queue_active(const struct log *l, const char *queue_id, const char *sender, uint64_t size,
                       size_t recipients);
 void log_removed(const struct log *l, const char *queue_id);
@@ -87,14 +98,16 @@ struct log_delivery {
     const char *recipient;
     const char *relay; /* "HOST[ADDR]:2525" or "none" */
     unsigned conn_use; /* 1 for a fresh connection: then not shown */
-    /* seconds: before the queue manager, in it, connection set-up, transmission; "delay" is their sum */
+    /* seconds: before the queue manager, in it, connection set-up, transmission; "delay" is their
+     * sum */
     double delays[4];
     const char *dsn;
     enum log_status status;
     const char *text; /* in parentheses; cut at 1024 bytes */
 };
 void log_delivery(const struct log *l, const struct log_delivery *d);
-/* Writes a delay as Postfix does: up to 2 significant digits, at most 2 decimals ("0.42", "12", "0"). */
+/* Writes a delay as Postfix does: up to 2 significant digits, at most 2 decimals ("0.42", "12",
+ * "0"). */
 struct text;
 void log_text_delay(struct text *t, double seconds);
 

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(sizeof(struct session) <= 4096, "10,000 idle sessions fit into 64 MiB (DESIGN 8)");
+
 const char *session_state_name(enum session_state state)
 {
     static const char *const names[SESSION_STATE_COUNT] = {

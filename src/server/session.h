@@ -16,13 +16,14 @@
  * and answers too many errors. The session never sees sockets, files, clocks or DNS; what it needs
  * is in session_ops; tests and fuzzers link fakes.
  *
- * The log stays silent about a client that said nothing but QUIT, or nothing at all (health
- * checks).
+ * The log stays silent about a client that said nothing but QUIT, or nothing at all (a health
+ * check).
  *
  * Limits: command line SMTP_LINE_CAP, smtpd_recipient_limit, message_size_limit,
- * smtpd_hard_error_limit, junk limit; a refused message is swallowed up to SESSION_SWALLOW times
- * message_size_limit, then the client is hung up on. Memory: struct session is fixed; an envelope
- * exists from MAIL to the end of the transaction.
+ *         smtpd_hard_error_limit, smtpd_junk_command_limit. A refused message is swallowed up to
+ *         SESSION_SWALLOW times message_size_limit, then the client is hung up on.
+ *
+ * Memory: struct session is fixed; an envelope exists from MAIL to the end of the transaction.
  */
 #ifndef MXGATE_SERVER_SESSION_H
 #define MXGATE_SERVER_SESSION_H
