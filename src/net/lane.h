@@ -1,12 +1,14 @@
 /*
  * lane - a share of the thread pool
  *
- * The pool is libuv's. A lane lets at most `limit` of its jobs be in the pool at the same time and queues the
- * rest in order, so that a flood in one lane (TLS handshakes) leaves threads to the other (fsync). The pool's size is the
- * sum of the lanes' limits (set by serve before the loop starts).
+ * The pool is libuv's. A lane lets at most `limit` of its jobs be in the pool at the same time and
+ * queues the rest in order, so that a flood in one lane (TLS handshakes) leaves threads to the
+ * other (fsync). The pool's size is the sum of the lanes' limits (set by serve before the loop
+ * starts).
  *
- * A job is embedded in its owner and must stay alive until done() was called, which happens on the loop
- * thread exactly once. work() runs on a pool thread and touches nothing but the job's own data.
+ * A job is embedded in its owner and must stay alive until done() was called, which happens on the
+ * loop thread exactly once. work() runs on a pool thread and touches nothing but the job's own
+ * data.
  */
 #ifndef MXGATE_NET_LANE_H
 #define MXGATE_NET_LANE_H

@@ -150,8 +150,7 @@ static void on_tick(uv_timer_t *timer)
     uint64_t now = clock_mono_ms();
     struct resolver_query *q, *next;
 
-    DL_FOREACH_SAFE(r->queries, q, next)
-    {
+    DL_FOREACH_SAFE(r->queries, q, next) {
         if (!q->answered && now >= q->deadline_ms)
             query_fail(q, "name look-up timed out");
     }
@@ -358,7 +357,8 @@ void resolver_close(struct resolver *r, void (*on_closed)(void *ctx), void *ctx)
     r->closing = true;
     r->on_closed = on_closed;
     r->on_closed_ctx = ctx;
-    DL_FOREACH(r->queries, q) q->answered = true;
+    DL_FOREACH(r->queries, q)
+        q->answered = true;
     if (r->channel_open)
         ares_destroy(r->channel); /* calls back every query, which frees it; closes its sockets */
     r->channel_open = false;

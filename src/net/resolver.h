@@ -1,12 +1,15 @@
 /*
- * resolver - names and addresses by c-ares on the loop; never blocks, never waits longer than it is told
+ * resolver - names and addresses by c-ares on the loop; never blocks, never waits longer than it is
+ * told
  *
- * A query belongs to the resolver; the asker holds a pointer until its callback came (once) or until it called
- * resolver_cancel(). c-ares may answer later than the deadline: then nobody is told.
+ * A query belongs to the resolver; the asker holds a pointer until its callback came (once) or
+ * until it called resolver_cancel(). c-ares may answer later than the deadline: then nobody is
+ * told.
  *
- * Numeric addresses never touch the DNS. A client's name counts only when it is verified: PTR, then forward, and the
- * address among the answers; and when it is letters, digits, hyphens and dots (CVE-2026-40684: a PTR name is bytes from a
- * stranger). /etc/hosts is honoured, as the system's resolver does.
+ * Numeric addresses never touch the DNS. A client's name counts only when it is verified: PTR, then
+ * forward, and the address among the answers; and when it is letters, digits, hyphens and dots
+ * (CVE-2026-40684: a PTR name is bytes from a stranger). /etc/hosts is honoured, as the system's
+ * resolver does.
  */
 #ifndef MXGATE_NET_RESOLVER_H
 #define MXGATE_NET_RESOLVER_H
@@ -48,7 +51,8 @@ typedef void (*resolver_name_fn)(void *ctx, const char *name);
 struct resolver_query *resolver_peer_name(struct resolver *r, const struct sockaddr *address,
                                           uint64_t timeout_ms, resolver_name_fn done, void *ctx);
 
-/* count 0: error says why ("Name does not resolve", "timed out"). Addresses are the callee's, valid during the call. */
+/* count 0: error says why ("Name does not resolve", "timed out"). Addresses are the callee's, valid
+ * during the call. */
 typedef void (*resolver_addresses_fn)(void *ctx, const struct sockaddr_storage *addresses,
                                       size_t count, const char *error);
 /* family AF_UNSPEC, AF_INET or AF_INET6. May answer before it returns (then NULL is returned). */
