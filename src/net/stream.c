@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 
 #define OUT_FIRST         1024 /* most replies fit; doubled as needed */
-#define DISCARD_READS_MAX 16
+#define DISCARD_CHUNK     4096
+#define DISCARD_READS_MAX 256
 
 static void stream_flush(struct stream *s);
 
@@ -79,7 +80,44 @@ static void stream_end(struct stream *s, int rc)
     s->events->on_end(s->ctx, rc);
 }
 
+static int stop_reading(struct stream *s)
+{
+    s->reading = false;
+    return uv_read_stop(&s->io.stream);
+}
+
+static void on_break(uv_timer_t *timer)
+{
+    struct stream *s = timer->data;
+
+    stream_end(s, s->broken);
+}
+
+/* The same, where the owner is on the stack and must not be called back now. */
+static void stream_break(struct stream *s, int rc)
+{
+    if (s->closing || s->ended || s->broken)
+        return;
+    if (s->finishing) {
+        stream_close(s);
+        return;
+    }
+    s->broken = rc;
+    stop_reading(s);
+    uv_timer_start(&s->timer, on_break, 0, 0);
+}
+
 /* ---- writing ---- */
+
+static void tell_drained(struct stream *s)
+{
+    if (!s->was_high || s->writing || s->filling.len > 0 || s->closing || s->finishing ||
+        s->broken || s->ended)
+        return;
+    s->was_high = false;
+    if (s->events->on_drained)
+        s->events->on_drained(s->ctx);
+}
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -94,23 +132,25 @@ static void on_written(uv_write_t *request, int status)
         stream_end(s, status);
         return;
     }
+    s->was_high = true; /* it had to wait */
     stream_flush(s);
-    if (!s->closing && !s->writing && !s->finishing && s->events->on_drained)
-        s->events->on_drained(s->ctx);
+    tell_drained(s);
 }
 
 /*
- * Closing a socket with unread input makes the kernel send a reset, which can destroy our last words (a 421) on
- * their way. What has arrived is read away first, within a bound.
+ * Closing a socket with unread input makes the kernel send a reset, which can destroy our last
+ * words (a 421) on their way. What has arrived is read away first, within a bound; not into the
+ * shared buffer: another stream's owner may be at work in it further up the stack.
  */
 static void discard_input(struct stream *s)
 {
+    char scrap[DISCARD_CHUNK];
     uv_os_fd_t fd;
 
     if (uv_fileno(&s->io.handle, &fd) < 0)
         return;
     for (int i = 0; i < DISCARD_READS_MAX; i++) {
-        if (recv(fd, s->pool->read_buffer, sizeof s->pool->read_buffer, MSG_DONTWAIT) <= 0)
+        if (recv(fd, scrap, sizeof scrap, MSG_DONTWAIT) <= 0)
             return;
     }
 }
@@ -121,7 +161,7 @@ static void stream_flush(struct stream *s)
     uv_buf_t buf;
     int rc;
 
-    if (s->closing || s->writing || !s->open)
+    if (s->closing || s->writing || s->broken || !s->open)
         return;
     if (s->filling.len > 0) {
         buf = uv_buf_init(s->filling.bytes, (unsigned)s->filling.len);
@@ -138,7 +178,7 @@ static void stream_flush(struct stream *s)
             out_release(&s->filling);
         }
         if (rc < 0) {
-            stream_end(s, rc);
+            stream_break(s, rc);
             return;
         }
     }
@@ -150,19 +190,20 @@ static void stream_flush(struct stream *s)
 
 void stream_send(struct stream *s, struct span bytes)
 {
-    if (s->closing || s->ended || s->finishing || bytes.len == 0)
+    if (s->closing || s->ended || s->finishing || s->broken || bytes.len == 0)
         return;
     if (!out_append(&s->filling, bytes)) {
-        stream_end(s, UV_ENOBUFS);
+        stream_break(s, UV_ENOBUFS);
         return;
     }
     if (!s->in_data) /* inside on_data replies are collected into one write */
         stream_flush(s);
+    s->was_high = s->was_high || stream_pending(s) >= STREAM_OUT_HIGH;
 }
 
 size_t stream_pending(const struct stream *s)
 {
-    return s->filling.len + s->flying.len;
+    return s->broken ? STREAM_OUT_MAX : s->filling.len + s->flying.len;
 }
 
 static void on_finish_timeout(uv_timer_t *timer)
@@ -170,18 +211,12 @@ static void on_finish_timeout(uv_timer_t *timer)
     stream_close(timer->data);
 }
 
-static int stop_reading(struct stream *s)
-{
-    s->reading = false;
-    return uv_read_stop(&s->io.stream);
-}
-
 void stream_finish(struct stream *s)
 {
     if (s->closing || s->finishing)
         return;
     s->finishing = true;
-    if (!s->open) {
+    if (!s->open || s->broken) { /* nobody hears it */
         stream_close(s);
         return;
     }
@@ -229,11 +264,11 @@ static void deliver(struct stream *s, const char *bytes, size_t len)
         assert(taken <= len);
         bytes += taken;
         len -= taken;
-    } while (len > 0 && s->resume_asked && !s->closing && !s->finishing);
+    } while (len > 0 && s->resume_asked && !s->closing && !s->finishing && !s->broken);
     s->in_data = false;
-    s->paused = len > 0 && !s->closing && !s->finishing && !s->ended;
+    s->paused = len > 0 && !s->closing && !s->finishing && !s->broken && !s->ended;
     if (s->paused && !keep(s, bytes, len)) {
-        stream_end(s, UV_ENOMEM);
+        stream_break(s, UV_ENOMEM);
         return;
     }
     if (!s->paused && s->kept) {
@@ -244,13 +279,15 @@ static void deliver(struct stream *s, const char *bytes, size_t len)
     if (s->paused && s->reading)
         stop_reading(s);
     stream_flush(s);
+    tell_drained(
+        s); /* the socket took at once what was too much a moment ago: no write will tell */
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
     struct stream *s = stream->data;
 
-    if (nread > 0 && !s->finishing && !s->ended)
+    if (nread > 0 && !s->finishing && !s->broken && !s->ended)
         deliver(s, buf->base, (size_t)nread);
     else if (nread < 0) {
         stop_reading(s);
@@ -262,17 +299,17 @@ void stream_read(struct stream *s)
 {
     int rc;
 
-    if (s->closing || s->finishing || s->ended || s->reading || s->paused)
+    if (s->closing || s->finishing || s->broken || s->ended || s->reading || s->paused)
         return;
     rc = uv_read_start(&s->io.stream, on_alloc, on_read);
     s->reading = rc == 0;
     if (rc < 0)
-        stream_end(s, rc);
+        stream_break(s, rc);
 }
 
 void stream_resume(struct stream *s)
 {
-    if (s->closing || s->finishing || s->ended)
+    if (s->closing || s->finishing || s->broken || s->ended)
         return;
     if (s->in_data) {
         s->resume_asked = true;
@@ -348,7 +385,7 @@ int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct 
         return rc;
     rc = uv_tcp_connect(&s->connect, &s->io.tcp, address, on_connected);
     if (rc < 0) /* e.g. no route for the family: told like any refused connect */
-        stream_end(s, rc);
+        stream_break(s, rc);
     return 0;
 }
 
@@ -375,7 +412,7 @@ static void on_timer(uv_timer_t *timer)
 
 void stream_deadline(struct stream *s, uint64_t ms)
 {
-    if (s->closing || s->finishing)
+    if (s->closing || s->finishing || s->broken)
         return;
     if (ms == 0)
         uv_timer_stop(&s->timer);

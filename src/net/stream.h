@@ -1,19 +1,26 @@
 /*
- * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets (TLS fits in here)
+ * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets (TLS
+ * fits in here)
  *
- *   OPENING --connected/accepted--> OPEN --stream_finish--> FINISHING --all written--> CLOSING --> closed
+ *   OPENING --connected/accepted--> OPEN --stream_finish--> FINISHING --all written--> CLOSING -->
+ * closed
  *        \______________________________ stream_close, error, EOF _________________________/
  *
- * Embedded in its owner, whose memory must stay until on_closed() was called: that is the last call, exactly once.
- * After stream_close() no other callback comes. Callbacks may call anything here.
+ * Embedded in its owner, whose memory must stay until on_closed() was called: that is the last
+ * call, exactly once. After stream_close() no other callback comes. Callbacks may call anything
+ * here. Only stream_resume() calls back before it returns; a failed send or connect is told by
+ * on_end() in the next turn of the loop, so that no owner finds itself ended in the middle of what
+ * it was saying.
  *
- * Reading: on_data() gets bytes and returns how many it took. When it leaves some they are kept here (owned, at most
- * STREAM_READ_MAX) and reading stops until stream_resume(): so a slow consumer is back-pressure, not memory.
- * Writing: stream_send() copies. What the socket does not take at once waits in one buffer while another is in flight; beyond
- * STREAM_OUT_MAX the stream breaks (-ENOBUFS): owners look at stream_pending() and stop producing long before.
- * An idle stream holds no buffer at all.
+ * Reading: on_data() gets bytes and returns how many it took. When it leaves some they are kept
+ * here (owned, at most STREAM_READ_MAX) and reading stops until stream_resume(): so a slow consumer
+ * is back-pressure, not memory. Writing: stream_send() copies. What the socket does not take at
+ * once waits in one buffer while another is in flight; beyond STREAM_OUT_MAX the stream breaks
+ * (-ENOBUFS): owners look at stream_pending() and stop producing long before. An idle stream holds
+ * no buffer at all.
  *
- * Deadline: one per stream, for the step the owner is waiting for; it is not moved by bytes that come or go.
+ * Deadline: one per stream, for the step the owner is waiting for; it is not moved by bytes that
+ * come or go.
  */
 #ifndef MXGATE_NET_STREAM_H
 #define MXGATE_NET_STREAM_H
@@ -24,16 +31,19 @@
 
 #define STREAM_READ_MAX 65536
 #define STREAM_OUT_MAX  (2u << 20)
-#define STREAM_OUT_HIGH 65536 /* above it, stop producing until on_drained */
+#define STREAM_OUT_HIGH 65536 /* from it on, stop producing until on_drained */
 
 struct stream;
 
 struct stream_events {
     void (*on_open)(void *ctx); /* a connect succeeded; not called for accepted streams */
     size_t (*on_data)(void *ctx, const char *bytes, size_t len);
-    void (*on_drained)(void *ctx); /* nothing waits to be written any more; may be NULL */
+    /* Nothing waits to be written any more, and something did, or stream_pending() was high. May be
+     * NULL. */
+    void (*on_drained)(void *ctx);
     void (*on_deadline)(void *ctx);
-    /* The peer closed (rc UV_EOF), or it broke or never opened. The owner calls stream_close or stream_finish. Once. */
+    /* The peer closed (rc UV_EOF), or it broke or never opened. The owner calls stream_close or
+     * stream_finish. Once. */
     void (*on_end)(void *ctx, int rc);
     void (*on_closed)(void *ctx); /* memory may go */
 };
@@ -51,7 +61,7 @@ struct stream_out {
 };
 
 struct stream {
-    struct stream_pool *pool; /* borrowed */
+    struct stream_pool *pool;           /* borrowed */
     const struct stream_events *events; /* borrowed */
     void *ctx;
     union {
@@ -65,24 +75,27 @@ struct stream {
     uv_connect_t connect;
     struct stream_out filling;
     struct stream_out flying;
-    char *kept;      /* owned: bytes on_data did not take */
+    char *kept; /* owned: bytes on_data did not take */
     size_t kept_len;
     size_t kept_cap;
-    unsigned holds;  /* handles not closed yet */
+    unsigned holds; /* handles not closed yet */
     bool open;
     bool reading;
-    bool paused;     /* on_data left bytes */
-    bool in_data;    /* on_data is on the stack: sends are collected */
+    bool paused;  /* on_data left bytes */
+    bool in_data; /* on_data is on the stack: sends are collected */
     bool resume_asked;
     bool writing;
+    bool was_high; /* stream_pending() reached STREAM_OUT_HIGH: on_drained is owed */
     bool finishing;
-    bool ended;      /* on_end was called */
+    int broken; /* why; on_end is on its way (the timer's) */
+    bool ended; /* on_end was called */
     bool closing;
 };
 
 void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop);
 
-/* All of these prepare the handles; on failure (negative) nothing needs closing and no callback comes. */
+/* All of these prepare the handles; on failure (negative) nothing needs closing and no callback
+ * comes. */
 int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *server,
                   const struct stream_events *events, void *ctx);
 int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
@@ -95,7 +108,8 @@ void stream_read(struct stream *s);
 /* Gives kept bytes to on_data again and goes on reading. */
 void stream_resume(struct stream *s);
 void stream_send(struct stream *s, struct span bytes);
-size_t stream_pending(const struct stream *s); /* bytes not yet taken by the socket */
+/* Bytes not yet taken by the socket; those of a broken stream are never taken: STREAM_OUT_MAX. */
+size_t stream_pending(const struct stream *s);
 /* ms 0: no deadline. */
 void stream_deadline(struct stream *s, uint64_t ms);
 /* Writes what waits, then closes; input is ignored. At most STREAM_FINISH_MS. */

@@ -181,7 +181,12 @@ bool disk_fault_fired(void)
 
 unsigned disk_count(enum disk_call call)
 {
-    return fault.count[call];
+    unsigned n;
+
+    pthread_mutex_lock(&lock);
+    n = fault.count[call];
+    pthread_mutex_unlock(&lock);
+    return n;
 }
 
 void disk_on_fsync(void (*hook)(int fd))

@@ -199,6 +199,23 @@ static void test_name_in_the_queue_is_kept(void **state)
     }
 }
 
+/* Nor is a file in incoming/ that somebody else is writing taken away. */
+static void test_name_in_incoming_is_kept(void **state)
+{
+    char name[SPOOL_NAME_CAP];
+    struct spool_message m;
+
+    disk_put(&f.disk, spool_name(name, "incoming", 1), "x", 1);
+    spool_message_init(&m, &f, 1, SMALL);
+    spool_message_commit(&m);
+    disk_run(&f.disk);
+    assert_int_equal(m.rc, -EEXIST);
+    assert_string_equal(m.step, "create file");
+    assert_true(disk_exists(&f.disk, name));
+    assert_int_equal(unlinkat(f.spool.incoming_fd, m.envelope->id.text, 0), 0);
+    spool_message_deinit(&m);
+}
+
 static void test_body_with_missing_bytes(void **state)
 {
     struct spool_message m;
@@ -235,10 +252,10 @@ static void test_damaged_file_is_not_copied(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_call_failing),         TEST(test_disk_full_in_the_middle),
-        TEST(test_rename_without_noreplace),   TEST(test_failing_link),
-        TEST(test_name_in_the_queue_is_kept),  TEST(test_body_with_missing_bytes),
-        TEST(test_damaged_file_is_not_copied),
+        TEST(test_every_call_failing),        TEST(test_disk_full_in_the_middle),
+        TEST(test_rename_without_noreplace),  TEST(test_failing_link),
+        TEST(test_name_in_the_queue_is_kept), TEST(test_name_in_incoming_is_kept),
+        TEST(test_body_with_missing_bytes),   TEST(test_damaged_file_is_not_copied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
