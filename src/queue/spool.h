@@ -149,7 +149,8 @@ int spool_load_now(struct spool *s, struct spool_load *l);
 /* Free bytes for us on the spool's file system (0 when it has no inode left), or -errno. Quick, on
  * the loop thread. */
 int64_t spool_free_bytes(const struct spool *s);
-/* Can a file be made now? 0 or -errno. Quick, on the loop thread; makes and removes an empty file in incoming/. */
+/* Can a file be made now? 0 or -errno. Quick, on the loop thread; makes and removes an empty file
+ * in incoming/. */
 int spool_probe(const struct spool *s);
 /* No commit waits for, or runs, a directory fsync. (Other requests: lane_idle of the disk lane.) */
 bool spool_idle(const struct spool *s);
