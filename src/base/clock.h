@@ -1,8 +1,8 @@
 /*
  * clock - the two clocks and the shapes in which time is written
  *
- * Deadlines and delays use the monotonic clock, so that a step of the wall clock (NTP) neither fires nor
- * stops them. Wall-clock time is for what people and files read.
+ * Deadlines and delays use the monotonic clock, so that a step of the wall clock (NTP) neither
+ * fires nor stops them. Wall-clock time is for what people and files read.
  */
 #ifndef MXGATE_BASE_CLOCK_H
 #define MXGATE_BASE_CLOCK_H

@@ -1,4 +1,5 @@
-/* crc32c - see crc32c.h. Eight bytes a step ("slicing by 8"); the tables are made once, at the first use. */
+/* crc32c - see crc32c.h. Eight bytes a step ("slicing by 8"); the tables are made once, at the
+ * first use. */
 #include "base/crc32c.h"
 
 #include <pthread.h>

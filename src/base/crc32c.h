@@ -1,7 +1,8 @@
 /*
  * crc32c - Castagnoli CRC (RFC 3720 appendix B.4), for finding damaged spool files
  *
- * crc32c(0, ...) starts; crc32c(previous, ...) goes on, so any split of the bytes gives the same sum.
+ * crc32c(0, ...) starts; crc32c(previous, ...) goes on, so any split of the bytes gives the same
+ * sum.
  */
 #ifndef MXGATE_BASE_CRC32C_H
 #define MXGATE_BASE_CRC32C_H

@@ -1,9 +1,9 @@
 /*
  * queue_id - names for messages: 16 upper-case hexadecimal digits that sort by time
  *
- * 52 bits of microseconds since 1970 and 12 bits of a sequence within the microsecond, so ids are unique
- * in a process, and across restarts as long as queue_id_seen() was told of every id in the spool: the
- * generator never goes below what it has seen, even when the wall clock steps back.
+ * 52 bits of microseconds since 1970 and 12 bits of a sequence within the microsecond, so ids are
+ * unique in a process, and across restarts as long as queue_id_seen() was told of every id in the
+ * spool: the generator never goes below what it has seen, even when the wall clock steps back.
  */
 #ifndef MXGATE_BASE_QUEUE_ID_H
 #define MXGATE_BASE_QUEUE_ID_H

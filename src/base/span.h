@@ -1,8 +1,9 @@
 /*
  * span - bytes from outside, with their length
  *
- * Input may hold NUL and 8-bit bytes, so no str* function is used on it. A span never owns its bytes.
- * The ascii_* helpers replace ctype.h, which follows the locale and is undefined on negative char.
+ * Input may hold NUL and 8-bit bytes, so no str* function is used on it. A span never owns its
+ * bytes. The ascii_* helpers replace ctype.h, which follows the locale and is undefined on negative
+ * char.
  */
 #ifndef MXGATE_BASE_SPAN_H
 #define MXGATE_BASE_SPAN_H
@@ -34,8 +35,8 @@ bool span_ends_nocase(struct span s, struct span suffix);
 size_t span_find(struct span s, char c);
 size_t span_find_last(struct span s, char c);
 /*
- * Takes the next word off `rest`: words are separated by any of the bytes in `seps`, empty words are
- * skipped. Returns false at the end.
+ * Takes the next word off `rest`: words are separated by any of the bytes in `seps`, empty words
+ * are skipped. Returns false at the end.
  */
 bool span_next_word(struct span *rest, const char *seps, struct span *word_out);
 /* Unsigned decimal, digits only, no sign; false when empty, not all digits, or above `max`. */

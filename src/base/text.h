@@ -1,8 +1,9 @@
 /*
  * text - building text in a buffer of the caller's, with a limit
  *
- * Appending past the end sets `overflow` and keeps what fits; the text is NUL-terminated at all times.
- * Whoever sends or stores the text asks overflow first: nothing is cut without somebody knowing.
+ * Appending past the end sets `overflow` and keeps what fits; the text is NUL-terminated at all
+ * times. Whoever sends or stores the text asks overflow first: nothing is cut without somebody
+ * knowing.
  */
 #ifndef MXGATE_BASE_TEXT_H
 #define MXGATE_BASE_TEXT_H

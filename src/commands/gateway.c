@@ -130,11 +130,8 @@ static int start_control(struct gateway *g, struct errbuf *err)
                                   .config = g->config,
                                   .log = g->log};
 
-    g->control_ops = (struct control_ops){.ctx = g,
-                                          .status = on_status,
-                                          .active = on_active,
-                                          .flush = on_flush,
-                                          .reload = on_reload};
+    g->control_ops = (struct control_ops){
+        .ctx = g, .status = on_status, .active = on_active, .flush = on_flush, .reload = on_reload};
     return control_server_start(&g->control, &setup, err);
 }
 
@@ -242,9 +239,10 @@ static void on_stop_tick(uv_timer_t *timer)
         uv_timer_stop(timer);
         close_modules(g);
     } else if (now >= g->stop_at_ms + GATEWAY_STOP_MS) {
-        log_warning(g->log, "master",
-                    "stopped with %u sessions and %u messages under way; what was accepted is in the spool",
-                    g->server.connection_count, g->intake.in_flight + g->scheduler.run_count);
+        log_warning(
+            g->log, "master",
+            "stopped with %u sessions and %u messages under way; what was accepted is in the spool",
+            g->server.connection_count, g->intake.in_flight + g->scheduler.run_count);
         g->on_stopped(g->on_stopped_ctx);
         uv_timer_stop(timer);
     } else if (now >= g->stop_at_ms + GATEWAY_PATIENCE_MS && !g->server.on_closed &&

@@ -1,11 +1,13 @@
 /*
- * gateway - the daemon put together: every module with what it borrows, started and stopped in order
+ * gateway - the daemon put together: every module with what it borrows, started and stopped in
+ * order
  *
- *   start: resolver, relay (probes its destination), spool, scheduler (recovers the queue), intake, SMTP server, control socket
- *   stop:  no new connections -> sessions end -> what was not delivered is spooled -> the rest is closed in reverse order
+ *   start: resolver, relay (probes its destination), spool, scheduler (recovers the queue),
+ *          intake, control socket, SMTP server
+ *   stop:  no new connections -> sessions end -> what was not delivered is spooled -> all is closed
  *
- * Stopping takes GATEWAY_STOP_MS at most: Docker waits 10 s before it kills. Whatever is cut off then was not promised to
- * anybody, or lies in the spool.
+ * Stopping takes GATEWAY_STOP_MS at most: Docker waits 10 s before it kills. Whatever is cut off
+ * then was not promised to anybody, or lies in the spool.
  */
 #ifndef MXGATE_COMMANDS_GATEWAY_H
 #define MXGATE_COMMANDS_GATEWAY_H
@@ -17,8 +19,8 @@
 #include "server/listener.h"
 
 #define GATEWAY_DISK_THREADS 4
-#define GATEWAY_SYNC_THREADS 1 /* the spool's shared directory fsync */
-#define GATEWAY_TLS_THREADS  2 /* handshakes, when there is TLS */
+#define GATEWAY_SYNC_THREADS 1    /* the spool's shared directory fsync */
+#define GATEWAY_TLS_THREADS  2    /* handshakes, when there is TLS */
 #define GATEWAY_PATIENCE_MS  6000 /* for sessions and deliveries under way */
 #define GATEWAY_STOP_MS      9000 /* then the process ends, whatever hangs */
 
@@ -50,9 +52,11 @@ struct gateway {
     void *on_stopped_ctx;
 };
 
-/* What the caller fills before: loop, config, log, log_dropped, reload and their ctx. 0, or negative and why in err: then the process ends. */
+/* What the caller fills before: loop, config, log, log_dropped, reload and their ctx. 0, or
+ * negative and why in err: then the process ends. */
 int gateway_start(struct gateway *g, struct errbuf *err);
-/* Takes new settings; the old ones stay in force when they cannot be used. The reference is taken over. */
+/* Takes new settings; the old ones stay in force when they cannot be used. The reference is taken
+ * over. */
 int gateway_set_config(struct gateway *g, struct config *config, struct errbuf *err);
 /* on_stopped comes when everything is closed. Idempotent. */
 void gateway_stop(struct gateway *g, void (*on_stopped)(void *ctx), void *ctx);

@@ -1,8 +1,9 @@
 /*
  * serve - mxgate serve: the daemon as a process: settings, log, signals, start-up words, exit code
  *
- * Exit codes by sysexits.h: 78 (EX_CONFIG) for settings that cannot work, 75 (EX_TEMPFAIL) when another daemon has the spool,
- * 71 (EX_OSERR) for what the system refuses, 0 after SIGTERM or SIGINT.
+ * Exit codes by sysexits.h: 78 (EX_CONFIG) for settings that cannot work, 75 (EX_TEMPFAIL) when
+ * another daemon has the spool, 71 (EX_OSERR) for what the system refuses, 0 after SIGTERM or
+ * SIGINT.
  */
 #include "base/clock.h"
 #include "commands/commands.h"

@@ -63,6 +63,12 @@ static enum submission_step fail_body(struct control_submission *s, int error)
     return fail(s, EX_TEMPFAIL, 451, "451 4.3.0 Error: queue file write error");
 }
 
+static enum submission_step fail_size(struct control_submission *s)
+{
+    return fail(s, EX_DATAERR, 552, "552 5.3.4 Message size exceeds fixed limit (%ju bytes)",
+                (uintmax_t)s->config->message_size_limit);
+}
+
 /* The failure is in s->failure already. */
 static enum submission_step fail_verdict(struct control_submission *s)
 {
@@ -259,6 +265,8 @@ static enum submission_step submit(struct control_submission *s)
     struct envelope *e = s->envelope;
     struct body *body = s->body;
 
+    if (s->size > s->config->message_size_limit)
+        return fail_size(s);
     if (s->headers.received > s->config->hopcount_limit)
         return fail(s, EX_UNAVAILABLE, 554, "554 5.4.0 Error: too many hops");
     log_info(s->log, "pickup", "%s: uid=%u from=<%.*s>", e->id.text, s->uid, (int)s->sender_given,

@@ -8,13 +8,15 @@
 #include <string.h>
 #include <utlist.h>
 
-#define MINFREE_NUMERATOR   3 /* queue_minfree 0: 1.5 times message_size_limit, as Postfix asks for */
+#define MINFREE_NUMERATOR 3 /* queue_minfree 0: 1.5 times message_size_limit, as Postfix asks for  \
+                             */
 #define MINFREE_DENOMINATOR 2
 
 enum custody_state {
     CUSTODY_DELIVERING, /* direct deliveries under way, nobody answered */
     CUSTODY_COMMITTING, /* on its way into the spool */
-    CUSTODY_ANSWERED,   /* the verdict was given; deliveries that sent their dot may still be under way */
+    CUSTODY_ANSWERED,   /* the verdict was given; deliveries that sent their dot may still be under
+                           way */
 };
 
 /* One message between the end of its data and the answer (and the end of its direct deliveries). */
@@ -22,8 +24,8 @@ struct custody {
     struct intake *in;
     struct custody *prev, *next;
     enum custody_state state;
-    struct envelope *envelope; /* owned */
-    struct body *body;         /* owned */
+    struct envelope *envelope;   /* owned */
+    struct body *body;           /* owned */
     struct delivery *deliveries; /* owned array */
     size_t delivery_count;
     size_t outstanding; /* deliveries not done */
@@ -133,7 +135,8 @@ static void record_delivery(struct custody *c, const struct delivery *d)
     records_add_delivery(&c->records, c->envelope, d, clock_wall_us() / 1000000);
 }
 
-/* After the answer, when no delivery is under way any more: what came after the commit goes to the scheduler. */
+/* After the answer, when no delivery is under way any more: what came after the commit goes to the
+ * scheduler. */
 static void custody_end(struct custody *c)
 {
     for (size_t i = 0; i < c->delivery_count; i++) {
@@ -182,8 +185,8 @@ static void on_committed(struct spool_commit *commit, int rc, const char *step)
         scheduler_add(in->scheduler, c->envelope, late ? QUEUE_FROM_CLAIMED : origin);
         verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
     } else {
-        log_error(in->log, "cleanup", "%s: %s: %s: the message is not taken",
-                  c->envelope->id.text, step, strerror(-rc));
+        log_error(in->log, "cleanup", "%s: %s: %s: the message is not taken", c->envelope->id.text,
+                  step, strerror(-rc));
         verdict_not_kept(rc, &verdict);
     }
     custody_answer(c, &verdict);
@@ -251,7 +254,8 @@ static void custody_decide(struct custody *c)
     custody_free(c);
 }
 
-/* direct_timeout is over, or we are stopping: what has not sent its dot is taken back, the message is spooled. */
+/* direct_timeout is over, or we are stopping: what has not sent its dot is taken back, the message
+ * is spooled. */
 static void custody_give_up(struct custody *c, const char *why)
 {
     c->starting = true;
@@ -274,8 +278,7 @@ static void on_timer(uv_timer_t *timer)
     uint64_t now = clock_mono_ms();
     struct custody *c, *next;
 
-    DL_FOREACH_SAFE(in->first, c, next)
-    {
+    DL_FOREACH_SAFE(in->first, c, next) {
         if (c->state == CUSTODY_DELIVERING && now >= c->deadline_ms)
             custody_give_up(c, "the destination did not answer within direct_timeout");
     }
@@ -292,8 +295,7 @@ static void arm_timer(struct intake *in)
         uv_timer_stop(&in->timer);
         return;
     }
-    DL_FOREACH(in->first, c)
-    {
+    DL_FOREACH(in->first, c) {
         if (c->state == CUSTODY_DELIVERING && c->deadline_ms < first)
             first = c->deadline_ms;
     }
@@ -352,7 +354,8 @@ static void custody_deliver(struct custody *c, struct upstream *u)
         arm_timer(c->in);
 }
 
-/* The destination is down: say so of each recipient, in the log and in the file, and keep the mail. */
+/* The destination is down: say so of each recipient, in the log and in the file, and keep the mail.
+ */
 static void custody_suspend(struct custody *c, struct upstream *u)
 {
     if (deliveries_new(c)) {
@@ -411,8 +414,7 @@ void intake_forget(struct intake *in, const void *ctx)
 {
     struct custody *c;
 
-    DL_FOREACH(in->first, c)
-    {
+    DL_FOREACH(in->first, c) {
         if (c->ctx == ctx)
             c->done = NULL;
     }
@@ -506,8 +508,7 @@ void intake_stop(struct intake *in)
     struct custody *c, *next;
 
     in->stopping = true;
-    DL_FOREACH_SAFE(in->first, c, next)
-    {
+    DL_FOREACH_SAFE(in->first, c, next) {
         if (c->state == CUSTODY_DELIVERING)
             custody_give_up(c, "mxgate is stopping");
     }

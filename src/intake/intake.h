@@ -1,15 +1,16 @@
 /*
  * intake - custody: takes a complete message and answers for it (DESIGN 2.4, P1)
  *
- * The only place where an outcome becomes a reply. 2xx is said only when every recipient has the upstream's 2xx, or the
- * message (with what is decided so far) is durable in the spool.
+ * The only place where an outcome becomes a reply. 2xx is said only when every recipient has the
+ * upstream's 2xx, or the message (with what is decided so far) is durable in the spool.
  *
- *   direct:  SUBMITTED --start deliveries--> DELIVERING --all results--> SETTLE --> (reply) or COMMIT --> (reply)
- *                                               |--direct_timeout--> COMMIT, what has sent its dot goes on --> (reply)
+ *   direct:  SUBMITTED --> DELIVERING --all results--> SETTLE --> (reply), or COMMIT --> (reply)
+ *                              |--direct_timeout--> COMMIT --> (reply)
+ *                                                   what has sent its dot goes on meanwhile
  *   queue:   SUBMITTED --> COMMIT --> (reply)
  *
- * SETTLE: every recipient 2xx: 250, nothing on disk. Every recipient 5xx: the 5xx. Anything else: COMMIT with the results so far
- * recorded, then 250. A failed COMMIT: 451 or 452 and nothing kept.
+ * SETTLE: every recipient 2xx: 250, nothing on disk. Every recipient 5xx: the 5xx. Anything else:
+ * COMMIT with the results so far recorded, then 250. A failed COMMIT: 451 or 452 and nothing kept.
  */
 #ifndef MXGATE_INTAKE_INTAKE_H
 #define MXGATE_INTAKE_INTAKE_H
@@ -24,8 +25,8 @@
 struct custody;
 
 struct intake {
-    uv_loop_t *loop;             /* borrowed, as all of these */
-    struct config *config;       /* replaced at reload by intake_set_config */
+    uv_loop_t *loop;       /* borrowed, as all of these */
+    struct config *config; /* replaced at reload by intake_set_config */
     const struct log *log;
     struct scheduler *scheduler;
     struct relay *relay;
@@ -38,7 +39,7 @@ struct intake {
     bool stopping;         /* deliveries are not waited for, everything is spooled */
     uint64_t messages_in;  /* 250 said */
     uint64_t sent_directly, deferred_directly; /* recipients */
-    int trouble_rc;        /* of the last commit: 0, or -errno */
+    int trouble_rc;                            /* of the last commit: 0, or -errno */
     const char *trouble_step;
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
@@ -50,16 +51,19 @@ void intake_set_config(struct intake *in, struct config *config);
 /* A fresh id; arrival is now. */
 void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arrival_us_out);
 /*
- * May a message of this size (0: unknown) come in now? True, or false with the reply: 452 4.3.1 when the spool's free space is
- * below queue_minfree (plus size) or the queue is full, or 421 4.3.2 when stopping.
+ * May a message of this size (0: unknown) come in now? True, or false with the reply: 452 4.3.1
+ * when the spool's free space is below queue_minfree (plus size) or the queue is full, or 421 4.3.2
+ * when stopping.
  */
 bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verdict_out);
 /* Free bytes below which no mail is taken: queue_minfree in force. */
 uint64_t intake_floor_bytes(const struct intake *in);
-/* A body for this envelope (borrowed: must stay until the body is freed or submitted). NULL when memory is out. */
+/* A body for this envelope (borrowed: must stay until the body is freed or submitted). NULL when
+ * memory is out. */
 struct body *intake_body_new(struct intake *in, const struct envelope *e);
 /*
- * Takes over both. done(ctx, verdict) comes exactly once, maybe before this returns, unless intake_forget(ctx) is called first.
+ * Takes over both. done(ctx, verdict) comes exactly once, maybe before this returns, unless
+ * intake_forget(ctx) is called first.
  */
 void intake_submit(struct intake *in, struct envelope *e, struct body *body,
                    void (*done)(void *ctx, const struct smtp_verdict *verdict), void *ctx);

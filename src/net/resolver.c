@@ -144,16 +144,27 @@ static void query_free(struct resolver_query *q)
         uv_timer_stop(&r->timer);
 }
 
+static struct resolver_query *first_late(const struct resolver *r, uint64_t now)
+{
+    struct resolver_query *q;
+
+    DL_FOREACH(r->queries, q) {
+        if (!q->answered && now >= q->deadline_ms)
+            return q;
+    }
+    return NULL;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct resolver *r = timer->data;
     uint64_t now = clock_mono_ms();
-    struct resolver_query *q, *next;
+    struct resolver_query *q;
 
-    DL_FOREACH_SAFE(r->queries, q, next) {
-        if (!q->answered && now >= q->deadline_ms)
-            query_fail(q, "name look-up timed out");
-    }
+    /* From the start each time: whoever is told may ask anew, and c-ares may end any query
+     * meanwhile. */
+    while ((q = first_late(r, now)))
+        query_fail(q, "name look-up timed out");
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* c-ares' own retries */
 }
 
@@ -287,7 +298,8 @@ static void on_addresses(void *ctx, int status, int timeouts, struct ares_addrin
     }
     if (info)
         ares_freeaddrinfo(info);
-    query_answer_addresses(q, found, count, count ? NULL : ares_strerror(status));
+    query_answer_addresses(q, found, count,
+                           status == ARES_SUCCESS ? "no address" : ares_strerror(status));
     query_free(q);
 }
 

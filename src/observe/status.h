@@ -11,14 +11,14 @@
 #define STATUS_DESTINATIONS_MAX 16
 
 struct status_destination {
-    char name[300];   /* "lmtp:[192.0.2.53]:2525" */
+    char name[300]; /* "lmtp:[192.0.2.53]:2525" */
     bool up;
-    bool known;       /* tried at least once */
-    int64_t since_s;  /* wall seconds of the last change, 0 when never */
-    char why[300];    /* last trouble, "" when up */
+    bool known;         /* tried at least once */
+    int64_t since_s;    /* wall seconds of the last change, 0 when never */
+    char why[300];      /* last trouble, "" when up */
     char mismatch[160]; /* wrong protocol in the setting, in words; "" when right */
-    unsigned queued;  /* messages waiting for it */
-    unsigned active;  /* deliveries under way */
+    unsigned queued;    /* messages waiting for it */
+    unsigned active;    /* deliveries under way */
 };
 
 struct status {
@@ -28,22 +28,22 @@ struct status {
     char listen[512]; /* addresses in use, "127.0.0.1:2525, [::1]:2525"; port 0 is the real one */
     unsigned sessions;
     unsigned sessions_limit;
-    uint64_t messages_in;   /* 250 said */
-    uint64_t delivered;     /* recipients */
-    uint64_t deferred;      /* attempts of recipients that ended deferred */
-    uint64_t failed;        /* recipients failed for good after custody */
-    uint64_t rejected;      /* recipients or messages refused in the session */
-    unsigned queued;        /* messages in the spool */
-    unsigned on_hold;       /* of these: held */
+    uint64_t messages_in;     /* 250 said */
+    uint64_t delivered;       /* recipients */
+    uint64_t deferred;        /* attempts of recipients that ended deferred */
+    uint64_t failed;          /* recipients failed for good after custody */
+    uint64_t rejected;        /* recipients or messages refused in the session */
+    unsigned queued;          /* messages in the spool */
+    unsigned on_hold;         /* of these: held */
     unsigned operator_needed; /* of these: expired or failed, waiting for an operator */
-    int64_t oldest_s;       /* arrival of the oldest queued message, 0 when none */
-    uint64_t corrupt;       /* files in corrupt/ found by this process */
-    bool spool_writable;    /* last commit or probe worked */
+    int64_t oldest_s;         /* arrival of the oldest queued message, 0 when none */
+    uint64_t corrupt;         /* files in corrupt/ found by this process */
+    bool spool_writable;      /* last commit or probe worked */
     char spool_trouble[200];
-    int64_t free_bytes;     /* on the spool's file system */
-    int64_t floor_bytes;    /* queue_minfree in force */
+    int64_t free_bytes;  /* on the spool's file system */
+    int64_t floor_bytes; /* queue_minfree in force */
     uint64_t log_dropped;
-    bool draining;          /* stopping */
+    bool draining; /* stopping */
     size_t destinations;
     struct status_destination destination[STATUS_DESTINATIONS_MAX];
 };

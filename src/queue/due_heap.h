@@ -1,8 +1,8 @@
 /*
  * due_heap - who is due first: a binary heap of items by time; pure
  *
- * Items are embedded in their owners. Adding may fail for lack of memory; due_heap_reserve() makes room beforehand, so
- * that what is already in custody always has its place.
+ * Items are embedded in their owners. Adding may fail for lack of memory; due_heap_reserve() makes
+ * room beforehand, so that what is already in custody always has its place.
  */
 #ifndef MXGATE_QUEUE_DUE_HEAP_H
 #define MXGATE_QUEUE_DUE_HEAP_H

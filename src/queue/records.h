@@ -15,8 +15,8 @@ struct records {
 };
 
 /*
- * Applies the results of d to e (states, reasons) and adds one line for each. False when memory is out (states are applied all
- * the same: only the file does not know).
+ * Applies the results of d to e (states, reasons) and adds one line for each. False when memory is
+ * out (states are applied all the same: only the file does not know).
  */
 bool records_add_delivery(struct records *r, struct envelope *e, const struct delivery *d,
                           int64_t wall_s);

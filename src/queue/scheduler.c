@@ -169,8 +169,7 @@ void queue_dispatch(struct scheduler *s)
 {
     struct queue_site *site;
 
-    LL_FOREACH(s->sites, site)
-    {
+    LL_FOREACH(s->sites, site) {
         while (may_run(s, site)) {
             struct queue_entry *e = site_take(site);
 
@@ -211,8 +210,7 @@ void scheduler_on_up(void *ctx, struct upstream *u)
     struct scheduler *s = ctx;
     struct queue_entry *e, *next;
 
-    HASH_ITER(hh, s->entries, e, next)
-    {
+    HASH_ITER(hh, s->entries, e, next) {
         if (e->state == QUEUE_WAITING && e->upstream == u && e->destination_trouble &&
             e->breaks < QUEUE_BREAKS_MAX)
             queue_entry_ready(s, e);
@@ -226,8 +224,7 @@ static void on_expiry_check(uv_timer_t *timer)
     struct scheduler *s = timer->data;
     struct queue_entry *e, *next;
 
-    HASH_ITER(hh, s->entries, e, next)
-    {
+    HASH_ITER(hh, s->entries, e, next) {
         bool waits = e->state == QUEUE_WAITING ||
                      (e->state == QUEUE_READY && e->upstream->health == UPSTREAM_DOWN);
 
@@ -262,7 +259,8 @@ bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum qu
     struct config *c = s->config;
 
     if (!e) {
-        log_error(s->log, "qmgr", "%s: out of memory: the message stays in the spool until a restart",
+        log_error(s->log, "qmgr",
+                  "%s: out of memory: the message stays in the spool until a restart",
                   envelope->id.text);
         return false;
     }
@@ -291,7 +289,8 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     size_t failed = envelope_count(f->envelope, RECIPIENT_FAILED);
 
     if (!e) {
-        log_error(s->log, "qmgr", "%s: out of memory: the message stays in the spool until a restart",
+        log_error(s->log, "qmgr",
+                  "%s: out of memory: the message stays in the spool until a restart",
                   f->envelope->id.text);
         return;
     }
@@ -341,10 +340,9 @@ size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)
         count = flush_entry(s, e) ? 1 : 0;
     if (!id) {
         HASH_ITER(hh, s->entries, e, next)
-        count += flush_entry(s, e) ? 1 : 0;
+            count += flush_entry(s, e) ? 1 : 0;
     }
-    LL_FOREACH(s->sites, site)
-    {
+    LL_FOREACH(s->sites, site) {
         if (site->upstream->health == UPSTREAM_DOWN)
             upstream_probe(site->upstream);
     }
@@ -357,8 +355,7 @@ size_t scheduler_active(const struct scheduler *s, struct queue_id *ids, size_t 
     const struct queue_run *run;
     size_t count = 0;
 
-    DL_FOREACH(s->runs, run)
-    {
+    DL_FOREACH(s->runs, run) {
         if (run->entry && count < cap)
             ids[count++] = run->entry->id;
     }
@@ -391,8 +388,7 @@ void scheduler_status(const struct scheduler *s, struct status *out)
     const struct upstream *u;
     int64_t oldest = 0;
 
-    HASH_ITER(hh, s->entries, e, next)
-    {
+    HASH_ITER(hh, s->entries, e, next) {
         if (!oldest || e->arrival_us < oldest)
             oldest = e->arrival_us;
     }
@@ -405,8 +401,7 @@ void scheduler_status(const struct scheduler *s, struct status *out)
     out->failed = s->failed;
     out->corrupt = s->corrupt;
     out->destinations = 0;
-    LL_FOREACH(s->relay->upstreams, u)
-    {
+    LL_FOREACH(s->relay->upstreams, u) {
         if (out->destinations < STATUS_DESTINATIONS_MAX)
             status_destination(s, u, &out->destination[out->destinations++]);
     }
@@ -436,8 +431,7 @@ void scheduler_set_config(struct scheduler *s, struct config *config)
     struct queue_entry *e, *next;
 
     s->config = config;
-    HASH_ITER(hh, s->entries, e, next)
-    {
+    HASH_ITER(hh, s->entries, e, next) {
         struct upstream *u = relay_destination(s->relay, span_make(NULL, 0));
 
         if (e->upstream == u || e->state == QUEUE_RUNNING || e->state == QUEUE_CLAIMED)
@@ -474,8 +468,10 @@ static void on_timer_closed(uv_handle_t *handle)
 
     if (--s->holds > 0)
         return;
-    HASH_ITER(hh, s->entries, e, next) queue_entry_free(s, e);
-    LL_FOREACH_SAFE(s->sites, site, site_next) free(site);
+    HASH_ITER(hh, s->entries, e, next)
+        queue_entry_free(s, e);
+    LL_FOREACH_SAFE(s->sites, site, site_next)
+        free(site);
     s->sites = NULL;
     due_heap_deinit(&s->waiting);
     s->on_closed(s->on_closed_ctx);

@@ -1,17 +1,20 @@
 /*
- * scheduler - owns every spooled message: when it is due, where it goes, what a result means (DESIGN 2.5)
+ * scheduler - owns every spooled message: when it is due, where it goes, what a result means
+ * (DESIGN 2.5)
  *
  *   add --> READY --dispatch--> RUNNING --all sent--> REMOVING --> gone
  *    |        ^                   |--4xx, or broken thrice--> WAITING --due--> READY
  *    |        +--destination------+--failed for good, or expired--> HOLD (bounces are a later part)
  *    +--> CLAIMED (a direct delivery is still under way) --settle--> any of the above
  *
- * READY entries of a destination wait while it is down and all go when it is up, as many at a time as
- * default_destination_concurrency_limit; fresh mail before old, but every fourth place is for the oldest. A message whose own
- * conversation broke BREAKS_MAX times in a row backs off alone, so that a poison message cannot keep a destination flapping.
+ * READY entries of a destination wait while it is down and all go when it is up, as many at a time
+ * as default_destination_concurrency_limit; fresh mail before old, but every fourth place is for
+ * the oldest. A message whose own conversation broke BREAKS_MAX times in a row backs off alone, so
+ * that a poison message cannot keep a destination flapping.
  *
- * Memory: one struct per message (about 250 bytes); envelope and body are read from the file for each run. The number of messages
- * is bounded by queue_message_limit, asked by intake before it says yes.
+ * Memory: one struct per message (about 250 bytes); envelope and body are read from the file for
+ * each run. The number of messages is bounded by queue_message_limit, asked by intake before it
+ * says yes.
  */
 #ifndef MXGATE_QUEUE_SCHEDULER_H
 #define MXGATE_QUEUE_SCHEDULER_H
@@ -28,11 +31,11 @@ struct queue_run;
 struct queue_site;
 
 struct scheduler {
-    uv_loop_t *loop;          /* borrowed, as all of these */
+    uv_loop_t *loop; /* borrowed, as all of these */
     struct spool *spool;
     struct relay *relay;
     struct body_place *place;
-    struct config *config;    /* replaced by scheduler_set_config */
+    struct config *config; /* replaced by scheduler_set_config */
     const struct log *log;
     struct queue_entry *entries; /* owned hash by id */
     struct queue_site *sites;    /* owned: ready lists per destination */
@@ -63,28 +66,33 @@ void scheduler_on_up(void *ctx, struct upstream *u);
 bool scheduler_has_room(struct scheduler *s);
 enum queue_origin {
     QUEUE_FROM_FRESH,   /* never tried: due now */
-    QUEUE_FROM_CLAIMED, /* deliveries of it are under way: nothing is started until scheduler_settle() */
+    QUEUE_FROM_CLAIMED, /* deliveries of it are under way: nothing is started until
+                           scheduler_settle() */
     QUEUE_FROM_LATER,   /* tried; somebody said 4xx about it: backs off alone */
     QUEUE_FROM_TROUBLE, /* tried; the destination is in trouble: due when that is over */
 };
 /*
- * A message that was just committed; the envelope is only read. One with no pending recipient but failed ones goes on hold.
- * False only when memory is out in spite of scheduler_has_room(): it is in the spool and comes back at the next start.
+ * A message that was just committed; the envelope is only read. One with no pending recipient but
+ * failed ones goes on hold. False only when memory is out in spite of scheduler_has_room(): it is
+ * in the spool and comes back at the next start.
  */
 bool scheduler_add(struct scheduler *s, const struct envelope *e, enum queue_origin origin);
 /*
- * The claimed deliveries are over: records is what they found out since the commit (taken over and cleared), e has the
- * states. trouble: the destination's; broken: a conversation about this message broke.
+ * The claimed deliveries are over: records is what they found out since the commit (taken over and
+ * cleared), e has the states. trouble: the destination's; broken: a conversation about this message
+ * broke.
  */
 void scheduler_settle(struct scheduler *s, const struct envelope *e, struct records *records,
                       bool trouble, bool broken);
-/* Makes messages due now: all (id NULL), or one; probes destinations that are down. Returns how many. */
+/* Makes messages due now: all (id NULL), or one; probes destinations that are down. Returns how
+ * many. */
 size_t scheduler_flush(struct scheduler *s, const struct queue_id *id);
 /* Ids under delivery. */
 size_t scheduler_active(const struct scheduler *s, struct queue_id *ids, size_t cap);
 void scheduler_status(const struct scheduler *s, struct status *out);
 
-/* Starts nothing more and takes back what has not sent its dot; scheduler_idle() tells when the rest is over. */
+/* Starts nothing more and takes back what has not sent its dot; scheduler_idle() tells when the
+ * rest is over. */
 void scheduler_stop(struct scheduler *s);
 bool scheduler_idle(const struct scheduler *s); /* no run under way */
 void scheduler_close(struct scheduler *s, void (*on_closed)(void *ctx), void *ctx);

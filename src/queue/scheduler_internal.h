@@ -1,4 +1,5 @@
-/* scheduler_internal - between scheduler.c (entries, when) and scheduler_run.c (one run of one message) */
+/* scheduler_internal - between scheduler.c (entries, when) and scheduler_run.c (one run of one
+ * message) */
 #ifndef MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 #define MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 
@@ -25,7 +26,7 @@ struct queue_entry {
     struct queue_id id;
     int64_t arrival_us;
     struct upstream *upstream; /* borrowed */
-    struct queue_site *site;   /* whose list it is in, when READY; whose place it has, when RUNNING */
+    struct queue_site *site; /* whose list it is in, when READY; whose place it has, when RUNNING */
     struct queue_entry *prev, *next;
     char *sender; /* owned */
     enum queue_state state;

@@ -1,9 +1,11 @@
 /*
  * scheduler_run - one run of one message; see scheduler.h
  *
- *   LOAD --> DELIVER a batch (<= 50 recipients) --> APPEND its results --> DELIVER the next ... --> the last APPEND, or REMOVE
+ *   LOAD --> DELIVER a batch (<= 50 recipients) --> APPEND its results --> DELIVER the next ...
+ *        --> the last APPEND, or REMOVE
  *
- * The results of a batch are in the file before the next batch is begun, so that a crash repeats one batch at most.
+ * The results of a batch are in the file before the next batch is begun, so that a crash repeats
+ * one batch at most.
  */
 #include "queue/scheduler_internal.h"
 
@@ -37,7 +39,8 @@ static struct queue_run *run_new(struct scheduler *s, struct queue_entry *e)
     return run;
 }
 
-/* Gives the place at the destination back and frees the run; the entry has its next state already, or is gone. */
+/* Gives the place at the destination back and frees the run; the entry has its next state already,
+ * or is gone. */
 static void run_free(struct queue_run *run, struct queue_site *site)
 {
     struct scheduler *s = run->s;
@@ -342,8 +345,7 @@ void queue_run_cancel_all(struct scheduler *s)
 {
     struct queue_run *run, *next;
 
-    DL_FOREACH_SAFE(s->runs, run, next)
-    {
+    DL_FOREACH_SAFE(s->runs, run, next) {
         if (run->delivering)
             delivery_cancel(&run->delivery, "mxgate is stopping");
     }

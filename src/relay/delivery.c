@@ -89,7 +89,8 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
     memcpy(d->relay, job->relay, sizeof d->relay);
     d->sending = false;
     d->broken = end == UPSTREAM_END_BROKEN;
-    if (end == UPSTREAM_END_FINISHED) /* every recipient has its result; if not, it is not lost either */
+    if (end ==
+        UPSTREAM_END_FINISHED) /* every recipient has its result; if not, it is not lost either */
         set_undecided(d, "4.3.0", "the destination gave no result");
     else
         set_undecided(d, dsn, why);
@@ -190,15 +191,14 @@ static void write_maildir(struct lane_job *job)
     const char *step = "";
     char buf[400];
     struct text t;
-    int rc = maildir_write(d->upstream->route.path, d->config->myhostname,
-                           d->envelope, d->indices, d->count, d->body, &step);
+    int rc = maildir_write(d->upstream->route.path, d->config->myhostname, d->envelope, d->indices,
+                           d->count, d->body, &step);
 
     text_init(&t, buf, sizeof buf);
     if (rc == 0)
         text_cstr(&t, "delivered to maildir");
     else
-        text_printf(&t, "maildir %s: %s: %s", d->upstream->route.path, step,
-                    strerror(-rc));
+        text_printf(&t, "maildir %s: %s: %s", d->upstream->route.path, step, strerror(-rc));
     for (size_t i = 0; i < d->count; i++) {
         set_result(d, i, rc == 0 ? DELIVERY_SENT : DELIVERY_DEFERRED, rc == 0 ? "2.0.0" : "4.2.0",
                    buf);
@@ -273,7 +273,8 @@ void delivery_log(const struct delivery *d, const struct log *log, size_t positi
 {
     const struct delivery_result *r = &d->results[position];
     uint64_t begun = d->job.begun_ms ? d->job.begun_ms : d->done_ms;
-    uint64_t setup = d->job.setup_ms < begun - d->active_ms ? d->job.setup_ms : begun - d->active_ms;
+    uint64_t setup =
+        d->job.setup_ms < begun - d->active_ms ? d->job.setup_ms : begun - d->active_ms;
     struct log_delivery line = {
         .program = d->job.program,
         .queue_id = d->envelope->id.text,

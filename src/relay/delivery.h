@@ -5,9 +5,9 @@
  *                 |down, broken                                   |
  *                 +--> every undecided recipient DEFERRED --------+--> done()
  *
- * Streams the body from memory or from its file (read on the disk lane, 64 KiB at a time), so memory does not depend on its
- * size. Ends in exactly one done(), with one result per recipient; nothing is logged here except by delivery_log().
- * Maildir destinations have the same surface.
+ * Streams the body from memory or from its file (read on the disk lane, 64 KiB at a time), so
+ * memory does not depend on its size. Ends in exactly one done(), with one result per recipient;
+ * nothing is logged here except by delivery_log(). Maildir destinations have the same surface.
  */
 #ifndef MXGATE_RELAY_DELIVERY_H
 #define MXGATE_RELAY_DELIVERY_H
@@ -29,16 +29,16 @@ enum delivery_outcome {
 
 struct delivery_result {
     enum delivery_outcome outcome;
-    unsigned code;  /* the reply's, 0 when nobody said anything */
-    char dsn[12];   /* "2.0.0", "4.4.1", "5.1.1" */
-    char *text;     /* owned; in words, as in the log's parentheses; NULL when memory was out */
-    char *reply;    /* owned; the upstream's bare reply ("550 5.1.1 <x> ..."), or NULL */
+    unsigned code; /* the reply's, 0 when nobody said anything */
+    char dsn[12];  /* "2.0.0", "4.4.1", "5.1.1" */
+    char *text;    /* owned; in words, as in the log's parentheses; NULL when memory was out */
+    char *reply;   /* owned; the upstream's bare reply ("550 5.1.1 <x> ..."), or NULL */
 };
 
 struct delivery {
     /* filled by the owner */
-    const struct envelope *envelope; /* borrowed until done */
-    const struct body *body;         /* borrowed until done */
+    const struct envelope *envelope;         /* borrowed until done */
+    const struct body *body;                 /* borrowed until done */
     size_t indices[DELIVERY_RECIPIENTS_MAX]; /* into envelope->recipients */
     size_t count;
     bool urgent;        /* a client waits */
@@ -48,7 +48,8 @@ struct delivery {
     void *owner;
     /* the outcome */
     struct delivery_result results[DELIVERY_RECIPIENTS_MAX];
-    bool broken; /* a conversation about this message broke (a poison message does that every time) */
+    bool broken; /* a conversation about this message broke (a poison message does that every time)
+                  */
     /* private */
     struct upstream *upstream;
     struct upstream_job job;
@@ -69,8 +70,9 @@ struct delivery {
 /* disk: the lane for reading body files. done() may come before this returns. */
 void delivery_start(struct delivery *d, struct upstream *u, struct lane *disk);
 /*
- * True: no result will come from the upstream any more; done() comes (maybe later) with the undecided recipients
- * DEFERRED_DESTINATION and `why`. False: the final dot is out (or everything is decided): done() comes in its time.
+ * True: no result will come from the upstream any more; done() comes (maybe later) with the
+ * undecided recipients DEFERRED_DESTINATION and `why`. False: the final dot is out (or everything
+ * is decided): done() comes in its time.
  */
 bool delivery_cancel(struct delivery *d, const char *why);
 /* The log line of the recipient at `position`, in Postfix's shape. */

@@ -27,7 +27,8 @@ static int write_all(int fd, const char *bytes, size_t len)
     return 0;
 }
 
-/* The trace lines of final delivery (RFC 5321 4.4). The addresses were checked for line ends when they came in. */
+/* The trace lines of final delivery (RFC 5321 4.4). The addresses were checked for line ends when
+ * they came in. */
 static int write_trace(int fd, const struct envelope *e, const size_t *indices, size_t count)
 {
     char line[1200];

@@ -14,8 +14,7 @@ static int use_transport(struct relay *r, const char *transport, struct errbuf *
 
     if (rc < 0)
         return rc;
-    LL_FOREACH(r->upstreams, u)
-    {
+    LL_FOREACH(r->upstreams, u) {
         if (strcmp(u->route.text, route.text) == 0)
             found = u;
     }
@@ -76,6 +75,8 @@ void relay_close(struct relay *r, void (*on_closed)(void *ctx), void *ctx)
 
     r->on_closed = on_closed;
     r->on_closed_ctx = ctx;
-    LL_FOREACH(r->upstreams, u) r->holds++;
-    LL_FOREACH_SAFE(r->upstreams, u, next) upstream_close(u, on_upstream_closed, r);
+    LL_FOREACH(r->upstreams, u)
+        r->holds++;
+    LL_FOREACH_SAFE(r->upstreams, u, next)
+        upstream_close(u, on_upstream_closed, r);
 }

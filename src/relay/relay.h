@@ -1,8 +1,9 @@
 /*
  * relay - which destination a recipient's mail goes to, and what all destinations share
  *
- * One destination now: relay_transport, for every relay domain. A reload that changes relay_transport adds a new one and
- * keeps the old until everything under way with it is over (it is closed with the relay).
+ * One destination now: relay_transport, for every relay domain. A reload that changes
+ * relay_transport adds a new one and keeps the old until everything under way with it is over (it
+ * is closed with the relay).
  */
 #ifndef MXGATE_RELAY_RELAY_H
 #define MXGATE_RELAY_RELAY_H
@@ -21,7 +22,8 @@ struct relay {
     void *on_closed_ctx;
 };
 
-/* Parses config->relay_transport and probes it at once. context is copied; disk is borrowed. 0, -EINVAL or -ENOMEM. */
+/* Parses config->relay_transport and probes it at once. context is copied; disk is borrowed. 0,
+ * -EINVAL or -ENOMEM. */
 int relay_init(struct relay *r, const struct upstream_context *context, struct lane *disk,
                struct errbuf *err);
 /* After a reload. On failure the old settings stay in force. */

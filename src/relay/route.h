@@ -1,8 +1,9 @@
 /*
  * route - where mail goes, as a value: the syntax of relay_transport; pure
  *
- *     lmtp:[192.0.2.53]:2525   lmtp:host.example.com:24   lmtp:[2001:db8::1]:24   lmtp:unix:/run/dovecot/lmtp
- *     smtp:[192.0.2.54]:25     lmtp:inet:host:24 (Postfix's long form)            maildir:/srv/mail
+ *     lmtp:[192.0.2.53]:2525   lmtp:host.example.com:24   lmtp:[2001:db8::1]:24
+ * lmtp:unix:/run/dovecot/lmtp smtp:[192.0.2.54]:25     lmtp:inet:host:24 (Postfix's long form)
+ * maildir:/srv/mail
  *
  * Brackets mean what they mean in Postfix: no MX look-up. Without a port: 24 for lmtp, 25 for smtp.
  */

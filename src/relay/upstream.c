@@ -104,8 +104,8 @@ static void on_probe_timer(uv_timer_t *timer)
 
 static void schedule_probe(struct upstream *u)
 {
-    uint64_t delay = retry_probe_ms(u->probes, u->context->config->destination_probe_max,
-                                    (uint32_t)random());
+    uint64_t delay =
+        retry_probe_ms(u->probes, u->context->config->destination_probe_max, (uint32_t)random());
 
     uv_timer_start(&u->timer, on_probe_timer, delay, 0);
 }
@@ -114,8 +114,7 @@ static void close_idle(struct upstream *u)
 {
     struct upstream_session *s, *next;
 
-    DL_FOREACH_SAFE(u->sessions, s, next)
-    {
+    DL_FOREACH_SAFE(u->sessions, s, next) {
         if (s->idle)
             upstream_session_close(s);
     }
@@ -152,8 +151,8 @@ static void note_protocol(struct upstream *u, const struct upstream_session *s)
     text_init(&t, u->mismatch, sizeof u->mismatch);
     if (u->protocol == set)
         return;
-    text_printf(&t, "%s answers %s, not %s: set relay_transport to %s:...",
-                s->relay, set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
+    text_printf(&t, "%s answers %s, not %s: set relay_transport to %s:...", s->relay,
+                set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
                 set == CLIENT_LMTP ? "smtp" : "lmtp");
     if (u->mismatch_said_ms && now - u->mismatch_said_ms < MISMATCH_REMIND_MS)
         return;
@@ -188,8 +187,7 @@ static bool others_live(const struct upstream *u)
 {
     struct upstream_session *s;
 
-    DL_FOREACH(u->sessions, s)
-    {
+    DL_FOREACH(u->sessions, s) {
         if (s->ready && !s->closing && !s->quitting && (s->job || s->idle))
             return true;
     }
@@ -224,8 +222,7 @@ static unsigned count_available(const struct upstream *u)
     const struct upstream_session *s;
     unsigned count = 0;
 
-    DL_FOREACH(u->sessions, s)
-    {
+    DL_FOREACH(u->sessions, s) {
         /* being opened, or done with a job and about to be idle */
         if (!s->closing && !s->quitting && !s->job && !s->idle)
             count++;
@@ -248,8 +245,7 @@ static struct upstream_session *find_idle(const struct upstream *u)
 {
     struct upstream_session *s;
 
-    DL_FOREACH(u->sessions, s)
-    {
+    DL_FOREACH(u->sessions, s) {
         if (s->idle && !s->closing)
             return s;
     }
@@ -366,8 +362,7 @@ void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upst
     uv_close((uv_handle_t *)&u->timer, on_timer_closed);
     fail_waiting(u);
     u->holds++; /* sessions that free themselves at once must not end us in the loop */
-    DL_FOREACH_SAFE(u->sessions, s, next)
-    {
+    DL_FOREACH_SAFE(u->sessions, s, next) {
         struct upstream_job *job = s->job;
 
         s->job = NULL;

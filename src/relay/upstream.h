@@ -1,18 +1,20 @@
 /*
  * upstream - one destination: its sessions, who waits for one, and whether it is up
  *
- *   UNKNOWN --a session opens--> UP --a connect fails, greeting or LHLO refused--> DOWN --a probe opens--> UP
+ *   UNKNOWN --a session opens--> UP --no connect, greeting or LHLO--> DOWN --a probe opens--> UP
  *
- * A job is one transaction that somebody wants (a delivery, or a question about a recipient). Jobs wait here until a
- * session is free; urgent ones (a client is waiting for them) go first, but every fourth place goes to the oldest other one.
- * While DOWN, jobs end at once with UPSTREAM_END_DOWN, and one probe at a time (0.5 s, doubling up to
- * destination_probe_max, jittered) tries to open a session; only changes are logged.
+ * A job is one transaction that somebody wants (a delivery, or a question about a recipient). Jobs
+ * wait here until a session is free; urgent ones (a client is waiting for them) go first, but every
+ * fourth place goes to the oldest other one. While DOWN, jobs end at once with UPSTREAM_END_DOWN,
+ * and one probe at a time (0.5 s, doubling up to destination_probe_max, jittered) tries to open a
+ * session; only changes are logged.
  *
- * Sessions: at most default_destination_concurrency_limit, reused in a burst, closed after lmtp_connection_idle_time.
- * A reused session that dies before it accepted anything is not trouble: the job is taken to a fresh one, once.
+ * Sessions: at most default_destination_concurrency_limit, reused in a burst, closed after
+ * lmtp_connection_idle_time. A reused session that dies before it accepted anything is not trouble:
+ * the job is taken to a fresh one, once.
  *
- * A conversation that breaks in the middle is not yet a destination that is down: it is suspected, which means one
- * probe now; while its answer is out everything goes on.
+ * A conversation that breaks in the middle is not yet a destination that is down: it is suspected,
+ * which means one probe now; while its answer is out everything goes on.
  */
 #ifndef MXGATE_RELAY_UPSTREAM_H
 #define MXGATE_RELAY_UPSTREAM_H
@@ -34,7 +36,8 @@ struct upstream_job;
 enum upstream_end {
     UPSTREAM_END_FINISHED, /* every recipient has its result */
     UPSTREAM_END_DOWN,     /* never begun: the destination is down */
-    UPSTREAM_END_BROKEN,   /* begun, and the conversation broke: undecided recipients have no result */
+    UPSTREAM_END_BROKEN,   /* begun, and the conversation broke: undecided recipients have no result
+                            */
 };
 
 struct upstream_job_events {
@@ -53,7 +56,7 @@ struct upstream_job {
     struct client_transaction t;              /* what it points to is borrowed until on_end */
     bool urgent;
     /* for whoever asks, valid from on_begin to the end of on_end */
-    char relay[400];   /* "HOST[ADDR]:port", or "none" */
+    char relay[400];     /* "HOST[ADDR]:port", or "none" */
     const char *program; /* "lmtp" or "smtp" */
     unsigned conn_use;
     uint64_t asked_ms, begun_ms; /* monotonic */
@@ -82,8 +85,8 @@ struct upstream {
     struct route route;
     struct upstream *next; /* the owner's list */
     enum upstream_health health;
-    int64_t since_s;      /* wall clock of the last change */
-    char why[400];        /* of the trouble, "" when up */
+    int64_t since_s; /* wall clock of the last change */
+    char why[400];   /* of the trouble, "" when up */
     char dsn[12];
     enum client_protocol protocol; /* in use; differs from the route's after a fallback */
     char mismatch[160];            /* the wrong setting in words, "" when right */
@@ -95,8 +98,8 @@ struct upstream {
     struct upstream_job *normal;
     unsigned waiting;
     unsigned picks;
-    unsigned active; /* jobs on sessions */
-    unsigned probes; /* failed in a row */
+    unsigned active;                /* jobs on sessions */
+    unsigned probes;                /* failed in a row */
     uint64_t hold_opening_until_ms; /* an extra session was refused while others live */
     uv_timer_t timer;
     bool closing;
@@ -108,19 +111,21 @@ struct upstream {
 /* Embedded or heap: the memory must stay until on_closed of upstream_close. */
 void upstream_init(struct upstream *u, struct upstream_context *context, const struct route *route);
 /* Ends all jobs (BROKEN or DOWN), closes all sessions; then on_closed. */
-void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upstream *u), void *ctx);
+void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upstream *u),
+                    void *ctx);
 /* May call on_end before it returns (when DOWN). */
 void upstream_submit(struct upstream *u, struct upstream_job *job);
 /*
- * Takes a job back; no further callback comes. False when it is too late: its final dot is out, and only the destination's
- * answer can tell what became of it.
+ * Takes a job back; no further callback comes. False when it is too late: its final dot is out, and
+ * only the destination's answer can tell what became of it.
  */
 bool upstream_cancel(struct upstream_job *job);
 /* Between on_body and upstream_job_body_end. */
 void upstream_job_body(struct upstream_job *job, struct span canonical);
 void upstream_job_body_end(struct upstream_job *job);
 size_t upstream_job_pending(const struct upstream_job *job); /* bytes not yet taken by the socket */
-/* The body cannot be read (our fault): breaks the conversation before its end; on_end BROKEN follows. */
+/* The body cannot be read (our fault): breaks the conversation before its end; on_end BROKEN
+ * follows. */
 void upstream_job_abort(struct upstream_job *job, const char *why);
 /* Opens a session now to see whether it answers, unless one is being opened. */
 void upstream_probe(struct upstream *u);

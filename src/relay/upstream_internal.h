@@ -1,7 +1,8 @@
 /*
  * upstream_internal - between upstream.c (jobs, health) and upstream_session.c (one connection)
  *
- *   session:  RESOLVING -> CONNECTING -> OPENING (greeting, LHLO) -> READY <-> job -> CLOSING -> freed
+ *   session: RESOLVING -> CONNECTING -> OPENING (greeting, LHLO) -> READY <-> job
+ *            any -> CLOSING -> freed
  */
 #ifndef MXGATE_RELAY_UPSTREAM_INTERNAL_H
 #define MXGATE_RELAY_UPSTREAM_INTERNAL_H
@@ -20,15 +21,15 @@ struct upstream_session {
     struct upstream_job *job; /* borrowed; the transaction under way */
     char host[560];           /* "HOST[ADDR]", or "HOST[/path]" */
     char relay[600];          /* the same with ":port" */
-    const char *how;          /* "lost connection", or why there is no address; NULL: the client's words */
-    int connect_rc;           /* why the last connect failed; 0: it did not */
+    const char *how; /* "lost connection", or why there is no address; NULL: the client's words */
+    int connect_rc;  /* why the last connect failed; 0: it did not */
     bool timed_out;
     uint64_t opened_ms;
     uint64_t setup_ms;
     uint64_t connect_by_ms; /* the whole opening must be done by then */
-    bool has_stream; /* stream's handles exist */
-    bool silent;     /* nobody answered in time, or no way there: not a mere limit of connections */
-    bool ready;      /* greeting and LHLO are done */
+    bool has_stream;        /* stream's handles exist */
+    bool silent; /* nobody answered in time, or no way there: not a mere limit of connections */
+    bool ready;  /* greeting and LHLO are done */
     bool idle;
     bool quitting;
     bool starting; /* inside upstream_session_open */

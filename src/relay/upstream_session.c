@@ -1,4 +1,5 @@
-/* upstream_session - one connection to a destination: the stream and the client engine joined; see upstream_internal.h */
+/* upstream_session - one connection to a destination: the stream and the client engine joined; see
+ * upstream_internal.h */
 #include "relay/upstream_internal.h"
 
 #include "base/clock.h"
@@ -71,16 +72,15 @@ static void end_job(struct upstream_session *s, enum client_step step, const cha
                     const char *why)
 {
     struct upstream_job *job = s->job;
-    bool nothing_yet = step == CLIENT_STEP_IDLE || step == CLIENT_STEP_XCLIENT || step == CLIENT_STEP_HELLO ||
-                       step == CLIENT_STEP_MAIL || step == CLIENT_STEP_RCPT ||
-                       step == CLIENT_STEP_DATA;
+    bool nothing_yet = step == CLIENT_STEP_IDLE || step == CLIENT_STEP_XCLIENT ||
+                       step == CLIENT_STEP_HELLO || step == CLIENT_STEP_MAIL ||
+                       step == CLIENT_STEP_RCPT || step == CLIENT_STEP_DATA;
 
     s->job = NULL;
     job->session = NULL;
     s->u->active--;
-    upstream_job_broken(s->u, job,
-                        nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn,
-                        why);
+    upstream_job_broken(
+        s->u, job, nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn, why);
 }
 
 static void on_client_broken(void *ctx, enum client_step step, const struct smtp_reply *reply,

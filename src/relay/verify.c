@@ -27,7 +27,8 @@ static bool make_key(const struct upstream *u, const char *address, struct text 
     size_t at = span_find_last(span_of(address), '@');
 
     text_span(key, span_make(address, at));
-    for (const char *p = address + at; *p; p++) /* domains compare without case, local parts with it */
+    for (const char *p = address + at; *p;
+         p++) /* domains compare without case, local parts with it */
         text_char(key, ascii_lower(*p));
     text_char(key, ' ');
     text_cstr(key, u->route.text);
@@ -49,7 +50,8 @@ static struct verify_entry *entry_find(struct verify *v, struct span key)
     return e;
 }
 
-/* uthash iterates in the order of insertion: an entry that is used is inserted again, so the first is the oldest. */
+/* uthash iterates in the order of insertion: an entry that is used is inserted again, so the first
+ * is the oldest. */
 static void entry_touch(struct verify *v, struct verify_entry *e)
 {
     unsigned long len = strlen(e->key);
@@ -105,8 +107,8 @@ static void answer_without_upstream(struct verify_query *q, const char *dsn, con
     text_init(&key, buf, sizeof buf);
     if (make_key(q->upstream, q->address, &key))
         e = entry_find(q->verify, text_as_span(&key));
-    if (e && younger(e, c->address_verify_positive_expire_time,
-                     c->address_verify_negative_expire_time))
+    if (e &&
+        younger(e, c->address_verify_positive_expire_time, c->address_verify_negative_expire_time))
         answer_remembered(q, e);
     else if (c->unverified_recipient_action == UNVERIFIED_DEFER)
         q->done(q, VERIFY_DEFER, 451, dsn, why);
@@ -292,4 +294,3 @@ void verify_query_close(struct verify_query *q, void (*on_closed)(struct verify_
     q->on_closed = on_closed;
     uv_close((uv_handle_t *)&q->timer, on_timer_closed);
 }
-

@@ -1,12 +1,14 @@
 /*
- * verify - does the upstream want this recipient? Asked during the SMTP session, remembered (DESIGN 2.3)
+ * verify - does the upstream want this recipient? Asked during the SMTP session, remembered
+ * (DESIGN 2.3)
  *
  *   fresh answer remembered  -> that
- *   destination up           -> MAIL FROM:<>, RCPT, RSET on a pooled session, at most verify_timeout
- *   down, late, or no answer -> an older answer, while it has not expired; else unverified_recipient_action
+ *   destination up          -> MAIL FROM:<>, RCPT, RSET on a pooled session, verify_timeout
+ *   down, late, no answer   -> an older answer, if not expired; else unverified_recipient_action
  *
- * Fresh: 1 h when positive, 5 min when negative. Expired: 31 d and 3 d. A 4xx is passed on and not remembered.
- * The memory is bounded (address_verify_cache_limit): the answer used longest ago goes first. It is lost at a restart.
+ * Fresh: 1 h when positive, 5 min when negative. Expired: 31 d and 3 d. A 4xx is passed on and not
+ * remembered. The memory is bounded (address_verify_cache_limit): the answer used longest ago goes
+ * first. It is lost at a restart.
  */
 #ifndef MXGATE_RELAY_VERIFY_H
 #define MXGATE_RELAY_VERIFY_H
@@ -52,7 +54,8 @@ void verify_init(struct verify *v, struct upstream_context *context);
 void verify_deinit(struct verify *v);
 /* Once per owner; the timer's handle lives until verify_query_close's callback. */
 void verify_query_init(struct verify_query *q, struct verify *v);
-/* One at a time per query. done() comes exactly once unless cancelled, maybe before this returns. */
+/* One at a time per query. done() comes exactly once unless cancelled, maybe before this returns.
+ */
 void verify_ask(struct verify_query *q, struct upstream *u, const char *address);
 /* Forgets the question under way, if any: done() does not come. */
 void verify_cancel(struct verify_query *q);

@@ -1,10 +1,11 @@
 /*
  * connection - one SMTP client: its stream, its session, and what the session asks of the rest
  *
- *   stream bytes --> session_input --> session_ops --> intake, verify, resolver --> session_... --> stream
+ *   stream --bytes--> session_input --session_ops--> intake, verify, resolver
+ *   stream <--replies-- session <--session_submitted, session_rcpt_answer, ...--+
  *
- * Lives from accept until the stream's and the timers' handles are closed. After `gone` no answer reaches the session any more:
- * whoever still works for it is told to forget it.
+ * Lives from accept until the stream's and the timers' handles are closed. After `gone` no answer
+ * reaches the session any more: whoever still works for it is told to forget it.
  */
 #include "server/listener.h"
 
@@ -92,9 +93,8 @@ static void on_peer(void *ctx)
         session_peer_name(&c->session, "unknown");
         return;
     }
-    c->name_query =
-        resolver_peer_name(c->server->resolver, (struct sockaddr *)&c->address,
-                           config->smtpd_peername_timeout, on_peer_name, c);
+    c->name_query = resolver_peer_name(c->server->resolver, (struct sockaddr *)&c->address,
+                                       config->smtpd_peername_timeout, on_peer_name, c);
 }
 
 static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
@@ -120,8 +120,7 @@ static void on_verified(struct verify_query *q, enum verify_answer answer, unsig
 static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient)
 {
     struct connection *c = ctx;
-    struct upstream *u =
-        relay_destination(c->server->relay, smtp_address_domain(recipient));
+    struct upstream *u = relay_destination(c->server->relay, smtp_address_domain(recipient));
 
     (void)e;
     if (!c->server->config->verify_recipients) {

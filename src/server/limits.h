@@ -1,7 +1,8 @@
 /*
  * limits - how many connections there are, in all and per client address
  *
- * Counted from accept to close. One hash entry per address that has a connection, so bounded by the connections.
+ * Counted from accept to close. One hash entry per address that has a connection, so bounded by the
+ * connections.
  */
 #ifndef MXGATE_SERVER_LIMITS_H
 #define MXGATE_SERVER_LIMITS_H
@@ -16,7 +17,8 @@ struct limits {
     struct limits_client *clients; /* owned hash */
 };
 
-/* One more from this address (16 bytes, as in config/cidr.h). Its count now, or 0 when memory is out (not counted). */
+/* One more from this address (16 bytes, as in config/cidr.h). Its count now, or 0 when memory is
+ * out (not counted). */
 unsigned limits_enter(struct limits *l, const unsigned char address[16]);
 /* Only after an enter that did not return 0. */
 void limits_leave(struct limits *l, const unsigned char address[16]);

@@ -3,8 +3,8 @@
  *
  * accept --> limits (421) --> connection (session + stream) --> closed
  *
- * Beyond smtpd_connection_limit a client hears 421 4.3.2; beyond that limit plus LISTENER_SPARE it is closed without a word. Never
- * "not accepted": a full backlog would look like an outage.
+ * Beyond smtpd_connection_limit a client hears 421 4.3.2; beyond that limit plus LISTENER_SPARE it
+ * is closed without a word. Never "not accepted": a full backlog would look like an outage.
  */
 #ifndef MXGATE_SERVER_LISTENER_H
 #define MXGATE_SERVER_LISTENER_H
@@ -49,7 +49,8 @@ struct smtp_server {
     void *on_closed_ctx;
 };
 
-/* Binds and listens on everything in config->listen. 0, or -errno with the address and the remedy in err. */
+/* Binds and listens on everything in config->listen. 0, or -errno with the address and the remedy
+ * in err. */
 int smtp_server_start(struct smtp_server *s, struct errbuf *err);
 void smtp_server_set_config(struct smtp_server *s, struct config *config);
 /* No new connections; sessions between commands hear 421, the others after what they are doing. */

@@ -8,7 +8,8 @@
 
 struct smtp_verdict {
     unsigned code;               /* 250, 451, 550, ... */
-    char line[SMTP_VERDICT_CAP]; /* the whole reply line without CRLF: "250 2.0.0 Ok: queued as ..." */
+    char line[SMTP_VERDICT_CAP]; /* the whole reply line without CRLF: "250 2.0.0 Ok: queued as ..."
+                                  */
 };
 
 #endif
