@@ -162,11 +162,13 @@ enum control_reply control_reply_parse(struct span line, struct span *words_out,
     size_t blank;
     uint64_t code;
 
-    *words_out = span_from(line, 5);
+    *words_out = SPAN_LIT(""); /* never NULL: callers print it */
     if (span_equal(line, SPAN_LIT("ok")))
         return CONTROL_REPLY_OK;
-    if (span_equal(span_first(line, 5), SPAN_LIT("text ")))
+    if (span_equal(span_first(line, 5), SPAN_LIT("text "))) {
+        *words_out = span_make(line.ptr + 5, line.len - 5);
         return CONTROL_REPLY_TEXT;
+    }
     if (!span_equal(span_first(line, 6), SPAN_LIT("error ")))
         return CONTROL_REPLY_BAD;
     rest = span_from(line, 6);
@@ -174,7 +176,8 @@ enum control_reply control_reply_parse(struct span line, struct span *words_out,
     if (!span_to_u64(span_first(rest, blank), 255, &code) || code == 0)
         return CONTROL_REPLY_BAD;
     *exit_code_out = (int)code;
-    *words_out = span_from(rest, blank + 1);
+    if (blank < rest.len)
+        *words_out = span_make(rest.ptr + blank + 1, rest.len - blank - 1);
     return CONTROL_REPLY_ERROR;
 }
 

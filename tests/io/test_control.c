@@ -1,0 +1,304 @@
+/* Tests of control/control_server and control_connection: requests, hostile clients, start and
+ * stop. */
+#include "fake_intake.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+    fake_reset();
+    return world_setup(state);
+}
+
+static int teardown(void **state)
+{
+    int rc = world_teardown(state);
+
+    fake_reset();
+    return rc;
+}
+
+/* ---- requests ---- */
+
+static void test_requests(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "ping\n");
+    client_expect(fd, "ok\n");
+    client_say(fd, "flush\nflush 06401F3A9C2E7001\nflush-site example.com\nreload\n");
+    client_expect(fd, "text 3\nok\ntext 3\nok\ntext 3\nok\nok\n");
+    assert_string_equal(world.asked,
+                        "flush(-,-) flush(06401F3A9C2E7001,-) flush(-,example.com) reload ");
+    close(fd);
+}
+
+static void test_status(void **state)
+{
+    int fd = client_open();
+
+    world.status.pid = 77;
+    world.status.spool_writable = true;
+    assert_true(span_copy(SPAN_LIT("mx.example.com"), world.status.myhostname,
+                          sizeof world.status.myhostname));
+    client_say(fd, "status json\n");
+    client_expect(fd, "text {\"myhostname\": \"mx.example.com\", \"pid\": 77, ");
+    close(fd);
+    fd = client_open();
+    client_say(fd, "status\n");
+    client_expect(fd, "text mx.example.com: up since ");
+    close(fd);
+}
+
+static void test_active(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "active\n");
+    client_expect(fd, "ok\n");
+    world.active_count = 2;
+    assert_true(queue_id_parse(SPAN_LIT("06401F3A9C2E7001"), &world.active[0]));
+    assert_true(queue_id_parse(SPAN_LIT("06401F3A9C2E7002"), &world.active[1]));
+    client_say(fd, "active\n");
+    client_expect(fd, "text 06401F3A9C2E7001\ntext 06401F3A9C2E7002\nok\n");
+    close(fd);
+}
+
+static void test_byte_by_byte(void **state)
+{
+    static const char request[] = "ping\nflush 06401F3A9C2E7001\n";
+    int fd = client_open();
+
+    for (size_t i = 0; i < sizeof request - 1; i++)
+        client_say_bytes(fd, span_make(request + i, 1));
+    client_expect(fd, "ok\ntext 3\nok\n");
+    close(fd);
+}
+
+/* ---- hostile clients ---- */
+
+static void test_garbage(void **state)
+{
+    static const struct {
+        struct span said;
+        const char *want;
+    } rows[] = {
+        {SPAN_LIT("EHLO x\r\n"),         "error 76 a request has a control byte in it\n"},
+        {SPAN_LIT("\n"),                 "error 76 there is no such request\n"          },
+        {SPAN_LIT("GET / HTTP/1.1\n"),   "error 76 there is no such request\n"          },
+        {SPAN_LIT("end\n"),              "error 76 a request came where it may not\n"   },
+        {SPAN_LIT("\0\0\0\n"),           "error 76 a request has a control byte in it\n"},
+        {SPAN_LIT("ping\nwhat\nping\n"), "ok\nerror 76 there is no such request\n"      },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int fd = client_open();
+
+        client_say_bytes(fd, rows[i].said);
+        client_expect_end(fd, rows[i].want);
+    }
+    world_expect_log(
+        "postfix/master[7]: warning: control socket: uid=0: there is no such request\n");
+}
+
+static void test_endless_line(void **state)
+{
+    static char junk[1 << 20];
+    int fd = client_open();
+
+    memset(junk, 'x', sizeof junk);
+    client_say_bytes(fd, span_make(junk, sizeof junk));
+    client_expect_end(fd, "error 76 a request line is too long\n");
+}
+
+/* A client that goes at any moment, in the middle of a word too, takes nothing with it. */
+static void test_half_requests(void **state)
+{
+    static const char request[] = "flush 06401F3A9C2E7001\n";
+
+    for (size_t len = 0; len < sizeof request; len++) {
+        int fd = client_open();
+
+        client_say_bytes(fd, span_make(request, len));
+        close(fd);
+        world_run();
+        assert_int_equal(world.server.open, 0);
+    }
+    assert_string_equal(world.asked, "flush(06401F3A9C2E7001,-) "); /* only the last was whole */
+}
+
+static struct control_connection *only_connection(void)
+{
+    world_run();
+    assert_int_equal(world.server.open, 1);
+    return &world.server.connections[0];
+}
+
+/* The deadline is for the request; what dribbles in does not move it. */
+static void test_deadline(void **state)
+{
+    int fd = client_open();
+    struct control_connection *c = only_connection();
+    uint64_t due = uv_timer_get_due_in(&c->stream.timer);
+
+    assert_in_range(due, CONTROL_IDLE_MS - 5000, CONTROL_IDLE_MS);
+    usleep(20000);
+    client_say(fd, "pi");
+    world_run();
+    assert_true(uv_timer_get_due_in(&c->stream.timer) <= due - 20);
+    client_say(fd, "ng\n");
+    client_expect(fd, "ok\n");
+    assert_true(uv_timer_get_due_in(&c->stream.timer) > due - 20);
+    c->stream.events->on_deadline(c);
+    client_expect_end(fd, "error 75 no request came in time\n");
+}
+
+static void test_too_many_connections(void **state)
+{
+    int fds[CONTROL_CONNECTIONS_MAX + 3];
+    size_t count = sizeof fds / sizeof fds[0];
+
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = client_open();
+        client_say(fds[i], "ping\n");
+    }
+    for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
+        client_expect(fds[i], "ok\n");
+    assert_int_equal(world.server.open, CONTROL_CONNECTIONS_MAX);
+    for (size_t i = CONTROL_CONNECTIONS_MAX; i < count; i++)
+        client_expect_silence(fds[i]);
+    for (size_t i = CONTROL_CONNECTIONS_MAX; i < count; i++) {
+        close(fds[i - CONTROL_CONNECTIONS_MAX]);
+        client_expect(fds[i], "ok\n");
+    }
+    for (size_t i = count - CONTROL_CONNECTIONS_MAX; i < count; i++)
+        close(fds[i]);
+}
+
+/* One that asks and asks and never reads. */
+static void test_replies_not_read(void **state)
+{
+    static const char request[] = "status json\n";
+    int fd = client_open();
+    int sent = 0;
+
+    memset(world.status.myhostname, 'm', sizeof world.status.myhostname - 1);
+    for (int i = 0; i < 20000; i++) {
+        if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0)
+            sent++;
+        uv_run(&world.disk.loop, UV_RUN_NOWAIT);
+        if (world.server.open > 0)
+            assert_true(stream_pending(&world.server.connections[0].stream) <
+                        STREAM_OUT_HIGH + CONTROL_REPLY_MAX);
+    }
+    assert_true(sent < 20000);
+    world_expect_log("control socket: uid=0: too many requests at once");
+    close(fd);
+}
+
+/* ---- start and stop ---- */
+
+static void test_socket_mode(void **state)
+{
+    struct stat st;
+
+    assert_int_equal(lstat(world.socket, &st), 0);
+    assert_true(S_ISSOCK(st.st_mode));
+    assert_int_equal(st.st_mode & 0777, 0600);
+    world_stop();
+    world_run();
+    assert_true(world.stopped);
+    assert_int_equal(lstat(world.socket, &st), -1);
+}
+
+/* What a daemon that was killed leaves behind is replaced. */
+static void test_stale_socket(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct errbuf err;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    world_stop();
+    world_run();
+    assert_true(world.stopped);
+    assert_true(span_copy(span_of(world.socket), address.sun_path, sizeof address.sun_path));
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+    world.stopped = false;
+    assert_int_equal(world_start(&err, NULL), 0);
+    fd = client_open();
+    client_say(fd, "ping\n");
+    client_expect(fd, "ok\n");
+    close(fd);
+}
+
+static void test_start_refused(void **state)
+{
+    static struct control_server another;
+    struct control_setup setup = world.server.setup;
+    char path[512];
+    struct errbuf err;
+
+    assert_int_equal(control_server_start(&another, &setup, &err), -EADDRINUSE);
+    assert_non_null(strstr(err.text, "another daemon answers there"));
+    disk_put(&world.disk, "file", "x", 1);
+    snprintf(path, sizeof path, "%s/file", world.disk.path);
+    setup.path = path;
+    assert_int_equal(control_server_start(&another, &setup, &err), -EEXIST);
+    assert_non_null(strstr(err.text, "is no socket"));
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/no/such/folder", world.disk.path);
+    assert_int_equal(control_server_start(&another, &setup, &err), -ENOENT);
+    memset(path, 'p', 200);
+    path[200] = '\0';
+    assert_int_equal(control_server_start(&another, &setup, &err), -ENAMETOOLONG);
+    assert_non_null(strstr(err.text, "set control_socket to a shorter path"));
+}
+
+static void test_stop_closes_idle_connections(void **state)
+{
+    int first = client_open();
+    int second = client_open();
+
+    client_say(first, "ping\npi");
+    client_expect(first, "ok\n");
+    client_say(second, "pi");
+    world_stop();
+    client_expect_end(first, "");
+    client_expect_end(second, "");
+    world_run();
+    assert_true(world.stopped);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_requests),
+        TEST(test_status),
+        TEST(test_active),
+        TEST(test_byte_by_byte),
+        TEST(test_garbage),
+        TEST(test_endless_line),
+        TEST(test_half_requests),
+        TEST(test_deadline),
+        TEST(test_too_many_connections),
+        TEST(test_replies_not_read),
+        TEST(test_socket_mode),
+        TEST(test_stale_socket),
+        TEST(test_start_refused),
+        TEST(test_stop_closes_idle_connections),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
