@@ -46,7 +46,8 @@ def test_one_mail(delivery_mode, gateways, peer):
     shape(gateway, "smtpd", f"disconnect from {CLIENT} ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5")
 
 
-def test_order_of_the_lines(gateway, peer):
+def test_order_of_the_lines(gateways, peer, mode):
+    gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
     queue_id = send(gateway).text.split()[-1]
     gateway.wait_log(f"{queue_id}: removed")
     lines = [line.split("]: ", 1)[1] for line in gateway.grep(queue_id)]
@@ -195,6 +196,8 @@ def test_hostile_upstream_reply_in_the_log(gateways, peer):
         line = gateway.wait_log("status=deferred")
     finally:
         lmtp_peer.Connection = original
+    for connection in peer.open_connections():
+        connection.leave = True
     assert "\x1b" not in line and "\x07" not in line
     assert len(line) < 4096
     gateway.flush()

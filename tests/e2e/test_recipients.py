@@ -99,6 +99,20 @@ def test_retries_keep_their_distance(gateways, peer):
     gateway.wait_queue_empty()
 
 
+def test_direct_4xx_counts_as_the_first_attempt(gateways, peer):
+    """The spooled copy waits for minimal_backoff_time; it is not tried again at once."""
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="direct", verify_recipients="no",
+                       minimal_backoff_time="1h", maximal_backoff_time="1h")
+    fault = peer.fail("dot", "4xx")
+    assert send(gateway, ["alice@example.com"], mail.new_token()).code == 250
+    gateway.wait_queued(1)
+    time.sleep(0.5)
+    assert fault.hits == 1, f"{fault.hits} attempts"
+    peer.lift()
+    gateway.flush()
+    gateway.wait_queue_empty()
+
+
 def test_verification_answers_are_remembered(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     for _ in range(5):
