@@ -15,6 +15,8 @@ from harness import mail, smtp_client, wait
 from harness.gateway import Gateway
 from harness.lmtp_peer import LHLO_WORDS, XCLIENT_WORD, LmtpPeer
 
+# a large body takes its time here, with many cases side by side
+BIG = dict(lmtp_data_xfer_timeout="1s", lmtp_data_done_timeout="10s", direct_timeout="6s")
 MORE_THAN_ONCE = "message may be sent more than once"
 BROKEN = ("drop", "rst", "stall", "garbage", "http", "empty-line", "short-code", "code-change", "long-line", "no-crlf",
           "endless")
@@ -99,7 +101,7 @@ def run(case, mode):
     with LmtpPeer(words=case.words) as peer:
         fault = peer.fail(case.step, case.kind, nth=case.nth)
         gateway = Gateway(relay_transport=peer.transport, delivery_mode=mode,
-                          verify_recipients="yes" if case.verify else "no", **QUICK)
+                          verify_recipients="yes" if case.verify else "no", **dict(QUICK, **(BIG if case.size else {})))
         try:
             Trial(case, mode, peer, gateway.start(), fault).go()
             gateway.stop()

@@ -476,11 +476,13 @@ class Connection:
             self.buffer = b""
             self.receive()
         raw = b"".join(pieces)[:-3]
-        if re.search(rb"(?<!\r)\n|\r(?!\n)|\0", raw):
+        # by counting: regular expressions take half a second for 25 MB
+        if not raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n") or b"\0" in raw:
             self.peer.breach("bare LF, bare CR or NUL in DATA")
-        for line in re.findall(rb"(?m)^\.(?!\.)[^\n]*\n", raw):
-            self.peer.breach(f"line that begins with a dot and is not stuffed: {line[:40]!r}")
-        return re.sub(rb"(?m)^\.", b"", raw)
+        text = b"\r\n" + raw
+        if text.count(b"\r\n.") != text.count(b"\r\n.."):
+            self.peer.breach("a line that begins with a dot and is not stuffed")
+        return text.replace(b"\r\n..", b"\r\n.")[2:]
 
     def _bad_body(self, kind):
         if not self.buffer:
