@@ -6,6 +6,7 @@
 #include "server/policy.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sysexits.h>
 
 #define ARGS_CAP (CONTROL_LINE_MAX + 32)
@@ -38,12 +39,10 @@ static enum submission_step fail(struct control_submission *s, int exit_code, un
 static enum submission_step fail(struct control_submission *s, int exit_code, unsigned code,
                                  const char *format, ...)
 {
-    struct text t;
     va_list args;
 
-    text_init(&t, s->failure.line, sizeof s->failure.line);
     va_start(args, format);
-    text_vprintf(&t, format, args);
+    vsnprintf(s->failure.line, sizeof s->failure.line, format, args);
     va_end(args);
     s->failure.code = code;
     s->exit_code = exit_code;

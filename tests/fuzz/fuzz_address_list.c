@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     address_list_init(&list, in);
     while ((event = address_list_next(&list, text)) != ADDRESS_LIST_END) {
-        assert(++events <= size); /* each takes a byte at least */
+        events++;
+        assert(events <= size); /* each takes a byte at least */
         if (event == ADDRESS_LIST_ADDRESS)
             check_address(text);
     }
