@@ -8,8 +8,9 @@
 #include <string.h>
 #include <utlist.h>
 
-#define MINFREE_NUMERATOR 3 /* queue_minfree 0: 1.5 times message_size_limit, as Postfix asks for  \
-                             */
+#define MINFREE_NUMERATOR                                                                          \
+    3 /* queue_minfree 0: 1.5 times message_size_limit, as Postfix asks for                        \
+       */
 #define MINFREE_DENOMINATOR 2
 
 enum custody_state {

@@ -257,6 +257,7 @@ static void deliver(struct stream *s, const char *bytes, size_t len)
 {
     size_t taken;
 
+    assert(bytes || len == 0);
     s->in_data = true;
     do {
         s->resume_asked = false;

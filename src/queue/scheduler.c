@@ -101,7 +101,7 @@ void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
 void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 {
     leave_state(s, e);
-    HASH_DEL(s->entries, e);
+    HASH_DEL(s->entries, e); // NOLINT(clang-analyzer-*): it does not follow uthash's list
     free(e->sender);
     free(e);
 }

@@ -260,7 +260,7 @@ void verify_init(struct verify *v, struct upstream_context *context)
 void verify_deinit(struct verify *v)
 {
     while (v->entries)
-        entry_free(v, v->entries);
+        entry_free(v, v->entries); // NOLINT(clang-analyzer-*): it does not follow uthash's list
 }
 
 void verify_query_init(struct verify_query *q, struct verify *v)
