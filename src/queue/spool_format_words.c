@@ -65,7 +65,9 @@ static char escaped_byte(struct span s)
         return 0;
     high = hex_value(s.ptr[2]);
     low = hex_value(s.ptr[3]);
-    return high < 0 || low < 0 ? 0 : (char)(high << 4 | low);
+    if (high < 0 || low < 0)
+        return 0;
+    return (char)(high << 4 | low);
 }
 
 bool spool_unescape(struct span s, char *dst, size_t cap)
