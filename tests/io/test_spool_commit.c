@@ -205,7 +205,8 @@ static void test_commits_share_directory_fsyncs(void **state)
     disk_run(&f.disk);
     assert_int_equal(group_done(), GROUP);
     assert_int_equal(f.spool.commits, GROUP);
-    /* One for those renamed before it began, one for all that came while it ran, and stragglers'. */
+    /* One for those renamed before it began, one for all that came while it ran, and stragglers'.
+     */
     assert_in_range(f.spool.syncs, 1, 2 + f.disk.disk.limit);
     assert_int_equal(atomic_load(&folder_syncs), f.spool.syncs);
     assert_int_equal(disk_names(&f.disk, "queue"), GROUP);
