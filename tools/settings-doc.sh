@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Prints docs/SETTINGS.md from src/config/settings.def; `make lint` compares the two.
+#
+#   tools/settings-doc.sh >docs/SETTINGS.md
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cat <<'EOF'
+# Settings
+
+Made by `tools/settings-doc.sh` from `src/config/settings.def`; do not edit by hand.
+
+A setting `x` is given as `POSTFIX_x=value`, or by its name in capitals (`X=value`), or as `x = value` in the
+ini file. Of two variables `POSTFIX_x` wins; any variable beats the ini file; an empty variable returns the setting
+to its default. Names with a friendly variable: `ALLOWED_DOMAINS` (relay_domains), `DOMAIN` (mydomain);
+`HOSTNAME` is the default of myhostname. `mail_name` is only `POSTFIX_mail_name`, since container engines
+set `MAIL_NAME` for links.
+
+A list takes commas, blanks and newlines alike. A time is `300s`, `5m`, `1h`, `5d` or `500ms`; a bare number has the
+unit of the default. A size is in bytes, or with K, M, G (1024). `$name` stands for another setting. Settings marked
+"restart" are fixed at start; all others are taken over by SIGHUP.
+
+| setting | default | what it is | values |
+| --- | --- | --- | --- |
+EOF
+
+awk '
+    function time(ms) {
+        if (ms >= 86400000 && ms % 86400000 == 0) return ms / 86400000 "d"
+        if (ms >= 60000 && ms % 60000 == 0) return ms / 60000 "m"
+        return ms % 1000 == 0 ? ms / 1000 "s" : ms "ms"
+    }
+    function size(n) {
+        if (n >= 1073741824 && n % 1073741824 == 0) return n / 1073741824 "G"
+        if (n >= 1048576 && n % 1048576 == 0) return n / 1048576 "M"
+        return n
+    }
+    function values(kind, def, min, max) {
+        if (kind == "choice") { gsub(/\|/, "`, `", def); return "`" def "`" }
+        if (kind == "flag") return "`yes`, `no`"
+        if (kind == "time") return time(min) " to " time(max)
+        if (kind == "bytes") return size(min) " to " size(max)
+        if (kind == "number") return min " to " max
+        return kind == "words" ? "a list" : "a text"
+    }
+    /^\/\*.*\*\/$/ {
+        title = $0; gsub(/^\/\* *| *\*\/$/, "", title)
+        print "| **" title "** | | | |"
+    }
+    /^SETTING\(/ {
+        # SETTING(kind, name, "default", min, max, live, "help")
+        if (split($0, quoted, "\"") != 5 || split(quoted[1], head, /[(,] */) != 4 || split(quoted[3], tail, /, */) != 5) {
+            print "settings-doc: this row is not understood: " $0 >"/dev/stderr"
+            exit 1
+        }
+        shown = quoted[2]
+        if (head[2] == "choice") sub(/\|.*/, "", shown)
+        print "| `" head[3] "` | " (shown == "" ? "" : "`" shown "`") " | " quoted[4] \
+            (tail[4] == "FIXED" ? " *Restart.*" : "") " | " values(head[2], quoted[2], tail[2], tail[3]) " |"
+    }' src/config/settings.def
