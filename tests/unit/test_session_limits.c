@@ -171,6 +171,9 @@ static void test_recipient_overshoot(void **state)
 
     begin(&f, "smtpd_recipient_limit=1");
     fixture_say(&f, "MAIL FROM:<>\r\n");
+    for (unsigned i = 0; i < 500; i++)
+        fixture_say(&f, "RCPT TO:<a@example.com>\r\n");
+    fixture_say(&f, "RSET\r\nMAIL FROM:<>\r\n"); /* each mail has its own count */
     for (unsigned i = 0; i < 1001; i++)
         fixture_say(&f, "RCPT TO:<a@example.com>\r\n");
     assert_int_equal(f.session.errors, 0);
@@ -297,6 +300,25 @@ static void test_swallowing_ends(void **state)
     fixture_free(&f);
 }
 
+/* Each refused message is swallowed on its own account. */
+static void test_swallowing_starts_anew(void **state)
+{
+    static const char *const starts[] = {"DATA\r\n", "BDAT 10000 LAST\r\n"};
+    struct fixture f;
+
+    begin(&f, "message_size_limit=2000");
+    for (unsigned i = 0; i < 6; i++) {
+        fixture_say(&f, "MAIL FROM:<>\r\nRCPT TO:<r@example.com>\r\n");
+        fixture_say(&f, starts[i % 2]);
+        fixture_heard(&f);
+        say_bytes(&f, 'x', 9995);
+        fixture_say(&f, "\r\n.\r\n");
+        assert_memory_equal(fixture_heard(&f), "552 5.3.4 ", 10);
+    }
+    assert_int_equal(f.hang_ups, 0);
+    fixture_free(&f);
+}
+
 static void test_hops(void **state)
 {
     struct fixture f;
@@ -368,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_message_size_is_canonical),
         cmocka_unit_test(test_chunk_size),
         cmocka_unit_test(test_swallowing_ends),
+        cmocka_unit_test(test_swallowing_starts_anew),
         cmocka_unit_test(test_hops),
         cmocka_unit_test(test_deadlines),
     };
