@@ -5,10 +5,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum argument_kind { NO_ARGUMENT, ANY_TEXT, THE_WORD_JSON, AN_ID, A_SIZE };
+enum argument_kind { ARG_NONE, ARG_TEXT, ARG_JSON, ARG_ID, ARG_SIZE };
 
-#define IN(stage)  (1u << CONTROL_##stage)
-#define IN_COMMAND IN(IDLE)
+#define IN(stage) (1u << CONTROL_##stage)
 
 /* A word that is a request both with and without argument has two rows. */
 static const struct request_row {
@@ -18,19 +17,19 @@ static const struct request_row {
     unsigned stages; /* in which it may come */
     enum control_stage next;
 } rows[] = {
-    {"ping",       NO_ARGUMENT,   CONTROL_PING,        IN_COMMAND,                  CONTROL_IDLE     },
-    {"status",     NO_ARGUMENT,   CONTROL_STATUS,      IN_COMMAND,                  CONTROL_IDLE     },
-    {"status",     THE_WORD_JSON, CONTROL_STATUS_JSON, IN_COMMAND,                  CONTROL_IDLE     },
-    {"active",     NO_ARGUMENT,   CONTROL_ACTIVE,      IN_COMMAND,                  CONTROL_IDLE     },
-    {"flush",      NO_ARGUMENT,   CONTROL_FLUSH,       IN_COMMAND,                  CONTROL_IDLE     },
-    {"flush",      AN_ID,         CONTROL_FLUSH_ID,    IN_COMMAND,                  CONTROL_IDLE     },
-    {"flush-site", ANY_TEXT,      CONTROL_FLUSH_SITE,  IN_COMMAND,                  CONTROL_IDLE     },
-    {"reload",     NO_ARGUMENT,   CONTROL_RELOAD,      IN_COMMAND,                  CONTROL_IDLE     },
-    {"submit",     NO_ARGUMENT,   CONTROL_SUBMIT,      IN_COMMAND,                  CONTROL_WANT_FROM},
-    {"from",       ANY_TEXT,      CONTROL_FROM,        IN(WANT_FROM),               CONTROL_WANT_RCPT},
-    {"rcpt",       ANY_TEXT,      CONTROL_RCPT,        IN(WANT_RCPT) | IN(IN_RCPT), CONTROL_IN_RCPT  },
-    {"chunk",      A_SIZE,        CONTROL_CHUNK,       IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IN_BODY  },
-    {"end",        NO_ARGUMENT,   CONTROL_END,         IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IDLE     },
+    {"ping",       ARG_NONE, CONTROL_PING,        IN(IDLE),                    CONTROL_IDLE     },
+    {"status",     ARG_NONE, CONTROL_STATUS,      IN(IDLE),                    CONTROL_IDLE     },
+    {"status",     ARG_JSON, CONTROL_STATUS_JSON, IN(IDLE),                    CONTROL_IDLE     },
+    {"active",     ARG_NONE, CONTROL_ACTIVE,      IN(IDLE),                    CONTROL_IDLE     },
+    {"flush",      ARG_NONE, CONTROL_FLUSH,       IN(IDLE),                    CONTROL_IDLE     },
+    {"flush",      ARG_ID,   CONTROL_FLUSH_ID,    IN(IDLE),                    CONTROL_IDLE     },
+    {"flush-site", ARG_TEXT, CONTROL_FLUSH_SITE,  IN(IDLE),                    CONTROL_IDLE     },
+    {"reload",     ARG_NONE, CONTROL_RELOAD,      IN(IDLE),                    CONTROL_IDLE     },
+    {"submit",     ARG_NONE, CONTROL_SUBMIT,      IN(IDLE),                    CONTROL_WANT_FROM},
+    {"from",       ARG_TEXT, CONTROL_FROM,        IN(WANT_FROM),               CONTROL_WANT_RCPT},
+    {"rcpt",       ARG_TEXT, CONTROL_RCPT,        IN(WANT_RCPT) | IN(IN_RCPT), CONTROL_IN_RCPT  },
+    {"chunk",      ARG_SIZE, CONTROL_CHUNK,       IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IN_BODY  },
+    {"end",        ARG_NONE, CONTROL_END,         IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IDLE     },
 };
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
@@ -61,15 +60,15 @@ static bool argument_fits(struct control_parser *p, enum argument_kind kind, str
                           struct queue_id *id_out)
 {
     switch (kind) {
-    case NO_ARGUMENT:
+    case ARG_NONE:
         return argument.len == 0;
-    case ANY_TEXT:
+    case ARG_TEXT:
         return argument.len > 0;
-    case THE_WORD_JSON:
+    case ARG_JSON:
         return span_equal(argument, SPAN_LIT("json"));
-    case AN_ID:
+    case ARG_ID:
         return queue_id_parse(argument, id_out);
-    case A_SIZE:
+    case ARG_SIZE:
         return span_to_u64(argument, CONTROL_CHUNK_MAX, &p->chunk_left);
     }
     return false;
