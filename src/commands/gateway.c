@@ -44,7 +44,8 @@ static void on_status(void *ctx, struct status *out)
     out->messages_in = g->intake.messages_in;
     out->delivered = g->intake.sent_directly;
     out->deferred = g->intake.deferred_directly;
-    out->rejected = g->server.rejected;
+    out->failed = g->intake.failed_directly;
+    out->rejected = smtp_server_rejected(&g->server);
     scheduler_status(&g->scheduler, out);
     status_spool(g, out);
     out->log_dropped = g->log_dropped(g->log_dropped_ctx);

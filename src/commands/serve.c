@@ -61,6 +61,13 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
     }
 }
 
+static void on_quiet_note(void *ctx, enum config_note_kind kind, const char *text)
+{
+    (void)ctx;
+    (void)kind;
+    (void)text;
+}
+
 static int load(struct serve *s, struct config **config_out)
 {
     struct settings_request request = {.ini = s->ini, .note = on_note, .note_ctx = s};
@@ -72,6 +79,27 @@ static int load(struct serve *s, struct config **config_out)
     if (rc < 0 && !s->had_errors)
         log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err.text);
     return rc;
+}
+
+/* Read once without a word, since the notes themselves are log lines. */
+static enum config_log_format wanted_format(const struct serve *s)
+{
+    struct settings_request request = {.ini = s->ini, .lenient = true, .note = on_quiet_note};
+    enum config_log_format format = LOG_FORMAT_PLAIN;
+    struct config *config = NULL;
+    struct errbuf err;
+
+    if (settings_load(&request, &config, &err) == 0)
+        format = (enum config_log_format)config->log_format;
+    config_unref(&config);
+    return format;
+}
+
+static const char *ini_name(const struct serve *s)
+{
+    const char *named = s->ini ? s->ini : getenv("MXGATE_INI");
+
+    return named ? named : SETTINGS_INI;
 }
 
 static void warn_fixed(const struct serve *s, const struct config *now, const struct config *next)
@@ -100,7 +128,7 @@ static void reload(void *ctx)
     if (s->gateway.stopping)
         return;
     log_info(&s->log, "master", "reload -- version %s, configuration %s", MXGATE_VERSION,
-             s->ini ? s->ini : SETTINGS_INI);
+             ini_name(s));
     if (load(s, &next) < 0) {
         log_error(&s->log, "master", "the new settings cannot be used: the old ones stay in force");
         return;
@@ -170,7 +198,7 @@ static void say_summary(const struct serve *s)
                 c->delivery_mode == DELIVERY_MODE_DIRECT ? "direct" : "queue", c->queue_directory);
     log_info(&s->log, "postfix-script", "starting the Postfix mail system");
     log_info(&s->log, "master", "daemon started -- version %s, configuration %s", MXGATE_VERSION,
-             s->ini ? s->ini : SETTINGS_INI);
+             ini_name(s));
 }
 
 static uint64_t log_dropped(void *ctx)
@@ -249,7 +277,7 @@ int command_serve(int argc, char **argv)
         s->ini = argv[++i];
     }
     prepare_process();
-    s->writer = log_writer_new(STDOUT_FILENO, LOG_FORMAT_PLAIN);
+    s->writer = log_writer_new(STDOUT_FILENO, wanted_format(s));
     if (!s->writer)
         return command_fatal("mxgate", EX_OSERR, "no memory for the log");
     s->log = (struct log){.syslog_name = "postfix",

@@ -121,6 +121,7 @@ static void count_result(struct custody *c, const struct delivery *d)
         enum delivery_outcome outcome = d->results[i].outcome;
 
         c->in->sent_directly += outcome == DELIVERY_SENT;
+        c->in->failed_directly += outcome == DELIVERY_FAILED;
         c->in->deferred_directly +=
             outcome == DELIVERY_DEFERRED || outcome == DELIVERY_DEFERRED_DESTINATION;
         c->trouble = c->trouble || outcome == DELIVERY_DEFERRED_DESTINATION;
@@ -175,8 +176,6 @@ static void on_committed(struct spool_commit *commit, int rc, const char *step)
                                                    : QUEUE_FROM_LATER;
     bool late = false;
 
-    in->trouble_rc = rc;
-    in->trouble_step = step;
     c->committed = rc == 0;
     records_deinit(&c->records); /* they are in the file */
     for (size_t i = 0; i < c->delivery_count; i++)
@@ -401,12 +400,15 @@ void intake_submit(struct intake *in, struct envelope *e, struct body *body,
         c->receive_s = 0;
     DL_APPEND(in->first, c);
     in->in_flight++;
-    log_queue_active(in->log, e->id.text, e->sender, body->total, e->recipient_count);
     u = relay_destination(in->relay, recipient_domain(&e->recipients[0]));
+    if (u->health != UPSTREAM_DOWN &&
+        (in->config->delivery_mode == DELIVERY_MODE_QUEUE || in->stopping)) {
+        custody_commit(c); /* the scheduler tells when it becomes active */
+        return;
+    }
+    log_queue_active(in->log, e->id.text, e->sender, body->total, e->recipient_count);
     if (u->health == UPSTREAM_DOWN)
         custody_suspend(c, u);
-    else if (in->config->delivery_mode == DELIVERY_MODE_QUEUE || in->stopping)
-        custody_commit(c);
     else
         custody_deliver(c, u);
 }

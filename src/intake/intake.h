@@ -38,9 +38,7 @@ struct intake {
     uv_timer_t timer;      /* the oldest one's direct_timeout */
     bool stopping;         /* deliveries are not waited for, everything is spooled */
     uint64_t messages_in;  /* 250 said */
-    uint64_t sent_directly, deferred_directly; /* recipients */
-    int trouble_rc;                            /* of the last commit: 0, or -errno */
-    const char *trouble_step;
+    uint64_t sent_directly, deferred_directly, failed_directly; /* recipients */
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
 };

@@ -68,6 +68,8 @@ static void leave_state(struct scheduler *s, struct queue_entry *e)
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 {
     leave_state(s, e);
+    e->upstream =
+        relay_destination(s->relay, span_make(NULL, 0)); /* a reload may have changed it */
     e->site = site_of(s, e->upstream);
     if (!e->site) { /* memory is out: later */
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
@@ -398,7 +400,7 @@ void scheduler_status(const struct scheduler *s, struct status *out)
     out->oldest_s = oldest / 1000000;
     out->delivered += s->delivered;
     out->deferred += s->deferred;
-    out->failed = s->failed;
+    out->failed += s->failed;
     out->corrupt = s->corrupt;
     out->destinations = 0;
     LL_FOREACH(s->relay->upstreams, u) {

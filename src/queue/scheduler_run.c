@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REMOVE_RETRY_MS 60000
 
@@ -272,6 +273,7 @@ static void on_loaded(struct spool_load *l, int rc)
     run->pending = envelope_pending(run->envelope);
     run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
     if (!run->body) {
+        close(l->fd);
         run_back_off(run);
         return;
     }

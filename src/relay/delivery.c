@@ -78,7 +78,6 @@ static void on_result(struct upstream_job *job, size_t position, enum client_bla
     result_dsn(outcome, reply, dsn);
     set_result(d, position, outcome, dsn, buf);
     d->results[position].code = reply->code;
-    d->results[position].reply = strdup(reply->text);
 }
 
 static void on_end(struct upstream_job *job, enum upstream_end end, const char *dsn,
@@ -166,6 +165,7 @@ static void on_body(struct upstream_job *job)
 {
     struct delivery *d = of_job(job);
 
+    d->body_begun = true;
     d->offset = 0; /* a job that was taken to a fresh session starts again */
     d->sending = true;
     pump(d);
@@ -240,7 +240,7 @@ void delivery_start(struct delivery *d, struct upstream *u, struct lane *disk)
     d->upstream = u;
     d->disk = disk;
     d->chunk = NULL;
-    d->broken = d->reading = d->sending = d->job_over = d->cancelled = false;
+    d->broken = d->body_begun = d->reading = d->sending = d->job_over = d->cancelled = false;
     d->job = (struct upstream_job){.events = &delivery_job_events, .urgent = d->urgent};
     d->job.t.envelope = d->envelope;
     d->job.t.indices = d->indices;
@@ -299,7 +299,6 @@ void delivery_deinit(struct delivery *d)
 {
     for (size_t i = 0; i < d->count; i++) {
         free(d->results[i].text);
-        free(d->results[i].reply);
-        d->results[i].text = d->results[i].reply = NULL;
+        d->results[i].text = NULL;
     }
 }

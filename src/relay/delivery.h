@@ -32,7 +32,6 @@ struct delivery_result {
     unsigned code; /* the reply's, 0 when nobody said anything */
     char dsn[12];  /* "2.0.0", "4.4.1", "5.1.1" */
     char *text;    /* owned; in words, as in the log's parentheses; NULL when memory was out */
-    char *reply;   /* owned; the upstream's bare reply ("550 5.1.1 <x> ..."), or NULL */
 };
 
 struct delivery {
@@ -59,6 +58,7 @@ struct delivery {
     char *chunk; /* owned; while a file is streamed */
     int chunk_len;
     uint64_t offset;
+    bool body_begun; /* the upstream said 354: what it said of the recipients holds */
     bool reading;
     bool sending; /* between on_body and the end of the body */
     bool job_over;

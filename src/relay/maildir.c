@@ -80,12 +80,25 @@ static int write_body(int fd, const struct body *body)
     return rc;
 }
 
+/* A folder that was just made is only there after power loss when its parent was synced. */
 static int make_folder(int parent, const char *name, int *fd_out)
 {
-    if (mkdirat(parent, name, 0700) != 0 && errno != EEXIST)
+    int made = mkdirat(parent, name, 0700);
+    int above;
+
+    if (made != 0 && errno != EEXIST)
         return -errno;
     *fd_out = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return *fd_out < 0 ? -errno : 0;
+    if (*fd_out < 0)
+        return -errno;
+    if (made != 0)
+        return 0;
+    above = openat(*fd_out, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above < 0)
+        return -errno;
+    made = fsync(above) == 0 ? 0 : -errno;
+    close(above);
+    return made;
 }
 
 struct folders {
@@ -147,7 +160,11 @@ static int write_message(const struct folders *f, const char *name, const struct
         return rc;
     }
     *step_out = "fsync directory";
-    return fsync(f->new) == 0 ? 0 : -errno;
+    if (fsync(f->new) == 0)
+        return 0;
+    rc = -errno;
+    unlinkat(f->new, name, 0); /* it is tried again: kept, it would be there twice */
+    return rc;
 }
 
 int maildir_write(const char *path, const char *hostname, const struct envelope *e,

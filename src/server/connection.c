@@ -112,8 +112,6 @@ static void on_verified(struct verify_query *q, enum verify_answer answer, unsig
                                                        [VERIFY_DEFER] = SESSION_RCPT_DEFER};
     struct connection *c = q->owner;
 
-    if (answer != VERIFY_ACCEPT)
-        c->server->rejected++;
     session_rcpt_answer(&c->session, answers[answer], code, dsn, why);
 }
 
@@ -156,6 +154,9 @@ static void on_room(void *ctx, int rc)
 {
     struct connection *c = ctx;
 
+    if (rc < 0)
+        log_error(c->server->log, "cleanup", "%s: write to queue_directory/incoming: %s",
+                  c->body->id.text, strerror(-rc));
     if (!c->gone)
         session_room(&c->session, rc);
 }
@@ -190,8 +191,6 @@ static void on_submitted(void *ctx, const struct smtp_verdict *verdict)
 {
     struct connection *c = ctx;
 
-    if (verdict->code >= 500)
-        c->server->rejected++;
     if (!c->gone)
         session_submitted(&c->session, verdict);
 }
@@ -302,6 +301,7 @@ static void on_closed(void *ctx)
     body_free(&c->body);
     DL_DELETE(c->server->connections, c);
     c->server->connection_count--;
+    c->server->rejected += c->session.rejects;
     if (c->counted)
         limits_leave(&c->server->limits, c->address16);
     connection_release(c);
@@ -427,6 +427,11 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server)
     uv_tcp_init(s->loop, refused);
     uv_accept(server, (uv_stream_t *)refused);
     uv_close((uv_handle_t *)refused, (uv_close_cb)free);
+}
+
+unsigned connection_rejects(const struct connection *c)
+{
+    return c->session.rejects;
 }
 
 struct connection *connection_next(struct connection *c)

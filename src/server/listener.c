@@ -121,6 +121,15 @@ void smtp_server_set_config(struct smtp_server *s, struct config *config)
     s->config = config;
 }
 
+uint64_t smtp_server_rejected(const struct smtp_server *s)
+{
+    uint64_t count = s->rejected;
+
+    for (struct connection *c = s->connections; c; c = connection_next(c))
+        count += connection_rejects(c);
+    return count;
+}
+
 static void close_listeners(struct smtp_server *s)
 {
     for (size_t i = 0; i < s->listener_count; i++) {

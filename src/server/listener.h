@@ -42,7 +42,7 @@ struct smtp_server {
     struct limits limits;
     struct connection *connections; /* owned list */
     unsigned connection_count;
-    uint64_t rejected;
+    uint64_t rejected; /* by connections that are gone, or never began */
     bool stopping;
     unsigned holds;
     void (*on_closed)(void *ctx);
@@ -53,6 +53,8 @@ struct smtp_server {
  * in err. */
 int smtp_server_start(struct smtp_server *s, struct errbuf *err);
 void smtp_server_set_config(struct smtp_server *s, struct config *config);
+/* Commands, messages and connections refused since the start. */
+uint64_t smtp_server_rejected(const struct smtp_server *s);
 /* No new connections; sessions between commands hear 421, the others after what they are doing. */
 void smtp_server_stop(struct smtp_server *s);
 /* Closes what is left. on_closed when the memory may go; only after smtp_server_stop. */
@@ -63,5 +65,6 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server);
 void connection_shutdown(struct connection *c);
 void connection_close(struct connection *c);
 struct connection *connection_next(struct connection *c);
+unsigned connection_rejects(const struct connection *c);
 
 #endif

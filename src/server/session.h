@@ -145,6 +145,7 @@ struct session {
     uint16_t peer_port;
     char helo[ENVELOPE_NAME_CAP];
     unsigned errors;
+    unsigned rejects; /* commands and messages refused, as logged; for status */
     unsigned junk;
     unsigned overshoot;  /* recipients over the limit in this transaction */
     unsigned reply_code; /* of the last reply */

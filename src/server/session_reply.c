@@ -66,6 +66,7 @@ void session_reject(struct session *s, const char *stage, const char *sender, co
                            .protocol = s->esmtp ? "ESMTP" : "SMTP",
                            .helo = s->helo[0] ? s->helo : NULL};
 
+    s->rejects++;
     session_log_connect(s);
     log_reject(s->log, &r);
     session_reply_line(s, line);
@@ -123,13 +124,15 @@ void session_log_end(struct session *s,
                      void (*log_end)(const struct log *l, const char *queue_id, const char *after,
                                      const struct log_peer *p))
 {
+    bool in_data = s->state == SESSION_DATA || s->state == SESSION_BDAT;
     char buf[64];
     struct text t;
 
     text_init(&t, buf, sizeof buf);
     text_cstr(&t, s->where);
-    if ((s->state == SESSION_DATA || s->state == SESSION_BDAT) && s->busy != SESSION_BUSY_SUBMIT)
+    if (in_data && s->busy != SESSION_BUSY_SUBMIT)
         text_printf(&t, " (%llu bytes)", (unsigned long long)s->data_bytes);
     session_log_connect(s);
-    log_end(s->log, s->queue_id.text, buf, &s->peer);
+    /* only data has an id in this line: log readers match "^lost connection after" */
+    log_end(s->log, in_data ? s->queue_id.text : "", buf, &s->peer);
 }
