@@ -9,6 +9,7 @@
 #   tidy       clang-tidy over src and healthcheck
 #   cppcheck   over src, healthcheck and tests
 #   scripts    shellcheck; python compiles
+#   docs       docs/SETTINGS.md is what src/config/settings.def says; names in docs/ARCHITECTURE.md exist
 #
 # All checks run even if one fails. What passed and did not change is not checked again (build/lint).
 set -uo pipefail
@@ -97,9 +98,23 @@ lint_scripts() {
     return $bad
 }
 
+lint_docs() {
+    local bad=0 name
+    tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
+    # What looks like a name of ours in backticks (it has an underscore, or a slash) must be in the tree.
+    # shellcheck disable=SC2016 # backticks of Markdown
+    while read -r name; do
+        case $name in
+        */*) [ -e "$name" ] || [ -e "src/$name" ] || { echo "docs/ARCHITECTURE.md: there is no $name"; bad=1; } ;;
+        *) grep -rqw -e "$name" src healthcheck tests Makefile tools || { echo "docs/ARCHITECTURE.md: nothing is called $name"; bad=1; } ;;
+        esac
+    done < <(grep -oE '`[A-Za-z0-9_./-]*[_/][A-Za-z0-9_./-]*(\(\))?`' docs/ARCHITECTURE.md | tr -d '`()' | sort -u)
+    return $bad
+}
+
 export -f header_alone pure_includes tidy_one
 failed=()
-[ $# -gt 0 ] || set -- warnings format headers purity floors tidy cppcheck scripts
+[ $# -gt 0 ] || set -- warnings format headers purity floors tidy cppcheck scripts docs
 for check in "$@"; do
     started=$SECONDS
     if "lint_$check"; then
