@@ -3,9 +3,10 @@
  *
  * The ring holds finished lines. Whoever logs copies a line in under the lock and goes on; the
  * thread writes the oldest bytes without the lock (they stay counted in `len` meanwhile, so nobody
- * overwrites them). A line that does not fit is dropped; the next one that fits is preceded by a
- * line that says how many are missing, and when none comes, the thread says it once the ring is
- * empty.
+ * overwrites them). It waits GATHER_NS before each write, so that lines that come together are
+ * written together; a process that is killed loses that much of its log. A line that does not fit
+ * is dropped; the next one that fits is preceded by a line that says how many are missing, and when
+ * none comes, the thread says it once the ring is empty.
  *
  * Plain:  "TIME SEVERITY postfix/smtpd[1]: ..."; start-up lines ("‣ INFO  ...") as they are.
  * JSON:
@@ -36,6 +37,7 @@
 
 #define OUT_MAX   16000 /* one line with everything around it: Docker splits at 16 KB */
 #define WRITE_MAX 65536
+#define GATHER_NS 2000000
 #define NAME_CAP  64
 #define TOLD_MAX  512 /* the line about dropped lines */
 
@@ -49,6 +51,7 @@ struct log_writer {
     char *ring;            /* owned; LOG_RING_BYTES */
     size_t head;
     size_t len;
+    bool asleep; /* the thread waits for `filled` */
     bool stopping;
     bool done;           /* the thread will touch nothing any more */
     bool abandoned;      /* nobody waits: the thread frees us */
@@ -205,6 +208,7 @@ void log_writer_sink(void *ctx, enum log_severity severity, struct span line)
     struct log_writer *w = ctx;
     char buf[OUT_MAX];
     struct text t;
+    bool wake;
 
     text_init(&t, buf, sizeof buf);
     put_line(w, &t, severity, span_first(line, LOG_LINE_MAX));
@@ -216,8 +220,11 @@ void log_writer_sink(void *ctx, enum log_severity severity, struct span line)
         count_dropped(w, 1);
         keep_name(w, line);
     }
-    pthread_cond_signal(&w->filled);
+    wake = w->asleep;
+    w->asleep = false;
     pthread_mutex_unlock(&w->lock);
+    if (wake) /* now: under the lock it would wake only to wait for us */
+        pthread_cond_signal(&w->filled);
 }
 
 uint64_t log_writer_dropped(const struct log_writer *w)
@@ -268,6 +275,20 @@ static void write_oldest(struct log_writer *w)
         w->untold = 0; /* telling would fail alike, and drop again, for ever */
 }
 
+/*
+ * One message makes eight lines within a millisecond or two. Woken for each, this thread would cost
+ * as much as the mail itself; so it gives the others a moment to come. The lock is held, and given
+ * up meanwhile.
+ */
+static void gather(struct log_writer *w)
+{
+    struct timespec moment = {.tv_nsec = GATHER_NS};
+
+    pthread_mutex_unlock(&w->lock);
+    nanosleep(&moment, NULL);
+    pthread_mutex_lock(&w->lock);
+}
+
 static void release(struct log_writer *w)
 {
     pthread_cond_destroy(&w->filled);
@@ -284,14 +305,18 @@ static void *run(void *arg)
 
     pthread_mutex_lock(&w->lock);
     for (;;) {
+        if (w->len > 0 && w->len < WRITE_MAX && !w->stopping)
+            gather(w);
         if (w->len == 0)
             tell_dropped(w);
-        if (w->len > 0)
+        if (w->len > 0) {
             write_oldest(w);
-        else if (w->stopping)
+        } else if (w->stopping) {
             break;
-        else
+        } else {
+            w->asleep = true;
             pthread_cond_wait(&w->filled, &w->lock);
+        }
     }
     w->done = true;
     abandoned = w->abandoned;
