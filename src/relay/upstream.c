@@ -90,17 +90,7 @@ static void fail_waiting(struct upstream *u)
 
 /* ---- health ---- */
 
-static void on_probe_timer(uv_timer_t *timer)
-{
-    struct upstream *u = timer->data;
-
-    if (u->closing)
-        return;
-    if (u->health == UPSTREAM_DOWN)
-        upstream_probe(u);
-    else
-        dispatch(u);
-}
+static void on_probe_timer(uv_timer_t *timer);
 
 static void schedule_probe(struct upstream *u)
 {
@@ -108,6 +98,21 @@ static void schedule_probe(struct upstream *u)
         retry_probe_ms(u->probes, u->context->config->destination_probe_max, (uint32_t)random());
 
     uv_timer_start(&u->timer, on_probe_timer, delay, 0);
+}
+
+static void on_probe_timer(uv_timer_t *timer)
+{
+    struct upstream *u = timer->data;
+
+    if (u->closing)
+        return;
+    if (u->health != UPSTREAM_DOWN) {
+        dispatch(u);
+        return;
+    }
+    upstream_probe(u);
+    if (u->opening == 0 && !uv_is_active((uv_handle_t *)timer))
+        schedule_probe(u); /* there was no memory for one */
 }
 
 static void close_idle(struct upstream *u)
@@ -136,8 +141,10 @@ static void enter_down(struct upstream *u, const char *dsn, const char *why)
                     u->route.text);
         close_idle(u);
     }
-    schedule_probe(u);
-    u->probes++;
+    if (change || u->opening == 0) { /* of several that were being opened, the last one counts */
+        schedule_probe(u);
+        u->probes++;
+    }
     fail_waiting(u);
 }
 
@@ -236,8 +243,11 @@ static void open_for_waiting(struct upstream *u)
 
     while (u->waiting > count_available(u) && u->session_count < limit &&
            clock_mono_ms() >= u->hold_opening_until_ms && u->health != UPSTREAM_DOWN) {
-        if (!upstream_session_open(u))
-            return;
+        if (upstream_session_open(u))
+            continue;
+        if (u->health != UPSTREAM_DOWN && !uv_is_active((uv_handle_t *)&u->timer))
+            uv_timer_start(&u->timer, on_probe_timer, HOLD_OPENING_MS, 0); /* no memory now */
+        return;
     }
 }
 
@@ -337,6 +347,7 @@ void upstream_session_gone(struct upstream *u, struct upstream_session *s)
 {
     DL_DELETE(u->sessions, s);
     u->session_count--;
+    config_unref(&s->config);
     free(s);
     if (!u->closing)
         dispatch(u); /* its place is free */

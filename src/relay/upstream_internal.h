@@ -12,6 +12,7 @@
 struct upstream_session {
     struct upstream *u; /* borrowed */
     struct upstream_session *prev, *next;
+    struct config *config; /* a reference: the client engine borrows its hello name from it */
     struct stream stream;
     struct client client;
     struct resolver_query *query; /* borrowed; the name look-up under way */

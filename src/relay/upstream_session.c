@@ -257,7 +257,7 @@ static const struct client_ops session_client_ops = {
 static void on_stream_open(void *ctx)
 {
     struct upstream_session *s = ctx;
-    const struct config *config = s->u->context->config;
+    const struct config *config = s->config; /* a reload may free the current one */
     struct client_settings client = {
         .protocol = s->u->protocol,
         .fallback = config->relay_protocol_fallback,
@@ -382,6 +382,8 @@ static void session_connect_next(struct upstream_session *s)
 {
     struct sockaddr_storage *address = &s->addresses[s->address_next];
     uint64_t now = clock_mono_ms();
+    uint64_t
+        share; /* of the time left: an address that swallows packets must not cost the others */
     char numeric[64];
     int rc;
 
@@ -389,6 +391,7 @@ static void session_connect_next(struct upstream_session *s)
         opening_failed(s);
         return;
     }
+    share = (s->connect_by_ms - now) / (s->address_count - s->address_next);
     s->address_next++;
     s->connect_rc = 0;
     if (address->ss_family == AF_INET)
@@ -405,7 +408,7 @@ static void session_connect_next(struct upstream_session *s)
         opening_failed(s);
         return;
     }
-    stream_deadline(&s->stream, s->connect_by_ms - now);
+    stream_deadline(&s->stream, share > 0 ? share : 1);
 }
 
 static void on_addresses(void *ctx, const struct sockaddr_storage *addresses, size_t count,
@@ -449,12 +452,14 @@ struct upstream_session *upstream_session_open(struct upstream *u)
 {
     struct upstream_session *s = calloc(1, sizeof *s);
     const struct config *config = u->context->config;
+    uint64_t limit = config->lmtp_connect_timeout;
 
     if (!s)
         return NULL;
     s->u = u;
+    s->config = config_ref(u->context->config);
     s->opened_ms = clock_mono_ms();
-    s->connect_by_ms = s->opened_ms + config->lmtp_connect_timeout;
+    s->connect_by_ms = s->opened_ms + limit;
     DL_APPEND(u->sessions, s);
     u->session_count++;
     u->opening++;
@@ -464,8 +469,9 @@ struct upstream_session *upstream_session_open(struct upstream *u)
         session_connect_unix(s);
     } else {
         name_peer(s, u->route.host); /* until the address is known */
-        s->query = resolver_addresses(u->context->resolver, u->route.host, u->route.port,
-                                      address_family(config), config->dns_timeout, on_addresses, s);
+        s->query = resolver_addresses(
+            u->context->resolver, u->route.host, u->route.port, address_family(config),
+            config->dns_timeout < limit ? config->dns_timeout : limit, on_addresses, s);
     }
     s->starting = false;
     if (s->closing && !s->has_stream) {
