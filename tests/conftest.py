@@ -97,7 +97,8 @@ def mode(request):
 
 @pytest.fixture
 def inject():
-    """Throws faults into the system calls of a running gateway, all its threads (strace counts calls per thread)."""
+    """Throws faults into the system calls of a running gateway, all its threads (strace counts calls per thread).
+    Returns what ends it."""
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
     if os.environ.get("MXGATE_WRAPPER"):
@@ -110,9 +111,13 @@ def inject():
         tracers.append(tracer)
         tasks = pathlib.Path(f"/proc/{gateway.pid}/task")
         wait.until(lambda: all("TracerPid:\t0\n" not in (t / "status").read_text() for t in tasks.iterdir()), "strace to attach")
+        return end
+
+    def end():
+        for tracer in tracers:
+            if tracer.poll() is None:
+                tracer.terminate()
+            tracer.wait()
 
     yield start
-    for tracer in tracers:
-        if tracer.poll() is None:
-            tracer.terminate()
-        tracer.wait()
+    end()
