@@ -9,6 +9,7 @@
 #define OLD_EVERY        4
 #define EXPIRY_CHECK_MS  60000
 #define EXPIRY_CHECK_MIN 500
+#define CROWDED_MS       1000
 
 static void arm_due_timer(struct scheduler *s);
 
@@ -104,6 +105,7 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 {
     leave_state(s, e);
     HASH_DEL(s->entries, e); // NOLINT(clang-analyzer-*): it does not follow uthash's list
+    records_deinit(&e->unsaved);
     free(e->sender);
     free(e);
 }
@@ -184,14 +186,32 @@ void queue_dispatch(struct scheduler *s)
     }
 }
 
+/* A chore needs no destination: what is decided is removed, what could not be written is tried
+ * again. */
+static bool start_chore(struct scheduler *s, struct queue_entry *e)
+{
+    if (!e->decided && e->unsaved.len == 0)
+        return false;
+    leave_state(s, e);
+    if (s->run_count < QUEUE_CHORES_MAX)
+        queue_run_start(s, e);
+    else
+        queue_entry_wait(s, e, CROWDED_MS);
+    return true;
+}
+
 static void on_due(uv_timer_t *timer)
 {
     struct scheduler *s = timer->data;
     uint64_t now = clock_mono_ms();
     struct due_item *item;
 
-    while ((item = due_heap_first(&s->waiting)) && item->due_ms <= now)
-        queue_entry_ready(s, (struct queue_entry *)item);
+    while ((item = due_heap_first(&s->waiting)) && item->due_ms <= now) {
+        struct queue_entry *e = (struct queue_entry *)item;
+
+        if (!start_chore(s, e))
+            queue_entry_ready(s, e);
+    }
     arm_due_timer(s);
     queue_dispatch(s);
 }
@@ -230,10 +250,14 @@ static void on_expiry_check(uv_timer_t *timer)
         bool waits = e->state == QUEUE_WAITING ||
                      (e->state == QUEUE_READY && e->upstream->health == UPSTREAM_DOWN);
 
-        if (waits && !e->decided && !s->stopping && queue_entry_expired(s, e)) {
-            leave_state(s, e);
-            queue_run_expire(s, e);
+        if (!waits || e->decided || s->stopping || !queue_entry_expired(s, e))
+            continue;
+        if (s->run_count >= QUEUE_CHORES_MAX) { /* a whole queue may expire together */
+            uv_timer_start(timer, on_expiry_check, EXPIRY_CHECK_MIN, uv_timer_get_repeat(timer));
+            return;
         }
+        leave_state(s, e);
+        queue_run_expire(s, e);
     }
 }
 
@@ -267,7 +291,7 @@ bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum qu
         return false;
     }
     e->fresh = origin == QUEUE_FROM_FRESH;
-    e->attempts = e->fresh ? 0 : 1;
+    e->attempts = e->fresh || origin == QUEUE_FROM_CLAIMED ? 0 : 1;
     if (origin == QUEUE_FROM_CLAIMED)
         return true;
     if (envelope_pending(envelope) == 0) {

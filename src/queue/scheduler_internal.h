@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #define QUEUE_BREAKS_MAX 3
+#define QUEUE_CHORES_MAX 100 /* runs at a time that deliver nothing: each has a few KB */
 
 enum queue_state {
     QUEUE_READY,
@@ -36,6 +37,8 @@ struct queue_entry {
     bool decided;    /* no recipient is pending: only the file's removal is left */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
+    struct records
+        unsaved; /* results that could not be written: written before it is tried again */
 };
 
 struct queue_site {
@@ -78,6 +81,7 @@ void queue_dispatch(struct scheduler *s);
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e);
 
 /* scheduler_run.c */
+/* The entry is RUNNING and has a place at its site, or (for a chore) is in no list. */
 void queue_run_start(struct scheduler *s, struct queue_entry *e);
 /* What a claimed message's deliveries found out. */
 void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REMOVE_RETRY_MS 60000
+#define DISK_RETRY_MS 60000
 
 static void next_batch(struct queue_run *run);
 
@@ -88,7 +88,7 @@ static void on_removed(struct spool_remove *r, int rc)
         log_error(run->s->log, "qmgr", "%s: delivered, but its file cannot be removed: %s",
                   run_id(run), strerror(-rc));
         run->entry->decided = true; /* never delivered again by this process */
-        queue_entry_wait(run->s, run->entry, REMOVE_RETRY_MS);
+        queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
     }
     run_free(run, site);
 }
@@ -100,6 +100,20 @@ static void run_remove(struct queue_run *run)
     spool_remove(run->s->spool, &run->remove);
 }
 
+/* True when the entry waits until its results can be written. */
+static bool wait_for_disk(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    if (run->records.len == 0 || !run->records.durable)
+        return false;
+    run->entry->unsaved = run->records;
+    run->records = (struct records){NULL, 0, 0, false};
+    queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
+    run_free(run, site);
+    return true;
+}
+
 static void run_end(struct queue_run *run)
 {
     struct queue_entry *e = run->entry;
@@ -108,6 +122,9 @@ static void run_end(struct queue_run *run)
     e->fresh = false;
     e->destination_trouble = run->destination_trouble;
     e->breaks = run->broken ? e->breaks + 1 : 0;
+    e->attempts++;
+    if (wait_for_disk(run))
+        return;
     if (run->pending == 0 || run->expired) {
         e->decided = run->pending == 0;
         e->operator_needed = true;
@@ -117,7 +134,6 @@ static void run_end(struct queue_run *run)
         run_free(run, site);
         return;
     }
-    e->attempts++;
     if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {
         run_back_off(run);
         return;
@@ -134,7 +150,12 @@ static void on_appended(struct spool_append *a, int rc)
         log_error(run->s->log, "qmgr",
                   "%s: its results cannot be recorded: %s (after a crash it may be sent again)",
                   run_id(run), strerror(-rc));
-    records_deinit(&run->records);
+    else
+        records_deinit(&run->records);
+    if (run->more && run->s->stopping) { /* the rest is for the next start */
+        run->more = false;
+        run->destination_trouble = true;
+    }
     if (run->more)
         next_batch(run);
     else
@@ -258,6 +279,18 @@ static void load_failed(struct queue_run *run, int rc)
     run_free(run, site);
 }
 
+static void run_hold(struct queue_run *run, bool expired)
+{
+    struct queue_site *site = place_of(run);
+
+    run->entry->decided = run->pending == 0;
+    run->entry->operator_needed = expired || run->failed_recipients > 0;
+    if (expired)
+        log_expired(run->s->log, run_id(run), run->entry->sender, false);
+    queue_entry_hold(run->s, run->entry);
+    run_free(run, site);
+}
+
 static void on_loaded(struct spool_load *l, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)l - offsetof(struct queue_run, load));
@@ -277,6 +310,10 @@ static void on_loaded(struct spool_load *l, int rc)
         run_back_off(run);
         return;
     }
+    if (l->file.on_hold) { /* as it was written when the disk had room again */
+        run_hold(run, strcmp(l->file.hold_why, "expired") == 0);
+        return;
+    }
     if (run->pending == 0) {
         run_settle(run);
         return;
@@ -290,15 +327,45 @@ static void on_loaded(struct spool_load *l, int rc)
     next_batch(run);
 }
 
+static void on_saved(struct spool_append *a, int rc)
+{
+    struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
+    struct queue_site *site = place_of(run);
+
+    if (rc == 0 || rc == -ENOENT || rc == -EBADMSG) { /* no file, no results: loading it says so */
+        queue_entry_ready(run->s, run->entry);
+        run_free(run, site);
+        return;
+    }
+    log_error(run->s->log, "qmgr", "%s: its results still cannot be recorded: %s", run_id(run),
+              strerror(-rc));
+    wait_for_disk(run);
+}
+
+static void run_save(struct queue_run *run)
+{
+    run->records = run->entry->unsaved;
+    run->entry->unsaved = (struct records){NULL, 0, 0, false};
+    run->append.id = run->entry->id;
+    run->append.records = run->records.bytes;
+    run->append.records_len = run->records.len;
+    run->append.sync = true;
+    run->append.done = on_saved;
+    spool_append(run->s->spool, &run->append);
+}
+
 void queue_run_start(struct scheduler *s, struct queue_entry *e)
 {
     struct queue_run *run = run_new(s, e);
 
     if (!run) {
-        struct queue_site *site = e->site;
-
+        if (e->state == QUEUE_RUNNING)
+            e->site->running--;
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
-        site->running--;
+        return;
+    }
+    if (e->unsaved.len > 0) {
+        run_save(run);
         return;
     }
     if (e->decided) {
@@ -339,6 +406,8 @@ void queue_run_expire(struct scheduler *s, struct queue_entry *e)
     }
     run->pending = 1; /* somebody is: only then it is asked for */
     run->expired = true;
+    run->records = e->unsaved;
+    e->unsaved = (struct records){NULL, 0, 0, false};
     records_add_hold(&run->records, clock_wall_us() / 1000000, "expired");
     run_append(run);
 }
