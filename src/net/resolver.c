@@ -236,7 +236,9 @@ static void on_forward(void *ctx, int status, int timeouts, struct ares_addrinfo
 static void on_reverse(void *ctx, int status, int timeouts, struct hostent *host)
 {
     struct resolver_query *q = ctx;
-    struct ares_addrinfo_hints hints = {.ai_family = q->address.ss_family};
+    /* The order does not matter here; sorting would open and connect a socket for each address. */
+    struct ares_addrinfo_hints hints = {.ai_family = q->address.ss_family,
+                                        .ai_flags = ARES_AI_NOSORT};
     struct span name;
 
     (void)timeouts;
