@@ -88,6 +88,8 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
     memcpy(d->relay, job->relay, sizeof d->relay);
     d->sending = false;
     d->broken = end == UPSTREAM_END_BROKEN;
+    for (size_t i = 0; d->broken && !d->body_begun && i < d->count; i++)
+        d->results[i].outcome = DELIVERY_UNDECIDED; /* out of step: whose reply was it? (P3) */
     if (end ==
         UPSTREAM_END_FINISHED) /* every recipient has its result; if not, it is not lost either */
         set_undecided(d, "4.3.0", "the destination gave no result");

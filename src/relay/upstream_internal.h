@@ -32,6 +32,7 @@ struct upstream_session {
     bool silent; /* nobody answered in time, or no way there: not a mere limit of connections */
     bool ready;  /* greeting and LHLO are done */
     bool idle;
+    bool finished; /* the job has all its results; the session is not clean yet */
     bool quitting;
     bool starting; /* inside upstream_session_open */
     bool held;     /* whoever closes it frees it when done with it */

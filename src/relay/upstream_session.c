@@ -188,11 +188,26 @@ static void on_client_step(void *ctx, enum client_step step)
         stream_deadline(&s->stream, limit);
 }
 
+static void end_finished_job(struct upstream_session *s)
+{
+    struct upstream_job *job = s->job;
+
+    if (!job || !s->finished)
+        return;
+    s->job = NULL;
+    job->session = NULL;
+    s->u->active--;
+    job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
+}
+
 static void on_client_idle(void *ctx)
 {
     struct upstream_session *s = ctx;
     bool opening = !s->ready;
 
+    end_finished_job(s);
+    if (s->closing || s->job)
+        return; /* what that set off was faster */
     s->idle = true;
     if (opening) {
         s->ready = true;
@@ -229,17 +244,12 @@ static void on_client_body(void *ctx)
         s->job->events->on_body(s->job);
 }
 
+/* The job's end waits for on_idle: a surplus reply that comes before it voids what it said (P3). */
 static void on_client_finished(void *ctx)
 {
     struct upstream_session *s = ctx;
-    struct upstream_job *job = s->job;
 
-    if (!job)
-        return;
-    s->job = NULL;
-    job->session = NULL;
-    s->u->active--;
-    job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
+    s->finished = true;
 }
 
 static const struct client_ops session_client_ops = {
@@ -487,7 +497,7 @@ void upstream_session_begin(struct upstream_session *s, struct upstream_job *job
 {
     struct text t;
 
-    s->idle = false;
+    s->idle = s->finished = false;
     s->job = job;
     job->session = s;
     job->begun_ms = clock_mono_ms();

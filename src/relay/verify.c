@@ -167,7 +167,8 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
     struct verify_query *q = of_job(job);
     const char *said = q->why ? q->why : "";
 
-    (void)end;
+    if (end == UPSTREAM_END_BROKEN) /* out of step: the reply may have been another's */
+        q->has_result = false;
     query_over(q);
     if (!q->has_result) {
         answer_without_upstream(q, dsn[0] ? dsn : "4.3.0", why);
