@@ -269,8 +269,10 @@ static void reset(struct spool *s, struct lane *disk)
         .corrupt_fd = -1,
         .disk = disk,
     };
-    if (disk)
+    if (disk) {
         lane_init(&s->sync_lane, disk->loop, 1);
+        lane_init(&s->remove_lane, disk->loop, 1);
+    }
 }
 
 int spool_open(struct spool *s, const char *path, struct lane *disk, struct errbuf *err)
@@ -318,7 +320,7 @@ int spool_open_readonly(struct spool *s, const char *path, struct errbuf *err)
 
 void spool_close(struct spool *s)
 {
-    assert(!s->sync_busy && !s->sync_waiting);
+    assert(spool_idle(s));
     disk_close(s->queue_fd);
     disk_close(s->incoming_fd);
     disk_close(s->corrupt_fd);

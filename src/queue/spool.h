@@ -17,10 +17,12 @@
  *          `--failure: unlink           `--failure: unlink                    `--does not parse:
  * corrupt/ID
  *
- * All slow calls run on the disk lane (the shared directory fsync on a lane of its own, so that it
- * does not wait behind the commits that wait for it: the thread pool has one thread more for it);
- * callbacks come on the loop thread, exactly once per request. Requests are embedded in their
- * owners and stay alive until the callback.
+ * All slow calls run on the disk lane. The shared directory fsync has a lane of its own, so that it
+ * does not wait behind the commits that wait for it, and so have removals: what is delivered need
+ * not wait for a disk that syncs what comes in; those that are asked for while others run share one
+ * job. The thread pool has a thread for each of the two (SPOOL_THREADS). Callbacks come on the loop
+ * thread, exactly once per request. Requests are embedded in their owners and stay alive until the
+ * callback.
  *
  * Records (attempt, hold, release) are appended with O_APPEND in one write(); "sync" asks for
  * fdatasync after it. A torn record that a crash left is cut off first, and one that cannot be
@@ -37,7 +39,10 @@
 #include "message/envelope.h"
 #include "queue/spool_format.h"
 
+#define SPOOL_THREADS 2
+
 struct spool_commit;
+struct spool_remove;
 
 struct spool {
     int root_fd;
@@ -55,6 +60,11 @@ struct spool {
     struct lane_job sync_job;
     bool sync_busy;
     int sync_result;
+    struct lane remove_lane;
+    struct spool_remove *remove_waiting;
+    struct spool_remove *remove_last;
+    struct spool_remove *remove_running;
+    struct lane_job remove_job;
     uint64_t syncs;   /* directory fsyncs so far */
     uint64_t commits; /* messages committed so far */
 };
@@ -121,8 +131,8 @@ void spool_append(struct spool *s, struct spool_append *a);
 struct spool_remove {
     struct queue_id id;
     void (*done)(struct spool_remove *r, int rc);
-    struct spool *spool;
-    struct lane_job job;
+    /* private */
+    struct spool_remove *next;
     int rc;
 };
 void spool_remove(struct spool *s, struct spool_remove *r);
@@ -152,7 +162,7 @@ int64_t spool_free_bytes(const struct spool *s);
 /* Can a file be made now? 0 or -errno. Quick, on the loop thread; makes and removes an empty file
  * in incoming/. */
 int spool_probe(const struct spool *s);
-/* No commit waits for, or runs, a directory fsync. (Other requests: lane_idle of the disk lane.) */
+/* No directory fsync and no removal waits or runs. (Other requests: lane_idle of the disk lane.) */
 bool spool_idle(const struct spool *s);
 
 #endif

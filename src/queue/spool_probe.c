@@ -23,5 +23,6 @@ int spool_probe(const struct spool *s)
 
 bool spool_idle(const struct spool *s)
 {
-    return !s->sync_busy && !s->sync_waiting && !s->sync_running;
+    return !s->sync_busy && !s->sync_waiting && !s->sync_running && !s->remove_waiting &&
+           !s->remove_running;
 }

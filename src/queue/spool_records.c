@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #define APPEND_OF(j) ((struct spool_append *)((char *)(j)-offsetof(struct spool_append, job)))
-#define REMOVE_OF(j) ((struct spool_remove *)((char *)(j)-offsetof(struct spool_remove, job)))
+#define SPOOL_OF(j)  ((struct spool *)((char *)(j)-offsetof(struct spool, remove_job)))
 #define LOOK_BACK    512
 
 /* ---- append ---------------------------------------------------------------- */
@@ -91,22 +91,47 @@ void spool_append(struct spool *s, struct spool_append *a)
 
 static void remove_work(struct lane_job *job)
 {
-    struct spool_remove *r = REMOVE_OF(job);
+    struct spool *s = SPOOL_OF(job);
 
-    r->rc = disk_unlink(r->spool->queue_fd, r->id.text);
+    for (struct spool_remove *r = s->remove_running; r; r = r->next)
+        r->rc = disk_unlink(s->queue_fd, r->id.text);
+}
+
+static void remove_done(struct lane_job *job);
+
+static void remove_start(struct spool *s)
+{
+    if (s->remove_running || !s->remove_waiting)
+        return;
+    s->remove_running = s->remove_waiting;
+    s->remove_waiting = NULL;
+    s->remove_job.work = remove_work;
+    s->remove_job.done = remove_done;
+    lane_submit(&s->remove_lane, &s->remove_job);
 }
 
 static void remove_done(struct lane_job *job)
 {
-    struct spool_remove *r = REMOVE_OF(job);
+    struct spool *s = SPOOL_OF(job);
+    struct spool_remove *r = s->remove_running;
 
-    r->done(r, r->rc);
+    s->remove_running = NULL;
+    remove_start(s); /* before the callbacks, as in sync_done() */
+    while (r) {
+        struct spool_remove *next = r->next;
+
+        r->done(r, r->rc);
+        r = next;
+    }
 }
 
 void spool_remove(struct spool *s, struct spool_remove *r)
 {
-    r->spool = s;
-    r->job.work = remove_work;
-    r->job.done = remove_done;
-    lane_submit(s->disk, &r->job);
+    r->next = NULL;
+    if (s->remove_waiting)
+        s->remove_last->next = r;
+    else
+        s->remove_waiting = r;
+    s->remove_last = r;
+    remove_start(s);
 }

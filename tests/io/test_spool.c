@@ -244,6 +244,44 @@ static void test_remove(void **state)
     }
 }
 
+#define CROWD 5
+
+static struct crowd {
+    struct spool_remove removes[CROWD];
+    int results[CROWD];
+    unsigned answers;
+} crowd;
+
+static void on_one_removed(struct spool_remove *r, int rc)
+{
+    crowd.results[r - crowd.removes] = rc;
+    crowd.answers++;
+}
+
+/* The first goes at once, the others together after it; each hears its own result. */
+static void test_remove_many_together(void **state)
+{
+    static const int want[CROWD] = {0, 0, -ENOENT, -EIO, 0};
+
+    crowd = (struct crowd){.answers = 0};
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (i != 2)
+            spool_store(&f, i + 1, 100);
+        spool_id(i + 1, &crowd.removes[i].id);
+        crowd.removes[i].done = on_one_removed;
+    }
+    disk_fault(DISK_UNLINKAT, 3, 1, EIO);
+    for (unsigned i = 0; i < CROWD; i++)
+        spool_remove(&f.spool, &crowd.removes[i]);
+    assert_false(spool_idle(&f.spool));
+    disk_run(&f.disk);
+    assert_int_equal(crowd.answers, CROWD);
+    for (unsigned i = 0; i < CROWD; i++)
+        assert_int_equal(crowd.results[i], want[i]);
+    assert_int_equal(disk_names(&f.disk, "queue"), 1);
+    assert_true(spool_idle(&f.spool));
+}
+
 static void test_free_bytes(void **state)
 {
     assert_true(spool_free_bytes(&f.spool) > 0);
@@ -286,6 +324,7 @@ int main(void)
         TEST(test_append_on_a_full_disk),
         TEST(test_append_with_failing_calls),
         TEST(test_remove),
+        TEST(test_remove_many_together),
         TEST(test_free_bytes),
         TEST(test_probe),
     };
