@@ -60,7 +60,7 @@ def test_mailq(gateway, peer):
     # "%-11s %7ld %20.20s %s", the time cut to 20 characters and so followed by a blank of its own
     assert lines[1] == "%-11s %7d %20.20s %s" % (first + row.group(2).strip(), size, row.group(4) + " ", "bob@example.org")
     reason = lines[2].strip()
-    assert re.fullmatch(r"\(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Connection refused\)", reason), lines[2]
+    assert re.fullmatch(r"\((delivery temporarily suspended: )?connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Connection refused\)", reason), lines[2]
     assert lines[2] == "%*s%s" % (78 - len(reason), "", reason), "the text ends at column 77, its parenthesis at 78"
     assert lines[3] == "%-11s %7s %-20s %s" % ("", "", "", "alice@example.com")
     assert lines[4] == ""

@@ -280,6 +280,21 @@ def test_client_that_vanishes_after_the_dot_has_its_mail_delivered_once(gateways
     assert peer.count(token) == 1
 
 
+def test_client_that_shuts_its_sending_side(gateways, peers, mode):
+    """`printf ... | nc -N`: everything in one go, then end of file; the replies are still wanted."""
+    peer = peers(delay={"dot": 0.3})
+    gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
+    token = mail.new_token()
+    with smtp_client.Smtp(gateway.address) as client:
+        client.send(b"EHLO x\r\nMAIL FROM:<bob@example.org>\r\nRCPT TO:<alice@example.com>\r\nDATA\r\n" + mail.message(token)
+                    + b".\r\nQUIT\r\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        codes = [client.reply().code for _ in range(6)]
+    assert codes == [250, 250, 250, 354, 250, 221]
+    gateway.wait_queue_empty()
+    wait.until(lambda: peer.count(token) == 1, "the mail")
+
+
 def test_two_daemons_never_share_a_spool(gateways, peer):
     first = gateways(relay_transport=peer.transport)
     second = gateways(start=False, relay_transport=peer.transport, queue_directory=first.spool)

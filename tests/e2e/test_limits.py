@@ -68,6 +68,78 @@ def test_silence_in_data_times_out(gateways, peer):
     assert gateway.spool_files() == []
 
 
+def test_a_byte_now_and_then_does_not_keep_data_open(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport, smtpd_timeout="1s")
+    begun = time.monotonic()
+    with smtp_client.Smtp(gateway.address) as client:
+        client.hello()
+        client.envelope("bob@example.org", ["alice@example.com"])
+        client.cmd("DATA")
+        client.sock.settimeout(0.2)
+        try:
+            while time.monotonic() - begun < 8 * wait.SCALE:
+                client.send(b"x")
+                try:
+                    if client.sock.recv(100):
+                        break
+                except TimeoutError:
+                    pass
+        except OSError:
+            pass
+    assert time.monotonic() - begun < 5 * wait.SCALE
+
+
+def test_a_slow_but_steady_sender_is_served(gateways, peer):
+    """Longer than smtpd_timeout in all, but never silent for that long: a line every 0.4 s."""
+    gateway = gateways(relay_transport=peer.transport, smtpd_timeout="1s")
+    token = mail.new_token()
+    with smtp_client.Smtp(gateway.address) as client:
+        client.hello()
+        client.envelope("bob@example.org", ["alice@example.com"])
+        client.cmd("DATA")
+        for line in mail.message(token, b"one\r\ntwo\r\n").splitlines(True) + [b".\r\n"]:
+            time.sleep(0.4)
+            client.send(line)
+        assert client.reply().code == 250
+    assert peer.count(token) == 1
+
+
+def test_under_stress_idle_clients_go_sooner(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=20, smtpd_timeout="300s", smtpd_stress_timeout="1s")
+    calm = smtp_client.Smtp(gateway.address)
+    calm.hello()
+    clients = [smtp_client.Smtp(gateway.address) for _ in range(17)]
+    for client in clients:
+        client.hello()
+    assert clients[-1].reply().code == 421
+    for client in clients + [calm]:
+        client.close()
+    still_serves(gateway)
+
+
+def test_full_queue(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport, queue_message_limit=3, delivery_mode="queue")
+    peer.down()
+    for _ in range(3):
+        still_serves(gateway)
+    with smtp_client.Smtp(gateway.address) as client:
+        client.hello()
+        reply = client.cmd("MAIL FROM:<bob@example.org>")
+        assert reply.code == 452, reply
+    peer.up()
+    gateway.wait_queue_empty()
+    still_serves(gateway)
+    gateway.wait_queue_empty()
+
+
+def test_one_line_of_5_megabytes(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport)
+    token = mail.new_token()
+    body = mail.message(token, b"x" * 5_000_000 + b"\r\n")
+    assert smtp_client.send(gateway.address, "bob@example.org", ["alice@example.com"], body).code == 250
+    assert peer.find(token)[0].body.endswith(b"\r\n\r\n" + b"x" * 5_000_000 + b"\r\n")
+
+
 def test_slow_upstream_is_not_the_clients_timeout(gateways, peers):
     peer = peers(delay={"dot": 2.0})
     gateway = gateways(relay_transport=peer.transport, smtpd_timeout="1s", verify_recipients="no")

@@ -55,13 +55,15 @@ class Delivery:
 
 class LmtpPeer:
     def __init__(self, protocol="lmtp", words=LHLO_WORDS, strict=False, keep_bodies=True, unix_path=None,
-                 recipient_limit=None, delay=None):
+                 recipient_limit=None, delay=None, port=0, one_mail_each=False, most_connections=None):
         self.protocol = protocol
         self.words = tuple(words)
         self.strict = strict  # look for bytes that came too early (costs 30 ms a reply)
         self.keep_bodies = keep_bodies
         self.unix_path = unix_path
         self.recipient_limit = recipient_limit  # RCPTs taken per transaction; more hear 451 4.5.3
+        self.one_mail_each = one_mail_each  # hangs up after each transaction, as Dovecot 2.4 does
+        self.most_connections = most_connections  # more are greeted with 421
         self.delay = dict(delay or {})  # step -> seconds before its reply
         self.faults = []
         self.lock = threading.Lock()
@@ -75,7 +77,7 @@ class LmtpPeer:
         self._listener = None
         self._accepting = None
         self._stopping = False
-        self.port = 0
+        self.port = port
         self.up()
 
     # --- life
@@ -235,6 +237,10 @@ class Connection:
             self.sock.close()
 
     def _talk(self):
+        most = self.peer.most_connections
+        if most is not None and sum(c.open for c in self.peer.open_connections()) > most:
+            self.send(b"421 4.3.2 Too many connections\r\n")
+            raise Hangup
         self.reply("greeting", b"220 peer.example.com ready\r\n")
         while True:
             line = self.line()
@@ -245,6 +251,8 @@ class Connection:
             handler = getattr(self, "do_" + verb.decode("latin-1").lower(), None)
             if handler:
                 handler(rest)
+                if self.peer.one_mail_each and self.transactions:
+                    raise Hangup
             else:
                 self.peer.breach(f"unknown command {line!r}")
                 self.send(b"500 5.5.1 Unknown command\r\n")

@@ -1,0 +1,78 @@
+"""A small name server (UDP) that answers what it is told: names, nonsense, or nothing."""
+
+import socket
+import struct
+import threading
+
+A, PTR, AAAA = 1, 12, 28
+
+
+def wire(name):
+    """A name as labels; labels may be bytes of any kind."""
+    if isinstance(name, str):
+        name = name.encode()
+    return b"".join(bytes([len(label)]) + label for label in name.split(b".") if label) + b"\0"
+
+
+def reverse(address):
+    return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+
+
+class DnsServer:
+    """answers: (name, type) -> list of values (address text, or name for PTR). What is not there does not exist.
+    silent: names that get no answer at all. broken: names that get SERVFAIL."""
+
+    def __init__(self):
+        self.answers = {}
+        self.silent = set()
+        self.broken = set()
+        self.asked = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def host(self, name, *addresses):
+        self.answers[name, A] = list(addresses)
+
+    def ptr(self, address, name):
+        self.answers[reverse(address), PTR] = [name]
+
+    def stop(self):
+        # a datagram of nothing ends the thread
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._socket.getsockname())
+        self._thread.join(5)
+        self._socket.close()
+
+    def _run(self):
+        while True:
+            query, client = self._socket.recvfrom(4096)
+            if not query:
+                return
+            answer = self._answer(query)
+            if answer:
+                self._socket.sendto(answer, client)
+
+    def _answer(self, query):
+        number, = struct.unpack(">H", query[:2])
+        at, labels = 12, []
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode("latin-1").lower())
+            at += 1 + query[at]
+        question = query[12:at + 5]
+        kind, = struct.unpack(">H", query[at + 1:at + 3])
+        name = ".".join(labels)
+        self.asked.append((name, kind))
+        if name in self.silent:
+            return None
+        if name in self.broken:
+            return struct.pack(">HHHHHH", number, 0x8182, 1, 0, 0, 0) + question
+        values = self.answers.get((name, kind), [])
+        exists = any(known == name for known, _ in self.answers)
+        records = b""
+        for value in values:
+            data = socket.inet_aton(value) if kind == A else wire(value)
+            records += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(data)) + data
+        return struct.pack(">HHHHHH", number, 0x8180 if exists else 0x8183, 1, len(values), 0, 0) + question + records
