@@ -428,7 +428,7 @@ void scheduler_status(const struct scheduler *s, struct status *out)
     out->corrupt = s->corrupt;
     out->destinations = 0;
     LL_FOREACH(s->relay->upstreams, u) {
-        if (out->destinations < STATUS_DESTINATIONS_MAX)
+        if (!u->retired && out->destinations < STATUS_DESTINATIONS_MAX)
             status_destination(s, u, &out->destination[out->destinations++]);
     }
 }

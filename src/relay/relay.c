@@ -30,7 +30,12 @@ static int use_transport(struct relay *r, const char *transport, struct errbuf *
         else
             upstream_probe(found); /* say at start whether it answers */
     }
+    LL_FOREACH(r->upstreams, u)
+        u->retired = true;
     LL_PREPEND(r->upstreams, found);
+    found->retired = false;
+    if (found->health == UPSTREAM_DOWN)
+        upstream_probe(found); /* it was not while it was retired */
     return 0;
 }
 

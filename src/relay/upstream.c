@@ -110,6 +110,8 @@ static void on_probe_timer(uv_timer_t *timer)
         dispatch(u);
         return;
     }
+    if (u->retired)
+        return;
     upstream_probe(u);
     if (u->opening == 0 && !uv_is_active((uv_handle_t *)timer))
         schedule_probe(u); /* there was no memory for one */

@@ -85,6 +85,7 @@ struct upstream {
     struct route route;
     struct upstream *next; /* the owner's list */
     enum upstream_health health;
+    bool retired; /* no longer in the settings: not probed, not shown; what is under way goes on */
     int64_t since_s; /* wall clock of the last change */
     char why[400];   /* of the trouble, "" when up */
     char dsn[12];

@@ -39,7 +39,12 @@ struct upstream_session {
     bool closing;
 };
 
+/* upstream_connect.c */
+/* Tries the next address; the session ends when there is none, or the time is over. */
+void upstream_session_connect_next(struct upstream_session *s);
+
 /* upstream_session.c */
+extern const struct stream_events upstream_session_stream_events;
 /* NULL: no memory, or it failed at once (upstream_open_failed was called). */
 struct upstream_session *upstream_session_open(struct upstream *u);
 void upstream_session_begin(struct upstream_session *s, struct upstream_job *job);
