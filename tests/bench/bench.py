@@ -1,0 +1,215 @@
+"""Called by run.sh: measures, and prints the table."""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import time
+
+import load
+import process
+import servers
+from servers import Mxgate, Postfix
+
+QUICK = bool(os.environ.get("QUICK"))
+ROUNDS = int(os.environ.get("ROUNDS") or (1 if QUICK else 3))
+ROUND_S = 1.0 if QUICK else 4.0  # how long one server is under load in one round, about
+SESSIONS = 200 if QUICK else 1000
+MANY_SESSIONS = 2000 if QUICK else 10000
+QUEUED = 200 if QUICK else 1000
+PATIENCE_S = 5 if QUICK else 30  # for Postfix to notice that the upstream is back
+PERIOD = "one round" if ROUNDS == 1 else f"median of {ROUNDS} rounds"
+OPEN_WIDE = {"smtpd_connection_limit": 15000, "smtpd_client_connection_count_limit": 15000}
+
+WITH_POSTFIX = Postfix.available()
+COLUMNS = ["direct", "queue", "Postfix"]
+
+
+class Table:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, **cells):
+        self.rows.append((what, [cells.get(c, "") for c in COLUMNS]))
+        print(f"  {what}: " + ", ".join(f"{k} {v}" for k, v in cells.items()), flush=True)
+
+    def show(self):
+        head = ["mxgate, direct", "mxgate, queue", "Postfix " + postfix_version()]
+        width = max(len(r[0]) for r in self.rows)
+        print("\n" + " " * width + "".join(f"{h:>17}" for h in head))
+        for what, cells in self.rows:
+            print(f"{what:{width}}" + "".join(f"{c:>17}" for c in cells))
+
+
+def postfix_version():
+    done = subprocess.run(["postconf", "-dh", "mail_version"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def mib(kib):
+    return f"{kib / 1024:.1f} MiB"
+
+
+def three(folder, sink_port, **options):
+    found = {"direct": Mxgate(folder / "direct", sink_port, "direct", **options),
+             "queue": Mxgate(folder / "queue", sink_port, "queue", **options)}
+    if WITH_POSTFIX:
+        found["Postfix"] = Postfix(folder / "postfix", sink_port, **options)
+    return found
+
+
+def throughput(table, folder, title, **options):
+    """Interleaved, so that whatever else the machine does meets all alike."""
+    sink = load.Sink(servers.free_port())
+    group = three(folder, sink.port, **options)
+    rates, costs = {c: [] for c in group}, {c: [] for c in group}
+    try:
+        for server in group.values():
+            server.start()
+        counts = {}
+        for name, server in group.items():
+            load.run(server, sink, 100)  # Postfix starts its processes, mxgate opens its sessions
+            counts[name] = max(100, int(load.run(server, sink, 200)[0] * ROUND_S))
+        for _ in range(ROUNDS):
+            for name, server in group.items():
+                rate, cost = load.run(server, sink, counts[name])
+                rates[name].append(rate)
+                costs[name].append(cost)
+        if not options:
+            table.add("memory after that, PSS", **{n: mib(process.pss_kib(s.pids())) for n, s in group.items()})
+    finally:
+        for server in group.values():
+            server.stop()
+        sink.stop()
+    rate = {n: statistics.median(r) for n, r in rates.items()}
+    table.add(f"messages/s end to end{title}", **{n: number(r) for n, r in rate.items()})
+    if "Postfix" in rate:
+        table.add("  times Postfix's", **{n: f"{r / rate['Postfix']:.1f}" for n, r in rate.items()})
+    if not options:
+        table.add("  processor ms per message", **{n: f"{statistics.median(c):.2f}" for n, c in costs.items()})
+
+
+def raw_speed(table):
+    """What client and sink alone come to: no server between them can be faster."""
+    sink = load.Sink(servers.free_port())
+    time.sleep(0.2)
+    count = 1000 if QUICK else 10000
+    begun = time.perf_counter()
+    load.source(sink.port, count, ["-L"]).wait()
+    sink.wait(count, 10)
+    took = time.perf_counter() - begun
+    sink.stop()
+    print(f"  (smtp-source straight into smtp-sink: {count / took:,.0f} messages/s)", flush=True)
+
+
+def first_reply_ms(server, count=50 if QUICK else 300):
+    took = []
+    for _ in range(count):
+        took.append(servers.greeting(server.port))
+        time.sleep(0.002)
+    return statistics.median(took) * 1000
+
+
+def idle(table, folder):
+    """Started, asked for its greeting a few times, and left alone."""
+    port = servers.free_port()
+    ready, memory, reply = {}, {}, {}
+    for name, server in three(folder, port).items():
+        if name == "queue":
+            continue  # idle it is the same program
+        try:
+            server.start()
+            reply[name] = f"{first_reply_ms(server):.2f} ms"
+            time.sleep(0.5)
+            ready[name] = f"{server.ready_s * 1000:.0f} ms"
+            memory[name] = mib(process.pss_kib(server.pids()))
+        finally:
+            server.stop()
+    table.add("exec to first 220", **ready)
+    table.add("connect to 220, idle", **reply)
+    table.add("memory idle, PSS", **memory)
+
+
+def sessions_memory(server, count):
+    server.start()
+    try:
+        held = load.Sessions(server.port, count)
+        time.sleep(0.5)
+        used = mib(process.pss_kib(server.pids()))
+        held.close()
+        return used
+    finally:
+        server.stop()
+
+
+def sessions(table, folder):
+    port = servers.free_port()
+    cells = {"direct": sessions_memory(Mxgate(folder / "some", port, **OPEN_WIDE), SESSIONS)}
+    if WITH_POSTFIX:  # it has one process per session, 100 by default
+        wide = {"default_process_limit": SESSIONS + 100, "smtpd_client_connection_count_limit": SESSIONS + 100}
+        cells["Postfix"] = sessions_memory(Postfix(folder / "some-postfix", port, **wide), SESSIONS)
+    table.add(f"memory, {SESSIONS:,} open sessions, PSS", **cells)
+    table.add(f"memory, {MANY_SESSIONS:,} open sessions, PSS",
+              direct=sessions_memory(Mxgate(folder / "many", port, **OPEN_WIDE), MANY_SESSIONS))
+
+
+def drain(table, folder):
+    title = f"{QUEUED:,} queued: upstream's return to the last"
+    flushed = {}
+    cells = {}
+    for mode in ("direct", "queue"):
+        server, sink, took = load.drain(lambda port, m=mode: Mxgate(folder / f"drain-{m}", port, m), QUEUED, 30)
+        cells[mode] = f"{took:.1f} s" if took else "> 30 s"
+        server.stop()
+        sink.stop()
+    if WITH_POSTFIX:
+        server, sink, took = load.drain(lambda port: Postfix(folder / "drain-postfix", port), QUEUED, PATIENCE_S)
+        cells["Postfix"] = f"{took:.1f} s" if took else f"> {PATIENCE_S} s"
+        begun = time.perf_counter()
+        server.flush()
+        if not took and sink.wait(QUEUED, 60):
+            flushed["Postfix"] = f"{time.perf_counter() - begun:.1f} s"
+        server.stop()
+        sink.stop()
+    table.add(title, **cells)
+    if flushed:
+        table.add("  after postqueue -f by hand", **flushed)
+
+
+def sizes(table):
+    root = pathlib.Path(__file__).resolve().parents[2]
+    for what, path in (("static program", "build/static/mxgate"), ("development program", "build/mxgate")):
+        if (root / path).exists():
+            table.add(f"size, {what}", direct=f"{(root / path).stat().st_size / 1024:.0f} KiB")
+
+
+def main():
+    begun = time.monotonic()
+    table = Table()
+    print(f"mxgate: {os.environ['MXGATE_BIN']}; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; "
+          f"address verification off for both, fsync on", flush=True)
+    if not WITH_POSTFIX:
+        print("Postfix is left out: it needs root and the package postfix", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mxgate-bench-", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o755)  # Postfix's processes and the sink run as other users
+        for step, part in (("idle", idle), ("sessions", sessions), ("drain", drain)):
+            folder = pathlib.Path(name) / step
+            folder.mkdir(mode=0o755)
+            part(table, folder)
+        raw_speed(table)
+        for step, title, options in (("fast", "", {}), ("slow", ", fsync 2 ms slower", {"slow_disk": True})):
+            folder = pathlib.Path(name) / step
+            folder.mkdir(mode=0o755)
+            throughput(table, folder, title, **options)
+    sizes(table)
+    table.show()
+    print(f"\nthroughput: smtp-source -s 20 -l 4096 -> server -> smtp-sink -L -c, {PERIOD}; "
+          f"took {time.monotonic() - begun:.0f} s, load now {os.getloadavg()[0]:.1f}")
+
+
+main()
