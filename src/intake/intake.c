@@ -36,7 +36,6 @@ struct custody {
     double receive_s;     /* time it took to come in, for the log */
     bool trouble;         /* some recipient was deferred for the destination's sake */
     bool broken;
-    bool committed;
     bool claimed; /* the scheduler waits for our settlement */
     struct records records;
     struct spool_commit commit;
@@ -65,7 +64,7 @@ static void verdict_set(struct smtp_verdict *v, unsigned code, const char *forma
 }
 
 /* Every recipient was refused: the upstream's words about the first one. */
-static void verdict_refused(struct custody *c, struct smtp_verdict *v)
+static void verdict_refused(const struct custody *c, struct smtp_verdict *v)
 {
     const struct delivery *d = &c->deliveries[0];
     const struct delivery_result *r = &d->results[0];
@@ -164,6 +163,25 @@ static void on_delivered(struct delivery *d)
     custody_end(c);
 }
 
+/* True when the results alone are an answer: every recipient has it, or every one was refused. */
+static bool verdict_of_results(const struct custody *c, struct smtp_verdict *v)
+{
+    size_t total = c->envelope->recipient_count;
+    size_t sent = 0, failed = 0;
+
+    for (size_t i = 0; i < c->delivery_count; i++) {
+        for (size_t k = 0; k < c->deliveries[i].count; k++) {
+            sent += c->deliveries[i].results[k].outcome == DELIVERY_SENT;
+            failed += c->deliveries[i].results[k].outcome == DELIVERY_FAILED;
+        }
+    }
+    if (sent == total)
+        verdict_set(v, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
+    else if (failed == total)
+        verdict_refused(c, v);
+    return sent == total || failed == total;
+}
+
 /* ---- commit ---- */
 
 static void on_committed(struct spool_commit *commit, int rc, const char *step)
@@ -174,9 +192,9 @@ static void on_committed(struct spool_commit *commit, int rc, const char *step)
     enum queue_origin origin = c->records.len == 0 ? QUEUE_FROM_FRESH
                                : c->trouble        ? QUEUE_FROM_TROUBLE
                                                    : QUEUE_FROM_LATER;
+    bool over = c->outstanding == 0;
     bool late = false;
 
-    c->committed = rc == 0;
     records_deinit(&c->records); /* they are in the file */
     for (size_t i = 0; i < c->delivery_count; i++)
         late = late || c->deliveries[i].owner;
@@ -187,10 +205,12 @@ static void on_committed(struct spool_commit *commit, int rc, const char *step)
     } else {
         log_error(in->log, "cleanup", "%s: %s: %s: the message is not taken", c->envelope->id.text,
                   step, strerror(-rc));
-        verdict_not_kept(rc, &verdict);
+        /* the last dot may have been answered meanwhile */
+        if (!over || !verdict_of_results(c, &verdict))
+            verdict_not_kept(rc, &verdict);
     }
     custody_answer(c, &verdict);
-    if (c->outstanding == 0)
+    if (over)
         custody_end(c);
 }
 
@@ -220,36 +240,20 @@ static void custody_commit(struct custody *c)
 
 /* ---- direct ---- */
 
-static void custody_counts(const struct custody *c, size_t counts[DELIVERY_FAILED + 1])
-{
-    memset(counts, 0, (DELIVERY_FAILED + 1) * sizeof *counts);
-    for (size_t i = 0; i < c->delivery_count; i++) {
-        for (size_t k = 0; k < c->deliveries[i].count; k++)
-            counts[c->deliveries[i].results[k].outcome]++;
-    }
-}
-
 /* All deliveries are done before anybody was answered. */
 static void custody_decide(struct custody *c)
 {
-    struct intake *in = c->in;
-    size_t counts[DELIVERY_FAILED + 1];
-    size_t total = c->envelope->recipient_count;
     struct smtp_verdict verdict;
 
-    custody_counts(c, counts);
-    if (counts[DELIVERY_SENT] < total && counts[DELIVERY_FAILED] < total) {
+    if (!verdict_of_results(c, &verdict)) {
         custody_commit(c);
         return;
     }
-    if (counts[DELIVERY_SENT] == total) {
+    if (verdict.code < 300) {
         for (size_t i = 0; i < c->delivery_count; i++)
             record_delivery(c, &c->deliveries[i]);
-        verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
-    } else { /* the client hears it and tells its user: no bounce, and no status=bounced line */
-        verdict_refused(c, &verdict);
-    }
-    log_removed(in->log, c->envelope->id.text);
+    } /* else the client hears it and tells its user: no bounce, and no status=bounced line */
+    log_removed(c->in->log, c->envelope->id.text);
     custody_answer(c, &verdict);
     custody_free(c);
 }
@@ -441,12 +445,14 @@ uint64_t intake_floor_bytes(const struct intake *in)
 bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verdict_out)
 {
     int64_t free_bytes = spool_free_bytes(in->spool);
+    uint64_t floor_bytes = intake_floor_bytes(in);
 
     if (in->stopping) {
         verdict_set(verdict_out, 421, "4.3.2 %s Service shutting down", in->config->myhostname);
         return false;
     }
-    if (free_bytes >= 0 && (uint64_t)free_bytes < intake_floor_bytes(in) + size) {
+    if (free_bytes >= 0 &&
+        ((uint64_t)free_bytes < floor_bytes || (uint64_t)free_bytes - floor_bytes < size)) {
         verdict_set(verdict_out, 452, "4.3.1 Insufficient system storage");
         return false;
     }

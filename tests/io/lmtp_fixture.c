@@ -429,6 +429,20 @@ void lmtp_release(struct lmtp_fixture *l)
     }
 }
 
+void lmtp_release_saying(struct lmtp_fixture *l, const char *text)
+{
+    struct lmtp_connection *c;
+
+    DL_FOREACH(l->connections, c) {
+        if (!c->silent)
+            continue;
+        c->silent = false;
+        c->out_len = 0;
+        put(c, text);
+        flush(c);
+    }
+}
+
 unsigned lmtp_delivered_to(const struct lmtp_fixture *l, const char *recipient)
 {
     unsigned count = 0;

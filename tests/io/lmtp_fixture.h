@@ -76,6 +76,8 @@ struct lmtp_rule *lmtp_rule(struct lmtp_fixture *l, const char *event, enum lmtp
 void lmtp_no_rules(struct lmtp_fixture *l);
 /* Says what was held back by LMTP_SILENCE, on connections that still live: the usual replies. */
 void lmtp_release(struct lmtp_fixture *l);
+/* The same with this line instead of what was held back. */
+void lmtp_release_saying(struct lmtp_fixture *l, const char *text);
 /* How often this recipient was delivered to. */
 unsigned lmtp_delivered_to(const struct lmtp_fixture *l, const char *recipient);
 unsigned lmtp_said(const struct lmtp_fixture *l, const char *text); /* how often by clients */
