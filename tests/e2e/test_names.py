@@ -52,7 +52,7 @@ def test_name_that_does_not_point_back(gateways, peer, dns):
 
 
 @pytest.mark.parametrize("name", [b"evil\x1b[31m.example.net", b"a b.example.net", b"x;rm.example.net", b"\xff\xfe.example.net",
-                                  b"a" * 63 + b"." + b"b" * 63 + b"." + b"c" * 63 + b".example.net", b"-", b"nul\0l.example.net"])
+                                  b"a" * 63 + b"." + b"b" * 63 + b"." + b"c" * 63 + b".example.net", b"nul\0l.example.net"])
 def test_hostile_name(name, gateways, peer, dns):
     """A PTR name is bytes from a stranger: never shown, never in a header, unless it is letters, digits, hyphens, dots."""
     dns.ptr("127.0.0.5", name)
