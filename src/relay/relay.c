@@ -25,17 +25,11 @@ static int use_transport(struct relay *r, const char *transport, struct errbuf *
         if (!found)
             return errbuf_set(err, -ENOMEM, "out of memory");
         upstream_init(found, &r->context, &route);
-        if (route.kind == ROUTE_MAILDIR)
-            found->health = UPSTREAM_UP; /* a folder: trouble shows at each delivery */
-        else
-            upstream_probe(found); /* say at start whether it answers */
     }
-    LL_FOREACH(r->upstreams, u)
-        u->retired = true;
     LL_PREPEND(r->upstreams, found);
-    found->retired = false;
-    if (found->health == UPSTREAM_DOWN)
-        upstream_probe(found); /* it was not while it was retired */
+    LL_FOREACH(found->next, u)
+        upstream_retire(u);
+    upstream_choose(found);
     return 0;
 }
 
@@ -49,10 +43,13 @@ int relay_init(struct relay *r, const struct upstream_context *context, struct l
 
 int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
 {
-    int rc = use_transport(r, config->relay_transport, err);
+    struct config *old = r->context.config;
+    int rc;
 
-    if (rc == 0)
-        r->context.config = config;
+    r->context.config = config; /* what is opened on this occasion is opened with these */
+    rc = use_transport(r, config->relay_transport, err);
+    if (rc < 0)
+        r->context.config = old;
     return rc;
 }
 

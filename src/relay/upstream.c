@@ -1,26 +1,21 @@
-/* upstream - see upstream.h */
+/* upstream - jobs and who serves them; see upstream.h. Whether it is up: upstream_health.c */
 #include "relay/upstream_internal.h"
 
 #include "base/clock.h"
-#include "base/retry.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-#define OLD_EVERY           4    /* every fourth place goes to a job that nobody waits for */
-#define HOLD_OPENING_MS     1000 /* after an extra session was refused */
-#define MISMATCH_REMIND_MS  600000
+#define OLD_EVERY           4 /* every fourth place goes to a job that nobody waits for */
 #define DEFERRED_WHY_PREFIX "delivery temporarily suspended: "
 
-static void dispatch(struct upstream *u);
-
-static const char *program_of(const struct upstream *u)
+const char *upstream_program(const struct upstream *u)
 {
     return u->protocol == CLIENT_LMTP ? "lmtp" : "smtp";
 }
 
-static void set_text(char *dst, size_t cap, const char *src)
+void upstream_set_text(char *dst, size_t cap, const char *src)
 {
     struct text t;
 
@@ -71,8 +66,8 @@ static void job_end_down(struct upstream *u, struct upstream_job *job, bool susp
     if (suspended)
         text_cstr(&why, DEFERRED_WHY_PREFIX);
     text_cstr(&why, u->why);
-    set_text(job->relay, sizeof job->relay, "none");
-    job->program = program_of(u);
+    upstream_set_text(job->relay, sizeof job->relay, "none");
+    job->program = upstream_program(u);
     job->conn_use = 1;
     job->begun_ms = clock_mono_ms();
     job->setup_ms = job->begun_ms - job->asked_ms;
@@ -80,7 +75,7 @@ static void job_end_down(struct upstream *u, struct upstream_job *job, bool susp
 }
 
 /* Everybody who waits is told; jobs that these calls submit anew are told in upstream_submit. */
-static void fail_waiting(struct upstream *u)
+void upstream_fail_waiting(struct upstream *u)
 {
     unsigned bound = u->waiting;
 
@@ -88,36 +83,9 @@ static void fail_waiting(struct upstream *u)
         job_end_down(u, waiting_take(u), false);
 }
 
-/* ---- health ---- */
+/* ---- giving jobs to sessions ---- */
 
-static void on_probe_timer(uv_timer_t *timer);
-
-static void schedule_probe(struct upstream *u)
-{
-    uint64_t delay =
-        retry_probe_ms(u->probes, u->context->config->destination_probe_max, (uint32_t)random());
-
-    uv_timer_start(&u->timer, on_probe_timer, delay, 0);
-}
-
-static void on_probe_timer(uv_timer_t *timer)
-{
-    struct upstream *u = timer->data;
-
-    if (u->closing)
-        return;
-    if (u->health != UPSTREAM_DOWN) {
-        dispatch(u);
-        return;
-    }
-    if (u->retired)
-        return;
-    upstream_probe(u);
-    if (u->opening == 0 && !uv_is_active((uv_handle_t *)timer))
-        schedule_probe(u); /* there was no memory for one */
-}
-
-static void close_idle(struct upstream *u)
+void upstream_close_idle(struct upstream *u)
 {
     struct upstream_session *s, *next;
 
@@ -127,105 +95,6 @@ static void close_idle(struct upstream *u)
     }
 }
 
-static void enter_down(struct upstream *u, const char *dsn, const char *why)
-{
-    bool change = u->health != UPSTREAM_DOWN;
-
-    set_text(u->why, sizeof u->why, why);
-    set_text(u->dsn, sizeof u->dsn, dsn);
-    if (change) {
-        u->health = UPSTREAM_DOWN;
-        u->since_s = clock_wall_us() / 1000000;
-        u->probes = 0;
-        log_info(u->context->log, program_of(u), "%s", why);
-        log_warning(u->context->log, "qmgr",
-                    "destination %s is down: mail for it is kept and it is tried every few seconds",
-                    u->route.text);
-        close_idle(u);
-    }
-    if (change || u->opening == 0) { /* of several that were being opened, the last one counts */
-        schedule_probe(u);
-        u->probes++;
-    }
-    fail_waiting(u);
-}
-
-static void note_protocol(struct upstream *u, const struct upstream_session *s)
-{
-    enum client_protocol set = u->route.kind == ROUTE_SMTP ? CLIENT_SMTP : CLIENT_LMTP;
-    uint64_t now = clock_mono_ms();
-    struct text t;
-
-    u->protocol = s->client.protocol;
-    text_init(&t, u->mismatch, sizeof u->mismatch);
-    if (u->protocol == set)
-        return;
-    text_printf(&t, "%s answers %s, not %s: set relay_transport to %s:...", s->relay,
-                set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
-                set == CLIENT_LMTP ? "smtp" : "lmtp");
-    if (u->mismatch_said_ms && now - u->mismatch_said_ms < MISMATCH_REMIND_MS)
-        return;
-    u->mismatch_said_ms = now;
-    log_warning(u->context->log, "qmgr",
-                "wrong protocol in the setting: %s (delivering by %s meanwhile)", u->mismatch,
-                set == CLIENT_LMTP ? "SMTP" : "LMTP");
-}
-
-void upstream_opened(struct upstream *u, struct upstream_session *s)
-{
-    bool was_down = u->health == UPSTREAM_DOWN;
-    int64_t now_s = clock_wall_us() / 1000000;
-
-    note_protocol(u, s);
-    u->probes = 0;
-    u->hold_opening_until_ms = 0;
-    if (u->health == UPSTREAM_UP)
-        return;
-    if (was_down)
-        log_info(u->context->log, "qmgr", "destination %s is up again after %lld s", u->route.text,
-                 (long long)(now_s - u->since_s));
-    u->health = UPSTREAM_UP;
-    u->since_s = now_s;
-    u->why[0] = '\0';
-    uv_timer_stop(&u->timer);
-    if (u->context->on_up)
-        u->context->on_up(u->context->on_up_ctx, u);
-}
-
-static bool others_live(const struct upstream *u)
-{
-    struct upstream_session *s;
-
-    DL_FOREACH(u->sessions, s) {
-        if (s->ready && !s->closing && !s->quitting && (s->job || s->idle))
-            return true;
-    }
-    return false;
-}
-
-void upstream_open_failed(struct upstream *u, struct upstream_session *s, const char *dsn,
-                          const char *why)
-{
-    if (u->closing)
-        return;
-    if (u->health != UPSTREAM_DOWN && !s->silent && others_live(u)) {
-        /* it serves others: a limit of connections, not an outage */
-        u->hold_opening_until_ms = clock_mono_ms() + HOLD_OPENING_MS;
-        uv_timer_start(&u->timer, on_probe_timer, HOLD_OPENING_MS, 0);
-        return;
-    }
-    enter_down(u, dsn, why);
-}
-
-void upstream_probe(struct upstream *u)
-{
-    if (u->closing || u->opening > 0)
-        return;
-    upstream_session_open(u);
-}
-
-/* ---- giving jobs to sessions ---- */
-
 static unsigned count_available(const struct upstream *u)
 {
     const struct upstream_session *s;
@@ -233,7 +102,7 @@ static unsigned count_available(const struct upstream *u)
 
     DL_FOREACH(u->sessions, s) {
         /* being opened, or done with a job and about to be idle */
-        if (!s->closing && !s->quitting && !s->job && !s->idle)
+        if (!s->closing && !s->quitting && (!s->job || s->finished) && !s->idle)
             count++;
     }
     return count;
@@ -243,12 +112,12 @@ static void open_for_waiting(struct upstream *u)
 {
     uint64_t limit = u->context->config->default_destination_concurrency_limit;
 
-    while (u->waiting > count_available(u) && u->session_count < limit &&
+    while (u->waiting > count_available(u) && u->session_count - u->stale < limit &&
            clock_mono_ms() >= u->hold_opening_until_ms && u->health != UPSTREAM_DOWN) {
         if (upstream_session_open(u))
             continue;
         if (u->health != UPSTREAM_DOWN && !uv_is_active((uv_handle_t *)&u->timer))
-            uv_timer_start(&u->timer, on_probe_timer, HOLD_OPENING_MS, 0); /* no memory now */
+            upstream_hold_opening(u); /* no memory now */
         return;
     }
 }
@@ -264,7 +133,7 @@ static struct upstream_session *find_idle(const struct upstream *u)
     return NULL;
 }
 
-static void dispatch(struct upstream *u)
+void upstream_dispatch(struct upstream *u)
 {
     struct upstream_session *s;
 
@@ -274,10 +143,16 @@ static void dispatch(struct upstream *u)
         open_for_waiting(u);
 }
 
+static void not_stale(struct upstream *u, struct upstream_session *s)
+{
+    u->stale -= s->stale;
+    s->stale = false;
+}
+
 void upstream_session_idle(struct upstream *u, struct upstream_session *s)
 {
-    (void)s;
-    dispatch(u);
+    not_stale(u, s);
+    upstream_dispatch(u);
 }
 
 void upstream_job_broken(struct upstream *u, struct upstream_job *job, bool retry, const char *dsn,
@@ -285,9 +160,9 @@ void upstream_job_broken(struct upstream *u, struct upstream_job *job, bool retr
 {
     if (retry && !job->retried && !u->closing && u->health != UPSTREAM_DOWN) {
         job->retried = true;
-        close_idle(u); /* as old as the dead one */
+        upstream_close_idle(u); /* as old as the dead one */
         waiting_add(u, job, true);
-        dispatch(u);
+        upstream_dispatch(u);
         return;
     }
     upstream_probe(u);
@@ -302,14 +177,14 @@ void upstream_submit(struct upstream *u, struct upstream_job *job)
     job->results = 0;
     job->retried = false;
     job->setup_ms = 0;
-    set_text(job->relay, sizeof job->relay, "none");
-    job->program = program_of(u);
+    upstream_set_text(job->relay, sizeof job->relay, "none");
+    job->program = upstream_program(u);
     if (u->closing || u->health == UPSTREAM_DOWN) {
         job_end_down(u, job, true);
         return;
     }
     waiting_add(u, job, false);
-    dispatch(u);
+    upstream_dispatch(u);
 }
 
 bool upstream_cancel(struct upstream_job *job)
@@ -349,10 +224,11 @@ void upstream_session_gone(struct upstream *u, struct upstream_session *s)
 {
     DL_DELETE(u->sessions, s);
     u->session_count--;
+    not_stale(u, s);
     config_unref(&s->config);
     free(s);
     if (!u->closing)
-        dispatch(u); /* its place is free */
+        upstream_dispatch(u); /* its place is free */
     release(u);
 }
 
@@ -369,11 +245,11 @@ void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upst
     u->on_closed = on_closed;
     u->on_closed_ctx = ctx;
     if (!u->why[0])
-        set_text(u->why, sizeof u->why, "mxgate is stopping");
-    set_text(u->dsn, sizeof u->dsn, "4.3.2");
+        upstream_set_text(u->why, sizeof u->why, "mxgate is stopping");
+    upstream_set_text(u->dsn, sizeof u->dsn, "4.3.2");
     uv_timer_stop(&u->timer);
     uv_close((uv_handle_t *)&u->timer, on_timer_closed);
-    fail_waiting(u);
+    upstream_fail_waiting(u);
     u->holds++; /* sessions that free themselves at once must not end us in the loop */
     DL_FOREACH_SAFE(u->sessions, s, next) {
         struct upstream_job *job = s->job;

@@ -15,6 +15,10 @@
  *
  * A conversation that breaks in the middle is not yet a destination that is down: it is suspected,
  * which means one probe now; while its answer is out everything goes on.
+ *
+ * After an outage a conversation may stand still for ever: the peer has forgotten it, and nothing
+ * we wait for comes. When a probe gets through, those that have not sent their dot are broken off;
+ * the others (only the peer knows what became of the message) do not count as sessions any more.
  */
 #ifndef MXGATE_RELAY_UPSTREAM_H
 #define MXGATE_RELAY_UPSTREAM_H
@@ -95,12 +99,14 @@ struct upstream {
     struct upstream_session *sessions; /* owned */
     unsigned session_count;
     unsigned opening;
+    unsigned stale; /* of these sessions: over the dot, and nothing heard since an outage */
     struct upstream_job *urgent; /* borrowed, waiting, oldest first */
     struct upstream_job *normal;
     unsigned waiting;
     unsigned picks;
     unsigned active;                /* jobs on sessions */
     unsigned probes;                /* failed in a row */
+    uint64_t down_ms;               /* monotonic; when DOWN was entered last */
     uint64_t hold_opening_until_ms; /* an extra session was refused while others live */
     uv_timer_t timer;
     bool closing;
@@ -130,6 +136,13 @@ size_t upstream_job_pending(const struct upstream_job *job); /* bytes not yet ta
 void upstream_job_abort(struct upstream_job *job, const char *why);
 /* Opens a session now to see whether it answers, unless one is being opened. */
 void upstream_probe(struct upstream *u);
+/* This is where mail goes (from now on): finds out whether it is up. */
+void upstream_choose(struct upstream *u);
+/*
+ * A reload chose another one: what waits here ends as DOWN, and nobody asks any more whether it is
+ * up. What is under way goes on. Until upstream_choose().
+ */
+void upstream_retire(struct upstream *u);
 /* "host H[A] said: REPLY (in reply to STEP)" */
 void upstream_said(const struct upstream_job *job, enum client_step step,
                    const struct smtp_reply *reply, struct text *t);

@@ -1,5 +1,6 @@
 /*
- * upstream_internal - between upstream.c (jobs, health) and upstream_session.c (one connection)
+ * upstream_internal - between upstream.c (jobs), upstream_health.c, upstream_session.c (one
+ * connection) and upstream_connect.c
  *
  *   session: RESOLVING -> CONNECTING -> OPENING (greeting, LHLO) -> READY <-> job
  *            any -> CLOSING -> freed
@@ -27,11 +28,13 @@ struct upstream_session {
     bool timed_out;
     uint64_t opened_ms;
     uint64_t setup_ms;
+    uint64_t progress_ms;   /* when something was heard, or taken by the peer */
     uint64_t connect_by_ms; /* the whole opening must be done by then */
     bool has_stream;        /* stream's handles exist */
     bool silent; /* nobody answered in time, or no way there: not a mere limit of connections */
     bool ready;  /* greeting and LHLO are done */
     bool idle;
+    bool stale;    /* see upstream.h */
     bool finished; /* the job has all its results; the session is not clean yet */
     bool quitting;
     bool starting; /* inside upstream_session_open */
@@ -50,8 +53,21 @@ struct upstream_session *upstream_session_open(struct upstream *u);
 void upstream_session_begin(struct upstream_session *s, struct upstream_job *job);
 void upstream_session_quit(struct upstream_session *s); /* idle ones only */
 void upstream_session_close(struct upstream_session *s);
+/* Breaks the conversation off as one that timed out. */
+void upstream_session_give_up(struct upstream_session *s);
 
-/* upstream.c, told by sessions */
+/* upstream_health.c */
+void upstream_hold_opening(struct upstream *u); /* opens no session for a moment */
+
+/* upstream.c */
+const char *upstream_program(const struct upstream *u); /* "lmtp" or "smtp" */
+void upstream_set_text(char *dst, size_t cap, const char *src);
+/* Gives waiting jobs to idle sessions, and opens sessions for the others as far as allowed. */
+void upstream_dispatch(struct upstream *u);
+void upstream_fail_waiting(struct upstream *u);
+void upstream_close_idle(struct upstream *u);
+
+/* upstream.c and upstream_health.c, told by sessions */
 void upstream_opened(struct upstream *u, struct upstream_session *s);
 /* Opening failed; the session is closing. */
 void upstream_open_failed(struct upstream *u, struct upstream_session *s, const char *dsn,

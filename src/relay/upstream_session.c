@@ -181,6 +181,7 @@ static void on_client_step(void *ctx, enum client_step step)
 
     if (!s->ready && left < limit) /* the whole opening has one limit (lmtp_connect_timeout) */
         limit = left;
+    s->progress_ms = now;
     if (step != CLIENT_STEP_IDLE && step != CLIENT_STEP_BROKEN)
         stream_deadline(&s->stream, limit);
 }
@@ -216,7 +217,7 @@ static void on_client_idle(void *ctx)
         upstream_session_idle(s->u, s);
     if (!s->idle || s->closing)
         return;
-    if (s->u->context->config->lmtp_connection_idle_time == 0)
+    if (s->u->context->config->lmtp_connection_idle_time == 0 || s->u->retired)
         upstream_session_quit(s);
     else
         stream_deadline(&s->stream, s->u->context->config->lmtp_connection_idle_time);
@@ -282,6 +283,7 @@ static size_t on_stream_data(void *ctx, const char *bytes, size_t len)
 {
     struct upstream_session *s = ctx;
 
+    s->progress_ms = clock_mono_ms();
     client_input(&s->client, span_make(bytes, len));
     return len;
 }
@@ -292,7 +294,8 @@ static void on_stream_drained(void *ctx)
 
     if (s->closing || !s->job || s->client.step != CLIENT_STEP_BODY)
         return;
-    stream_deadline(&s->stream, step_limit_ms(s, CLIENT_STEP_BODY)); /* a block was taken */
+    s->progress_ms = clock_mono_ms(); /* a block was taken */
+    stream_deadline(&s->stream, step_limit_ms(s, CLIENT_STEP_BODY));
     s->job->events->on_drained(s->job);
 }
 
@@ -306,9 +309,14 @@ static void on_stream_deadline(void *ctx)
     } else if (s->idle) {
         upstream_session_quit(s);
     } else {
-        s->timed_out = true;
-        client_fail(&s->client, "timed out");
+        upstream_session_give_up(s);
     }
+}
+
+void upstream_session_give_up(struct upstream_session *s)
+{
+    s->timed_out = true;
+    client_fail(&s->client, "timed out");
 }
 
 static void on_stream_end(void *ctx, int rc)

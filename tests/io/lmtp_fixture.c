@@ -374,6 +374,12 @@ void lmtp_down(struct lmtp_fixture *l)
     loop_wait(l->f, !l->listening && l->open == 0);
 }
 
+void lmtp_refuse(struct lmtp_fixture *l)
+{
+    uv_close((uv_handle_t *)&l->listener, on_listener_closed);
+    loop_wait(l->f, !l->listening);
+}
+
 void lmtp_up(struct lmtp_fixture *l)
 {
     assert_false(l->listening);

@@ -65,6 +65,8 @@ void lmtp_begin(struct lmtp_fixture *l, struct loop_fixture *f);
 void lmtp_end(struct lmtp_fixture *l);
 /* Connections are reset and refused from now on. */
 void lmtp_down(struct lmtp_fixture *l);
+/* Refused from now on, but connections go on. */
+void lmtp_refuse(struct lmtp_fixture *l);
 /* At the same port again. */
 void lmtp_up(struct lmtp_fixture *l);
 /* Drops every connection and goes on listening. */

@@ -3,6 +3,7 @@
 #include "dns_fixture.h"
 #include "relay_fixture.h"
 
+#include "base/clock.h"
 #include "relay/upstream_internal.h"
 
 #include <stdio.h>
@@ -530,6 +531,89 @@ static void a_dead_address_does_not_cost_the_others(void **state)
     end();
 }
 
+/* ---- after an outage ---- */
+
+/* The peer's host is there and refuses, but what it said yes to before is not answered any more. */
+static void a_conversation_that_stands_still_is_no_sign_of_life(void **state)
+{
+    begin("lmtp_connect_timeout = 100ms\n");
+    lmtp_rule(&r.lmtp, "MAIL", LMTP_SILENCE, NULL);
+    submit_new(0);
+    loop_wait(&r.f, r.lmtp.mails == 1);
+    lmtp_refuse(&r.lmtp);
+    loop_wait(&r.f, clock_mono_ms() - u.sessions->progress_ms > 100);
+    finish(submit_new(1));
+    assert_int_equal(jobs[1].end, UPSTREAM_END_DOWN);
+    assert_int_equal(jobs[0].ended, 0);
+    end();
+}
+
+static void outage(const char *step)
+{
+    begin("default_destination_concurrency_limit = 2\nlmtp_connect_timeout = 100ms\n");
+    lmtp_rule(&r.lmtp, step, LMTP_SILENCE, NULL);
+    submit_new(0);
+    submit_new(1);
+    loop_wait(&r.f, r.lmtp.rules[0].used == 2);
+    lmtp_refuse(&r.lmtp);
+    loop_wait(&r.f, clock_mono_ms() - u.sessions->progress_ms > 100 &&
+                        clock_mono_ms() - u.sessions->next->progress_ms > 100);
+    upstream_probe(&u);
+    loop_wait(&r.f, u.health == UPSTREAM_DOWN);
+    lmtp_no_rules(&r.lmtp);
+    lmtp_up(&r.lmtp);
+    loop_wait(&r.f, u.health == UPSTREAM_UP);
+}
+
+static void what_hangs_before_the_dot_is_broken_off(void **state)
+{
+    outage("RCPT");
+    for (size_t i = 0; i < 2; i++) {
+        finish(&jobs[i]);
+        assert_int_equal(jobs[i].end, UPSTREAM_END_BROKEN);
+        assert_non_null(strstr(jobs[i].why, "timed out while sending"));
+    }
+    finish(submit_new(2));
+    assert_int_equal(jobs[2].sent, 1);
+    end();
+}
+
+static void what_hangs_after_the_dot_stands_in_nobodys_way(void **state)
+{
+    outage(".");
+    assert_int_equal(u.stale, 2);
+    for (size_t i = 2; i < 6; i++)
+        submit_new(i);
+    for (size_t i = 2; i < 6; i++) {
+        finish(&jobs[i]);
+        assert_int_equal(jobs[i].sent, 1);
+    }
+    assert_in_range(r.lmtp.most_open, 3, 4);
+    assert_int_equal(jobs[0].ended + jobs[1].ended, 0);
+    lmtp_release(&r.lmtp); /* it comes after all */
+    finish(&jobs[0]);
+    finish(&jobs[1]);
+    assert_int_equal(jobs[0].sent + jobs[1].sent, 2);
+    loop_wait(&r.f, u.stale == 0);
+    end();
+}
+
+static void a_slow_answer_during_a_short_outage_is_waited_for(void **state)
+{
+    begin("");
+    lmtp_rule(&r.lmtp, "RCPT", LMTP_SILENCE, NULL)->times = 1;
+    submit_new(0);
+    loop_wait(&r.f, r.lmtp.mails == 1);
+    u.health = UPSTREAM_DOWN; /* a moment ago */
+    u.down_ms = clock_mono_ms() + 1;
+    upstream_probe(&u);
+    loop_wait(&r.f, u.health == UPSTREAM_UP);
+    lmtp_release(&r.lmtp);
+    finish(&jobs[0]);
+    assert_int_equal(jobs[0].sent, 1);
+    end();
+}
+
 /* ---- trouble in the middle ---- */
 
 static void broken_in_the_middle(void **state)
@@ -763,6 +847,46 @@ static void a_reload_leaves_sessions_sound(void **state)
     end();
 }
 
+static void a_destination_that_is_not_wanted_any_more(void **state)
+{
+    begin("default_destination_concurrency_limit = 1\n");
+    lmtp_rule(&r.lmtp, "RCPT", LMTP_SILENCE, NULL)->times = 1;
+    submit_new(0);
+    loop_wait(&r.f, r.lmtp.mails == 1);
+    submit_new(1);
+    upstream_retire(&u);
+    upstream_retire(&u);
+    assert_int_equal(jobs[1].end, UPSTREAM_END_DOWN); /* what waits goes elsewhere */
+    submit_new(2);
+    assert_int_equal(jobs[2].end, UPSTREAM_END_DOWN);
+    upstream_probe(&u);
+    assert_int_equal(u.opening, 0);
+    lmtp_release(&r.lmtp);
+    finish(&jobs[0]); /* what is under way goes on */
+    assert_int_equal(jobs[0].sent, 1);
+    loop_wait(&r.f, u.session_count == 0);
+    assert_int_equal(uv_is_active((uv_handle_t *)&u.timer), 0);
+    upstream_choose(&u);
+    loop_wait(&r.f, u.health == UPSTREAM_UP);
+    finish(submit_new(3));
+    assert_int_equal(jobs[3].sent, 1);
+    end();
+}
+
+static void retired_while_it_is_down(void **state)
+{
+    begin("");
+    lmtp_down(&r.lmtp);
+    finish(submit_new(0));
+    upstream_retire(&u);
+    loop_wait(&r.f, u.session_count == 0);
+    assert_int_equal(uv_is_active((uv_handle_t *)&u.timer), 0);
+    lmtp_up(&r.lmtp);
+    upstream_choose(&u);
+    loop_wait(&r.f, u.health == UPSTREAM_UP);
+    end();
+}
+
 static void the_wrong_protocol_is_named_and_got_around(void **state)
 {
     begin("");
@@ -846,6 +970,10 @@ int main(void)
         cmocka_unit_test(an_extra_session_that_is_refused_is_no_outage),
         cmocka_unit_test(and_is_asked_for_again_soon),
         cmocka_unit_test(a_dead_address_does_not_cost_the_others),
+        cmocka_unit_test(a_conversation_that_stands_still_is_no_sign_of_life),
+        cmocka_unit_test(what_hangs_before_the_dot_is_broken_off),
+        cmocka_unit_test(what_hangs_after_the_dot_stands_in_nobodys_way),
+        cmocka_unit_test(a_slow_answer_during_a_short_outage_is_waited_for),
         cmocka_unit_test(broken_in_the_middle),
         cmocka_unit_test(silence_in_the_middle),
         cmocka_unit_test(what_was_said_before_it_broke_counts),
@@ -860,6 +988,8 @@ int main(void)
         cmocka_unit_test(urgent_ones_go_first_but_not_only),
         cmocka_unit_test(a_job_submitted_from_within_an_end),
         cmocka_unit_test(a_reload_leaves_sessions_sound),
+        cmocka_unit_test(a_destination_that_is_not_wanted_any_more),
+        cmocka_unit_test(retired_while_it_is_down),
         cmocka_unit_test(the_wrong_protocol_is_named_and_got_around),
         cmocka_unit_test(close_in_each_state),
         cmocka_unit_test(close_while_a_name_is_looked_up),

@@ -1,0 +1,202 @@
+/*
+ * upstream_health - is the destination up? See upstream.h
+ *
+ * The timer has two uses, never at the same time: while DOWN it starts the next probe; else it ends
+ * the time during which no session is opened because an extra one was refused.
+ */
+#include "relay/upstream_internal.h"
+
+#include "base/clock.h"
+#include "base/retry.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#define HOLD_OPENING_MS    1000 /* after an extra session was refused, or memory was out */
+#define MISMATCH_REMIND_MS 600000
+
+static void on_probe_timer(uv_timer_t *timer);
+
+static void schedule_probe(struct upstream *u)
+{
+    uint64_t delay =
+        retry_probe_ms(u->probes, u->context->config->destination_probe_max, (uint32_t)random());
+
+    uv_timer_start(&u->timer, on_probe_timer, delay, 0);
+}
+
+static void on_probe_timer(uv_timer_t *timer)
+{
+    struct upstream *u = timer->data;
+
+    if (u->closing || u->retired)
+        return;
+    if (u->health != UPSTREAM_DOWN) {
+        upstream_dispatch(u);
+        return;
+    }
+    upstream_probe(u);
+    if (u->opening == 0 && !uv_is_active((uv_handle_t *)timer))
+        schedule_probe(u); /* there was no memory for one */
+}
+
+static void enter_down(struct upstream *u, const char *dsn, const char *why)
+{
+    bool change = u->health != UPSTREAM_DOWN;
+
+    upstream_set_text(u->why, sizeof u->why, why);
+    upstream_set_text(u->dsn, sizeof u->dsn, dsn);
+    if (change) {
+        u->health = UPSTREAM_DOWN;
+        u->since_s = clock_wall_us() / 1000000;
+        u->down_ms = clock_mono_ms();
+        u->probes = 0;
+        log_info(u->context->log, upstream_program(u), "%s", why);
+        log_warning(u->context->log, "qmgr",
+                    "destination %s is down: mail for it is kept and it is tried every few seconds",
+                    u->route.text);
+        upstream_close_idle(u);
+    }
+    if (change || u->opening == 0) { /* of several that were being opened, the last one counts */
+        schedule_probe(u);
+        u->probes++;
+    }
+    upstream_fail_waiting(u);
+}
+
+static void note_protocol(struct upstream *u, const struct upstream_session *s)
+{
+    enum client_protocol set = u->route.kind == ROUTE_SMTP ? CLIENT_SMTP : CLIENT_LMTP;
+    uint64_t now = clock_mono_ms();
+    struct text t;
+
+    u->protocol = s->client.protocol;
+    text_init(&t, u->mismatch, sizeof u->mismatch);
+    if (u->protocol == set)
+        return;
+    text_printf(&t, "%s answers %s, not %s: set relay_transport to %s:...", s->relay,
+                set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
+                set == CLIENT_LMTP ? "smtp" : "lmtp");
+    if (u->mismatch_said_ms && now - u->mismatch_said_ms < MISMATCH_REMIND_MS)
+        return;
+    u->mismatch_said_ms = now;
+    log_warning(u->context->log, "qmgr",
+                "wrong protocol in the setting: %s (delivering by %s meanwhile)", u->mismatch,
+                set == CLIENT_LMTP ? "SMTP" : "LMTP");
+}
+
+/* See upstream.h: conversations that stood still since before the outage. */
+static void shed_dead(struct upstream *u)
+{
+    uint64_t patience =
+        u->context->config->lmtp_connect_timeout; /* a slow answer is not a dead peer */
+    uint64_t now = clock_mono_ms();
+    struct upstream_session *s, *next;
+
+    DL_FOREACH_SAFE(u->sessions, s, next) {
+        if (!s->job || s->stale || s->progress_ms >= u->down_ms || now - s->progress_ms < patience)
+            continue;
+        if (client_may_be_sent(&s->client)) {
+            s->stale = true;
+            u->stale++;
+        } else {
+            upstream_session_give_up(s);
+        }
+    }
+}
+
+void upstream_opened(struct upstream *u, struct upstream_session *s)
+{
+    bool was_down = u->health == UPSTREAM_DOWN;
+    int64_t now_s = clock_wall_us() / 1000000;
+
+    note_protocol(u, s);
+    u->probes = 0;
+    u->hold_opening_until_ms = 0;
+    if (u->health == UPSTREAM_UP)
+        return;
+    if (was_down)
+        log_info(u->context->log, "qmgr", "destination %s is up again after %lld s", u->route.text,
+                 (long long)(now_s - u->since_s));
+    u->health = UPSTREAM_UP;
+    u->since_s = now_s;
+    u->why[0] = '\0';
+    uv_timer_stop(&u->timer);
+    if (was_down)
+        shed_dead(u);
+    if (u->context->on_up)
+        u->context->on_up(u->context->on_up_ctx, u);
+}
+
+/* Whether it served somebody a moment ago; a conversation that stands still says nothing. */
+static bool others_live(const struct upstream *u)
+{
+    uint64_t patience = u->context->config->lmtp_connect_timeout;
+    uint64_t now = clock_mono_ms();
+    struct upstream_session *s;
+
+    DL_FOREACH(u->sessions, s) {
+        if (s->ready && !s->closing && !s->quitting && (s->idle || now - s->progress_ms < patience))
+            return true;
+    }
+    return false;
+}
+
+void upstream_hold_opening(struct upstream *u)
+{
+    u->hold_opening_until_ms = clock_mono_ms() + HOLD_OPENING_MS;
+    uv_timer_start(&u->timer, on_probe_timer, HOLD_OPENING_MS, 0);
+}
+
+void upstream_open_failed(struct upstream *u, struct upstream_session *s, const char *dsn,
+                          const char *why)
+{
+    if (u->closing)
+        return;
+    if (u->health != UPSTREAM_DOWN && !s->silent && others_live(u)) {
+        /* it serves others: a limit of connections, not an outage */
+        upstream_hold_opening(u);
+        return;
+    }
+    enter_down(u, dsn, why);
+}
+
+void upstream_probe(struct upstream *u)
+{
+    if (u->closing || u->retired || u->opening > 0)
+        return;
+    upstream_session_open(u);
+}
+
+/* ---- chosen or not ---- */
+
+void upstream_retire(struct upstream *u)
+{
+    struct upstream_session *s, *next;
+
+    if (u->retired)
+        return;
+    u->retired = true;
+    u->health = UPSTREAM_DOWN;
+    upstream_set_text(u->why, sizeof u->why, "relay_transport was changed by a reload");
+    upstream_set_text(u->dsn, sizeof u->dsn, "4.3.2");
+    uv_timer_stop(&u->timer);
+    DL_FOREACH_SAFE(u->sessions, s, next) {
+        if (!s->job)
+            upstream_session_close(s);
+    }
+    upstream_fail_waiting(u);
+}
+
+void upstream_choose(struct upstream *u)
+{
+    if (u->retired) {
+        u->retired = false;
+        u->health = UPSTREAM_UNKNOWN;
+        u->why[0] = '\0';
+    }
+    if (u->route.kind == ROUTE_MAILDIR)
+        u->health = UPSTREAM_UP; /* a folder: trouble shows at each delivery */
+    else if (u->health == UPSTREAM_UNKNOWN)
+        upstream_probe(u); /* say at once whether it answers */
+}
