@@ -200,8 +200,11 @@ static void on_committed(struct spool_commit *commit, int rc, const char *step)
         late = late || c->deliveries[i].owner;
     c->claimed = rc == 0 && late;
     if (rc == 0) {
-        scheduler_add(in->scheduler, c->envelope, late ? QUEUE_FROM_CLAIMED : origin);
         verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
+        if (c->delivery_count == 0)
+            scheduler_add_fresh(in->scheduler, &c->envelope, &c->body);
+        else
+            scheduler_add(in->scheduler, c->envelope, late ? QUEUE_FROM_CLAIMED : origin);
     } else {
         log_error(in->log, "cleanup", "%s: %s: %s: the message is not taken", c->envelope->id.text,
                   step, strerror(-rc));

@@ -163,10 +163,17 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
 
 /* ---- when ---- */
 
-static bool may_run(const struct scheduler *s, const struct queue_site *site)
+static bool has_place(const struct scheduler *s, const struct queue_site *site)
 {
-    return !s->stopping && (site->fresh || site->old) && site->upstream->health != UPSTREAM_DOWN &&
+    return !s->stopping && site->upstream->health != UPSTREAM_DOWN &&
            site->running < s->config->default_destination_concurrency_limit;
+}
+
+static void take_place(struct queue_site *site, struct queue_entry *e)
+{
+    e->state = QUEUE_RUNNING;
+    e->site = site;
+    site->running++;
 }
 
 void queue_dispatch(struct scheduler *s)
@@ -174,13 +181,11 @@ void queue_dispatch(struct scheduler *s)
     struct queue_site *site;
 
     LL_FOREACH(s->sites, site) {
-        while (may_run(s, site)) {
+        while ((site->fresh || site->old) && has_place(s, site)) {
             struct queue_entry *e = site_take(site);
 
             leave_state(s, e);
-            e->state = QUEUE_RUNNING;
-            e->site = site;
-            site->running++;
+            take_place(site, e);
             queue_run_start(s, e);
         }
     }
@@ -279,17 +284,43 @@ bool scheduler_has_room(struct scheduler *s)
     return count < s->config->queue_message_limit && due_heap_reserve(&s->waiting, count + 1);
 }
 
-bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum queue_origin origin)
+static struct queue_entry *entry_add(struct scheduler *s, const struct envelope *envelope)
 {
     struct queue_entry *e = entry_new(s, envelope);
-    struct config *c = s->config;
 
-    if (!e) {
+    if (!e)
         log_error(s->log, "qmgr",
                   "%s: out of memory: the message stays in the spool until a restart",
                   envelope->id.text);
+    return e;
+}
+
+bool scheduler_add_fresh(struct scheduler *s, struct envelope **envelope, struct body **body)
+{
+    struct queue_entry *e = entry_add(s, *envelope);
+    struct queue_site *site;
+
+    if (!e)
         return false;
+    e->fresh = true;
+    site = site_of(s, e->upstream);
+    if (site && !site->fresh && !site->old && has_place(s, site)) {
+        take_place(site, e);
+        queue_run_start_with(s, e, envelope, body);
+        return true;
     }
+    queue_entry_ready(s, e);
+    queue_dispatch(s);
+    return true;
+}
+
+bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum queue_origin origin)
+{
+    struct queue_entry *e = entry_add(s, envelope);
+    struct config *c = s->config;
+
+    if (!e)
+        return false;
     e->fresh = origin == QUEUE_FROM_FRESH;
     e->attempts = e->fresh || origin == QUEUE_FROM_CLAIMED ? 0 : 1;
     if (origin == QUEUE_FROM_CLAIMED)
@@ -311,15 +342,11 @@ bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum qu
 
 void scheduler_recover(struct scheduler *s, struct spool_file *f)
 {
-    struct queue_entry *e = entry_new(s, f->envelope);
+    struct queue_entry *e = entry_add(s, f->envelope);
     size_t failed = envelope_count(f->envelope, RECIPIENT_FAILED);
 
-    if (!e) {
-        log_error(s->log, "qmgr",
-                  "%s: out of memory: the message stays in the spool until a restart",
-                  f->envelope->id.text);
+    if (!e)
         return;
-    }
     e->fresh = f->attempts == 0;
     e->attempts = f->attempts;
     e->decided = envelope_pending(f->envelope) == 0;

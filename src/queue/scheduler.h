@@ -13,8 +13,8 @@
  * that a poison message cannot keep a destination flapping.
  *
  * Memory: one struct per message (about 250 bytes); envelope and body are read from the file for
- * each run. The number of messages is bounded by queue_message_limit, asked by intake before it
- * says yes.
+ * each run, except for the first of a message that need not wait. The number of messages is bounded
+ * by queue_message_limit, asked by intake before it says yes.
  */
 #ifndef MXGATE_QUEUE_SCHEDULER_H
 #define MXGATE_QUEUE_SCHEDULER_H
@@ -77,6 +77,11 @@ enum queue_origin {
  * in the spool and comes back at the next start.
  */
 bool scheduler_add(struct scheduler *s, const struct envelope *e, enum queue_origin origin);
+/*
+ * The same for a fresh message that is still in memory. When it can go at once both are taken over
+ * and set NULL: reading it back from the disk would cost as much as delivering it.
+ */
+bool scheduler_add_fresh(struct scheduler *s, struct envelope **e, struct body **body);
 /*
  * The claimed deliveries are over: records is what they found out since the commit (taken over and
  * cleared), e has the states. trouble: the destination's; broken: a conversation about this message

@@ -83,6 +83,9 @@ bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e)
 /* scheduler_run.c */
 /* The entry is RUNNING and has a place at its site, or (for a chore) is in no list. */
 void queue_run_start(struct scheduler *s, struct queue_entry *e);
+/* The same with what was just committed: both are taken over and set NULL, unless memory is out. */
+void queue_run_start_with(struct scheduler *s, struct queue_entry *e, struct envelope **envelope,
+                          struct body **body);
 /* What a claimed message's deliveries found out. */
 void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
                       struct records *records, bool trouble, bool broken);

@@ -4,6 +4,9 @@
  *   LOAD --> DELIVER a batch (<= 50 recipients) --> APPEND its results --> DELIVER the next ...
  *        --> the last APPEND, or REMOVE
  *
+ * A message that was committed a moment ago and finds a place free is not loaded: it is still in
+ * memory. Its place at the destination is given back before REMOVE.
+ *
  * The results of a batch are in the file before the next batch is begun, so that a crash repeats
  * one batch at most.
  */
@@ -176,6 +179,18 @@ static void run_append(struct queue_run *run)
     spool_append(run->s->spool, &run->append);
 }
 
+/* What is left to do needs the disk only: the next message may go meanwhile. */
+static void give_place_back(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    if (!site || run->s->run_count >= QUEUE_CHORES_MAX)
+        return;
+    run->entry->state = QUEUE_CLAIMED; /* in no list */
+    site->running--;
+    queue_dispatch(run->s);
+}
+
 /* All batches are done, or trouble ended them: what becomes of the message? */
 static void run_settle(struct queue_run *run)
 {
@@ -184,6 +199,7 @@ static void run_settle(struct queue_run *run)
     run->more = false;
     if (run->pending == 0 && run->failed_recipients == 0) {
         run_remove(run);
+        give_place_back(run);
         return;
     }
     run->expired = run->pending > 0 && queue_entry_expired(run->s, run->entry);
@@ -256,6 +272,13 @@ static void next_batch(struct queue_run *run)
 
 /* ---- the beginning ---- */
 
+static void begin(struct queue_run *run)
+{
+    log_queue_active(run->s->log, run_id(run), run->envelope->sender, run->body->total,
+                     run->pending);
+    next_batch(run);
+}
+
 static void load_failed(struct queue_run *run, int rc)
 {
     struct scheduler *s = run->s;
@@ -323,8 +346,7 @@ static void on_loaded(struct spool_load *l, int rc)
         run_end(run);
         return;
     }
-    log_queue_active(s->log, run_id(run), run->envelope->sender, run->body->total, run->pending);
-    next_batch(run);
+    begin(run);
 }
 
 static void on_saved(struct spool_append *a, int rc)
@@ -375,6 +397,24 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
     run->load.id = e->id;
     run->load.done = on_loaded;
     spool_load(s->spool, &run->load);
+}
+
+void queue_run_start_with(struct scheduler *s, struct queue_entry *e, struct envelope **envelope,
+                          struct body **body)
+{
+    struct queue_run *run = run_new(s, e);
+
+    if (!run) {
+        e->site->running--;
+        queue_entry_wait(s, e, s->config->minimal_backoff_time);
+        return;
+    }
+    run->envelope = *envelope;
+    run->body = *body;
+    *envelope = NULL;
+    *body = NULL;
+    run->pending = envelope_pending(run->envelope);
+    begin(run);
 }
 
 void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
