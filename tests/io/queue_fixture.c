@@ -218,13 +218,17 @@ void queue_put(struct queue_fixture *q, struct queue_id *id_out, const char *rec
 {
     static const char body[] = "Subject: from before\r\n\r\nhello\r\n";
     struct envelope *e = relay_envelope("bob@example.org", recipients);
-    size_t header_len;
-    char *header = spool_format_header_new(e, sizeof body - 1, &header_len);
     char file[8000], name[60], end[SPOOL_END_CAP];
     struct text t;
-    uint32_t crc = crc32c(crc32c(0, body, sizeof body - 1), header, header_len);
+    size_t header_len;
+    char *header;
+    uint32_t crc;
     int len;
 
+    e->arrival_us -= q->age_s * 1000000;
+    header = spool_format_header_new(e, sizeof body - 1, &header_len);
+    assert_non_null(header);
+    crc = crc32c(crc32c(0, body, sizeof body - 1), header, header_len);
     text_init(&t, end, sizeof end);
     spool_format_end(&t, crc);
     len = snprintf(file, sizeof file, "%s%s%s%s", header, body, end, records);

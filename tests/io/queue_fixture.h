@@ -21,7 +21,8 @@ struct queue_fixture {
     struct body_place place;
     struct scheduler scheduler;
     struct intake intake;
-    unsigned bad; /* files that a scan found bad */
+    unsigned bad;  /* files that a scan found bad */
+    int64_t age_s; /* of what queue_put() puts there */
     bool running;
     unsigned closing;
     char ini[1000];

@@ -1,6 +1,8 @@
 /* relay_fixture - see relay_fixture.h */
 #include "relay_fixture.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,14 +99,13 @@ void relay_end(struct relay_fixture *r)
 
 struct envelope *relay_envelope(const char *sender, const char *recipients)
 {
-    static int64_t now_us = 1763770000000000;
     static struct queue_id_source ids;
     struct envelope *e = envelope_new();
     struct span rest = span_of(recipients);
     struct span word;
 
     assert_non_null(e);
-    e->arrival_us = now_us++;
+    e->arrival_us = clock_wall_us();
     queue_id_next(&ids, e->arrival_us, &e->id);
     memcpy(e->client_name, "client.example.net", 19);
     memcpy(e->client_address, "192.0.2.9", 10);
