@@ -153,7 +153,10 @@ def test_failing_fsync(error, when, gateways, peer, inject):
         reply = send(gateway, token)
         assert reply.code in (250, 451, 452), reply
         (taken if reply.code == 250 else refused).append(token)
-    assert refused or not when.isdigit() or int(when) > 2, "no fault was met"
+    if when == "1+":
+        assert not taken
+    if when == "1":  # later ones may fall on the record of an attempt, which costs nobody his mail
+        assert refused
     queued = gateway.postqueue()
     assert len(queued) == len(taken), f"{len(taken)} taken, {len(queued)} in the queue"
     healed()
