@@ -1,0 +1,57 @@
+/*
+ * custody - one message between the end of its data and the answer; see intake.h for its states
+ *
+ * custody.c is what happens to one message, intake.c the surface, the list and the clock.
+ */
+#ifndef MXGATE_INTAKE_CUSTODY_H
+#define MXGATE_INTAKE_CUSTODY_H
+
+#include "intake/intake.h"
+
+#include <utlist.h>
+
+enum custody_state {
+    CUSTODY_DELIVERING, /* direct deliveries under way, nobody answered */
+    CUSTODY_COMMITTING, /* on its way into the spool */
+    CUSTODY_ANSWERED,   /* the verdict was given; deliveries that sent their dot may still be under
+                           way */
+};
+
+/* One message between the end of its data and the answer (and the end of its direct deliveries). */
+struct custody {
+    struct intake *in;
+    struct custody *prev, *next;
+    enum custody_state state;
+    struct envelope *envelope;   /* owned */
+    struct body *body;           /* owned */
+    struct delivery *deliveries; /* owned array */
+    size_t delivery_count;
+    size_t outstanding; /* deliveries not done */
+    bool starting;      /* deliveries are being started: results may come at once */
+    uint64_t submitted_ms;
+    uint64_t deadline_ms; /* of CUSTODY_DELIVERING */
+    double receive_s;     /* time it took to come in, for the log */
+    bool trouble;         /* some recipient was deferred for the destination's sake */
+    bool broken;
+    bool claimed; /* the scheduler waits for our settlement */
+    struct records records;
+    struct spool_commit commit;
+    void (*done)(void *ctx, const struct smtp_verdict *verdict);
+    void *ctx;
+};
+
+void verdict_set(struct smtp_verdict *v, unsigned code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* custody.c: each may answer and free the message before it returns. */
+void custody_deliver(struct custody *c, struct upstream *u);
+/* The destination is down: said of each recipient, in the log and in the file; the mail is kept. */
+void custody_suspend(struct custody *c, struct upstream *u);
+void custody_commit(struct custody *c);
+/* Time is over, or we are stopping: what has not sent its dot is taken back and spooled. */
+void custody_give_up(struct custody *c, const char *why);
+
+/* intake.c: the oldest message's direct_timeout. */
+void intake_arm_timer(struct intake *in);
+
+#endif
