@@ -66,7 +66,7 @@ static void on_closed(void *ctx, struct upstream *up)
 static void end(void)
 {
     upstream_close(&u, on_closed, NULL);
-    loop_wait(&r.f, closed);
+    loop_wait(&r.f, closed && (dones == 1 || !delivery.done));
     delivery_deinit(&delivery);
     envelope_free(&envelope);
     body_free(&body);
