@@ -132,14 +132,16 @@ $(BUILD)/obj/purecheck.c:
 
 $(BUILD)/libpure.a: $(call objects,$(PURE)) $(BUILD)/sources
 $(BUILD)/liball.a: $(call objects,$(filter-out src/main.c,$(SRC))) $(BUILD)/sources
-$(BUILD)/libpure.a $(BUILD)/liball.a:
+# The tests' helpers are an archive: a test that brings its own of something is not given a second one.
+$(BUILD)/libiohelp.a: $(call objects,$(IO_HELP)) $(BUILD)/sources
+$(BUILD)/libpure.a $(BUILD)/liball.a $(BUILD)/libiohelp.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_HELP)) $(BUILD)/libpure.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(INIH) -lcmocka
 
-$(BUILD)/tests/io/%: $(BUILD)/obj/tests/io/%.o $(call objects,$(IO_HELP)) $(BUILD)/liball.a
+$(BUILD)/tests/io/%: $(BUILD)/obj/tests/io/%.o $(BUILD)/libiohelp.a $(BUILD)/liball.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
@@ -156,7 +158,7 @@ $(BUILD)/obj/tests/%.o: WARN += -Wno-null-dereference
 # Changes when a source comes or goes, so that nothing keeps an object whose source is gone.
 $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
-	@echo '$(SRC) $(HEALTH_SRC)' | cmp -s - $@ || echo '$(SRC) $(HEALTH_SRC)' > $@
+	@echo '$(SRC) $(HEALTH_SRC) $(IO_HELP)' | cmp -s - $@ || echo '$(SRC) $(HEALTH_SRC) $(IO_HELP)' > $@
 
 libs:
 	@$(if $(HAVE_LIBS),:,echo 'Libraries are missing: run tools/setup.sh build' >&2; exit 1)
