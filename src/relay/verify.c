@@ -79,6 +79,10 @@ static void remember(struct verify *v, struct span key, bool positive, unsigned 
     e->why = positive ? NULL : strdup(why);
     memcpy(e->key, key.ptr, key.len);
     HASH_ADD_KEYPTR(hh, v->entries, e->key, key.len, e);
+    if (!entry_find(v, key)) { /* the hash could not grow */
+        free(e->why);
+        free(e);
+    }
 }
 
 static bool younger(const struct verify_entry *e, uint64_t positive_ms, uint64_t negative_ms)
