@@ -1,13 +1,16 @@
 /* route - see route.h */
 #include "relay/route.h"
 
+#include "config/cidr.h"
 #include "smtp/address.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define LMTP_PORT 24
 #define SMTP_PORT 25
+/* The kernel's limit for a unix socket; libuv would cut a longer path and connect to another one.
+ */
+#define UNIX_PATH_MAX 107
 
 static int bad(const struct route *r, struct errbuf *err, const char *why)
 {
@@ -17,11 +20,11 @@ static int bad(const struct route *r, struct errbuf *err, const char *why)
                       r->text, why);
 }
 
-static int parse_path(struct span path, struct route *r, struct errbuf *err)
+static int parse_path(struct span path, size_t max, struct route *r, struct errbuf *err)
 {
     if (path.len == 0 || path.ptr[0] != '/')
         return bad(r, err, "the path must begin with /");
-    if (!span_copy(path, r->path, sizeof r->path))
+    if (path.len > max || !span_copy(path, r->path, sizeof r->path))
         return bad(r, err, "the path is too long");
     return 0;
 }
@@ -34,17 +37,17 @@ static bool take_prefix(struct span *s, struct span prefix)
     return true;
 }
 
+/* A name, or an address that is one: "300.1.2.3" would be looked up as a name for ever. */
 static bool host_valid(struct span host, bool bracketed)
 {
     bool v6 = bracketed && span_find(host, ':') < host.len;
+    bool digits = true;
+    unsigned char address[16];
 
-    if (v6) {
-        for (size_t i = 0; i < host.len; i++) {
-            if (!memchr("0123456789abcdefABCDEF:.", host.ptr[i], 24))
-                return false;
-        }
-        return host.len >= 2;
-    }
+    for (size_t i = 0; i < host.len; i++)
+        digits = digits && (ascii_is_digit(host.ptr[i]) || host.ptr[i] == '.');
+    if (v6 || digits)
+        return cidr_address_parse(host, address);
     return smtp_domain_valid(host, false);
 }
 
@@ -81,14 +84,14 @@ int route_parse(struct span text, struct route *out, struct errbuf *err)
         return bad(out, err, "too long");
     if (take_prefix(&text, SPAN_LIT("maildir:"))) {
         out->kind = ROUTE_MAILDIR;
-        return parse_path(text, out, err);
+        return parse_path(text, sizeof out->path - 1, out, err);
     }
     if (take_prefix(&text, SPAN_LIT("smtp:")))
         out->kind = ROUTE_SMTP;
     else if (!take_prefix(&text, SPAN_LIT("lmtp:")))
         return bad(out, err, "it must begin with lmtp:, smtp: or maildir:");
     if (take_prefix(&text, SPAN_LIT("unix:")))
-        return parse_path(text, out, err);
+        return parse_path(text, UNIX_PATH_MAX, out, err);
     take_prefix(&text, SPAN_LIT("inet:"));
     return parse_host(text, out, err);
 }

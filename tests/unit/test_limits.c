@@ -1,0 +1,144 @@
+/* Tests of server/limits: counts in all and per address, and what happens without memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static long allocations_left = -1; /* before one fails; negative: none fails */
+
+static bool allocation_fails(void)
+{
+    return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+static void *test_allocate_zeroed(size_t count, size_t size)
+{
+    return allocation_fails() ? NULL : calloc(count, size);
+}
+
+static void *test_allocate(size_t size)
+{
+    return allocation_fails() ? NULL : malloc(size);
+}
+
+/* Built a second time; the library's own copy is then not linked. */
+#define calloc        test_allocate_zeroed
+#define uthash_malloc test_allocate
+#include "server/limits.c"
+#undef calloc
+
+#define CLIENTS 300
+
+static void address_of(unsigned number, unsigned char address[16])
+{
+    memset(address, 0, 16);
+    address[0] = 0x20;
+    address[14] = (unsigned char)(number >> 8);
+    address[15] = (unsigned char)number;
+}
+
+static unsigned enter(struct limits *l, unsigned number)
+{
+    unsigned char address[16];
+
+    address_of(number, address);
+    return limits_enter(l, address);
+}
+
+static void leave(struct limits *l, unsigned number)
+{
+    unsigned char address[16];
+
+    address_of(number, address);
+    limits_leave(l, address);
+}
+
+static void each_address_is_counted_apart(void **state)
+{
+    struct limits l = {0, NULL};
+
+    assert_int_equal(enter(&l, 1), 1);
+    assert_int_equal(enter(&l, 1), 2);
+    assert_int_equal(enter(&l, 2), 1);
+    assert_int_equal(l.total, 3);
+    leave(&l, 1);
+    assert_int_equal(enter(&l, 1), 2);
+    leave(&l, 1);
+    leave(&l, 1);
+    leave(&l, 2);
+    assert_int_equal(l.total, 0);
+    assert_null(l.clients);
+}
+
+static void many_come_and_go(void **state)
+{
+    struct limits l = {0, NULL};
+
+    for (unsigned round = 1; round <= 3; round++) {
+        for (unsigned i = 0; i < CLIENTS; i++)
+            assert_int_equal(enter(&l, i), round);
+    }
+    assert_int_equal(l.total, 3 * CLIENTS);
+    for (unsigned round = 1; round <= 3; round++) {
+        for (unsigned i = 0; i < CLIENTS; i++)
+            leave(&l, (i * 7) % CLIENTS);
+    }
+    assert_int_equal(l.total, 0);
+    assert_null(l.clients);
+}
+
+static void who_never_came_cannot_leave(void **state)
+{
+    struct limits l = {0, NULL};
+
+    leave(&l, 1);
+    assert_int_equal(enter(&l, 2), 1);
+    leave(&l, 1);
+    assert_int_equal(l.total, 1);
+    leave(&l, 2);
+}
+
+/* An entry that cannot be made is not counted, and must not be left. */
+static void without_memory(void **state)
+{
+    struct limits l = {0, NULL};
+
+    for (long i = 0; i < 3; i++) {
+        allocations_left = i;
+        assert_int_equal(enter(&l, 1), 0);
+        allocations_left = -1;
+        assert_int_equal(l.total, 0);
+        assert_null(l.clients);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_int_equal(enter(&l, i), 1);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        unsigned count;
+
+        allocations_left = (long)(i % 2);
+        count = enter(&l, CLIENTS + i);
+        allocations_left = -1;
+        if (count > 0)
+            leave(&l, CLIENTS + i);
+        assert_int_equal(l.total, CLIENTS);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        leave(&l, i);
+    assert_null(l.clients);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_address_is_counted_apart),
+        cmocka_unit_test(many_come_and_go),
+        cmocka_unit_test(who_never_came_cannot_leave),
+        cmocka_unit_test(without_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
