@@ -87,6 +87,7 @@ void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms)
 {
     leave_state(s, e);
+    queue_held_drop(s, e);
     e->state = QUEUE_WAITING;
     due_heap_add(&s->waiting, &e->due, clock_mono_ms() + delay_ms); /* room: scheduler_has_room */
     arm_due_timer(s);
@@ -95,6 +96,7 @@ void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
 {
     leave_state(s, e);
+    queue_held_drop(s, e);
     e->state = QUEUE_HOLD;
     s->on_hold++;
     if (e->operator_needed)
@@ -106,6 +108,7 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e)
     leave_state(s, e);
     HASH_DEL(s->entries, e); // NOLINT(clang-analyzer-*): it does not follow uthash's list
     records_deinit(&e->unsaved);
+    queue_held_drop(s, e);
     free(e->sender);
     free(e);
 }
@@ -298,17 +301,11 @@ static struct queue_entry *entry_add(struct scheduler *s, const struct envelope 
 bool scheduler_add_fresh(struct scheduler *s, struct envelope **envelope, struct body **body)
 {
     struct queue_entry *e = entry_add(s, *envelope);
-    struct queue_site *site;
 
     if (!e)
         return false;
     e->fresh = true;
-    site = site_of(s, e->upstream);
-    if (site && !site->fresh && !site->old && has_place(s, site)) {
-        take_place(site, e);
-        queue_run_start_with(s, e, envelope, body);
-        return true;
-    }
+    queue_held_keep(s, e, envelope, body);
     queue_entry_ready(s, e);
     queue_dispatch(s);
     return true;

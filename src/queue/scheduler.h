@@ -13,8 +13,8 @@
  * that a poison message cannot keep a destination flapping.
  *
  * Memory: one struct per message (about 250 bytes); envelope and body are read from the file for
- * each run, except for the first of a message that need not wait. The number of messages is bounded
- * by queue_message_limit, asked by intake before it says yes.
+ * each run, except for the first of a message that goes within a second (1 MiB of those). The
+ * number of messages is bounded by queue_message_limit, asked by intake before it says yes.
  */
 #ifndef MXGATE_QUEUE_SCHEDULER_H
 #define MXGATE_QUEUE_SCHEDULER_H
@@ -44,6 +44,7 @@ struct scheduler {
     uv_timer_t expiry_timer;
     struct queue_run *runs; /* owned: under way */
     unsigned run_count;
+    size_t held_bytes; /* bodies of queued messages that are still in memory */
     unsigned on_hold;
     unsigned operator_needed;
     uint64_t delivered, deferred, failed; /* recipients, since start */
@@ -78,8 +79,8 @@ enum queue_origin {
  */
 bool scheduler_add(struct scheduler *s, const struct envelope *e, enum queue_origin origin);
 /*
- * The same for a fresh message that is still in memory. When it can go at once both are taken over
- * and set NULL: reading it back from the disk would cost as much as delivering it.
+ * The same for a fresh message that is still in memory. Where there is room both are taken over and
+ * set NULL: reading it back from the disk would cost as much as delivering it.
  */
 bool scheduler_add_fresh(struct scheduler *s, struct envelope **e, struct body **body);
 /*

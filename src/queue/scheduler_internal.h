@@ -21,6 +21,8 @@ enum queue_state {
     QUEUE_HOLD,
 };
 
+struct queue_held; /* scheduler_held.c */
+
 struct queue_entry {
     struct due_item due; /* first: found from the heap's item */
     UT_hash_handle hh;
@@ -39,6 +41,7 @@ struct queue_entry {
     bool destination_trouble; /* why it waits */
     struct records
         unsaved; /* results that could not be written: written before it is tried again */
+    struct queue_held *held; /* owned; NULL: read from the file */
 };
 
 struct queue_site {
@@ -80,12 +83,23 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e);
 void queue_dispatch(struct scheduler *s);
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e);
 
+/* scheduler_held.c */
+/*
+ * A message that was just committed need not be read back for its first run, which is usually a
+ * moment away: it is kept in memory while it is READY, as long as there is room for such (1 MiB),
+ * and for a second at most, since only the file tells what an operator did to it. Keeps (takes over
+ * and sets NULL) or leaves both.
+ */
+void queue_held_keep(struct scheduler *s, struct queue_entry *e, struct envelope **envelope,
+                     struct body **body);
+/* False: it is to be read from its file. */
+bool queue_held_take(struct scheduler *s, struct queue_entry *e, struct envelope **envelope_out,
+                     struct body **body_out);
+void queue_held_drop(struct scheduler *s, struct queue_entry *e);
+
 /* scheduler_run.c */
 /* The entry is RUNNING and has a place at its site, or (for a chore) is in no list. */
 void queue_run_start(struct scheduler *s, struct queue_entry *e);
-/* The same with what was just committed: both are taken over and set NULL, unless memory is out. */
-void queue_run_start_with(struct scheduler *s, struct queue_entry *e, struct envelope **envelope,
-                          struct body **body);
 /* What a claimed message's deliveries found out. */
 void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
                       struct records *records, bool trouble, bool broken);

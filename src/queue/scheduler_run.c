@@ -4,8 +4,8 @@
  *   LOAD --> DELIVER a batch (<= 50 recipients) --> APPEND its results --> DELIVER the next ...
  *        --> the last APPEND, or REMOVE
  *
- * A message that was committed a moment ago and finds a place free is not loaded: it is still in
- * memory. Its place at the destination is given back before REMOVE.
+ * A message that was committed a moment ago is not loaded when it is still in memory
+ * (scheduler_held). The place at the destination is given back before REMOVE.
  *
  * The results of a batch are in the file before the next batch is begun, so that a crash repeats
  * one batch at most.
@@ -394,27 +394,14 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
         run_remove(run);
         return;
     }
+    if (queue_held_take(s, e, &run->envelope, &run->body)) {
+        run->pending = envelope_pending(run->envelope);
+        begin(run);
+        return;
+    }
     run->load.id = e->id;
     run->load.done = on_loaded;
     spool_load(s->spool, &run->load);
-}
-
-void queue_run_start_with(struct scheduler *s, struct queue_entry *e, struct envelope **envelope,
-                          struct body **body)
-{
-    struct queue_run *run = run_new(s, e);
-
-    if (!run) {
-        e->site->running--;
-        queue_entry_wait(s, e, s->config->minimal_backoff_time);
-        return;
-    }
-    run->envelope = *envelope;
-    run->body = *body;
-    *envelope = NULL;
-    *body = NULL;
-    run->pending = envelope_pending(run->envelope);
-    begin(run);
 }
 
 void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
