@@ -170,6 +170,84 @@ def test_failing_fsync(error, when, gateways, peer, inject):
         assert peer.count(token) == 0, "4xx and delivered all the same: the sender will send it again"
 
 
+def test_direct_needs_no_disk(gateways, peer, inject):
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="direct", verify_recipients="no")
+    inject(gateway, "fsync,fdatasync,openat,open,rename,renameat,renameat2,mkdir,mkdirat:error=EIO")
+    for _ in range(3):
+        token = mail.new_token()
+        assert send(gateway, token).code == 250
+        assert peer.count(token) == 1
+
+
+def test_direct_without_upstream_and_without_disk(gateways, peer, inject):
+    """Nobody has it and it cannot be kept: the sender keeps it."""
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="direct", verify_recipients="no")
+    healed = inject(gateway, "fsync,fdatasync:error=EIO")
+    peer.down()
+    for _ in range(3):
+        assert send(gateway, mail.new_token()).code in (451, 452)
+    healed()
+    peer.up()
+    token = mail.new_token()
+    wait.until(lambda: send(gateway, token).code == 250, "mail to be taken again")
+    gateway.wait_queue_empty()
+    assert peer.messages == 1
+
+
+def test_direct_half_delivered_and_no_disk(gateways, peer, inject):
+    """One recipient has it, the other cannot be kept: 4xx (a double for the one is better than a loss for the other)."""
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="direct", verify_recipients="no")
+    healed = inject(gateway, "fsync,fdatasync:error=EIO")
+    fault = peer.fail("rcpt", "4xx", nth=0)
+    token = mail.new_token()
+
+    def try_it():
+        return smtp_client.send(gateway.address, "bob@example.org", ["alice@example.com", "bob@example.com"], mail.message(token)).code
+
+    assert try_it() in (451, 452)
+    assert gateway.postqueue() == []
+    healed()
+    peer.lift()
+    assert try_it() == 250
+    gateway.wait_queue_empty()
+    assert fault.hits == 1
+    assert peer.count(token, "alice@example.com") == 1
+    assert peer.count(token, "bob@example.com") == 2
+
+
+def test_direct_timeout_and_no_disk(gateways, peers, inject):
+    """Neither kept nor yet delivered when direct_timeout runs out: no 250 before the upstream has said its own."""
+    peer = peers(delay={"dot": 1.0})
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="direct", verify_recipients="no", direct_timeout="300ms")
+    inject(gateway, "fsync,fdatasync:error=EIO")
+    token = mail.new_token()
+    reply = send(gateway, token)
+    if reply.code == 250:
+        assert peer.count(token) == 1, "250 while nobody had it"
+    else:
+        assert reply.code in (451, 452), reply
+    gateway.wait_queue_empty()
+    wait.until(lambda: peer.count(token) == 1, "the delivery that was under way")
+
+
+@pytest.mark.parametrize("calls", ["unlink,unlinkat", "unlink,unlinkat,fsync,fdatasync"])
+def test_what_was_delivered_is_not_delivered_again_when_it_cannot_be_removed(calls, gateways, peer, inject):
+    """The disk fails after the delivery: no second delivery while the process lives and knows."""
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="queue", verify_recipients="no")
+    peer.down()
+    tokens = [mail.new_token() for _ in range(3)]
+    for token in tokens:
+        assert send(gateway, token).code == 250
+    gateway.wait_log("status=deferred")
+    healed = inject(gateway, f"{calls}:error=EIO")
+    peer.up()
+    wait.until(lambda: all(peer.count(t) for t in tokens), "the mails")
+    gateway.run("postqueue", "-f")
+    time.sleep(2)
+    assert [peer.count(t) for t in tokens] == [1, 1, 1]
+    healed()
+
+
 @pytest.mark.parametrize("calls,error", [("write,pwrite64,writev,pwritev,pwritev2", "EIO"), ("rename,renameat,renameat2", "EIO"),
                                          ("rename,renameat,renameat2", "ENOSPC"), ("openat,open", "EMFILE"), ("linkat,link,unlinkat,unlink", "EIO")])
 def test_failing_file_calls(calls, error, gateways, peer, inject):
