@@ -207,9 +207,8 @@ static void on_timer_closed(uv_handle_t *handle)
 /* Nothing is under way any more: handles go, each module tells when its memory may. */
 static void close_modules(struct gateway *g)
 {
-    g->closing = 6;
+    g->closing = 5;
     uv_close((uv_handle_t *)&g->stop_timer, on_timer_closed);
-    control_server_stop(&g->control, on_module_closed, g);
     relay_close(&g->relay, on_module_closed, g);
     scheduler_close(&g->scheduler, on_module_closed, g);
     intake_close(&g->intake, on_module_closed, g);
@@ -229,6 +228,28 @@ static bool all_idle(const struct gateway *g)
            scheduler_idle(&g->scheduler) && lane_idle(&g->disk) && spool_idle(&g->spool);
 }
 
+static void on_control_stopped(void *ctx)
+{
+    struct gateway *g = ctx;
+
+    g->control_stopped = true;
+}
+
+/*
+ * The control socket goes last, so that the end can be watched; but before the spool: a submission
+ * that is cut off there still has a file to remove.
+ */
+static void end_when_idle(struct gateway *g)
+{
+    if (!g->control_stopping) {
+        g->control_stopping = true;
+        control_server_stop(&g->control, on_control_stopped, g);
+    } else if (g->control_stopped) {
+        uv_timer_stop(&g->stop_timer);
+        close_modules(g);
+    }
+}
+
 static void on_stop_tick(uv_timer_t *timer)
 {
     struct gateway *g = timer->data;
@@ -237,8 +258,7 @@ static void on_stop_tick(uv_timer_t *timer)
     if (!g->server.on_closed && g->server.connection_count == 0 && g->server.holds > 0)
         smtp_server_close(&g->server, on_server_closed, g);
     if (all_idle(g)) {
-        uv_timer_stop(timer);
-        close_modules(g);
+        end_when_idle(g);
     } else if (now >= g->stop_at_ms + GATEWAY_STOP_MS) {
         log_warning(
             g->log, "master",

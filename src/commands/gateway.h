@@ -47,6 +47,7 @@ struct gateway {
     uint64_t stop_at_ms; /* 0: not stopping */
     int64_t started_s;
     bool stopping;
+    bool control_stopping, control_stopped;
     unsigned closing; /* modules whose on_closed is due */
     uint64_t (*log_dropped)(void *ctx);
     void *log_dropped_ctx;
