@@ -50,15 +50,38 @@ static int offset_minutes(const struct tm *tm, char *sign_out)
     return (int)(minutes < 0 ? -minutes : minutes);
 }
 
+/* Exactly `width` digits and what follows them. By hand: this is in each log line, and by printf()
+ * it took a quarter of all instructions per message. */
+static void put_digits(struct text *t, int value, size_t width, const char *after)
+{
+    char digits[8];
+
+    if (value < 0) /* a year before Christ: some clock is broken */
+        value = 0;
+    for (size_t i = width; i > 0; i--) {
+        digits[i - 1] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    text_span(t, span_make(digits, width));
+    text_cstr(t, after);
+}
+
 void clock_text_rfc3339(struct text *t, int64_t wall_us)
 {
     struct tm tm = local_time(wall_us);
     char sign;
     int off = offset_minutes(&tm, &sign);
 
-    text_printf(t, "%04d-%02d-%02dT%02d:%02d:%02d.%06d%c%02d:%02d", tm.tm_year + 1900,
-                tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, microseconds(wall_us),
-                sign, off / 60, off % 60);
+    put_digits(t, tm.tm_year + 1900, 4, "-");
+    put_digits(t, tm.tm_mon + 1, 2, "-");
+    put_digits(t, tm.tm_mday, 2, "T");
+    put_digits(t, tm.tm_hour, 2, ":");
+    put_digits(t, tm.tm_min, 2, ":");
+    put_digits(t, tm.tm_sec, 2, ".");
+    put_digits(t, microseconds(wall_us), 6, "");
+    text_char(t, sign);
+    put_digits(t, off / 60, 2, ":");
+    put_digits(t, off % 60, 2, "");
 }
 
 void clock_text_rfc5322(struct text *t, int64_t wall_us)

@@ -34,8 +34,13 @@ static void make_safe(char *ptr, size_t len)
     size_t at = 0;
 
     while (at < len) {
-        size_t step = shown_len(span_make(ptr + at, len - at));
+        size_t step;
 
+        if (ptr[at] >= ' ' && ptr[at] <= '~') { /* nearly all of it */
+            at++;
+            continue;
+        }
+        step = shown_len(span_make(ptr + at, len - at));
         if (step == 0) {
             ptr[at] = '?';
             step = 1;
@@ -46,16 +51,25 @@ static void make_safe(char *ptr, size_t len)
 
 void log_line_begin(struct log_line *line, const struct log *l, const char *program)
 {
-    text_init(&line->text, line->buf, sizeof line->buf);
-    text_printf(&line->text, "%s/%s[%ld]: ", l->syslog_name, program, l->pid);
+    struct text *t = &line->text;
+
+    text_init(t, line->buf, sizeof line->buf);
+    text_cstr(t, l->syslog_name);
+    text_char(t, '/');
+    text_cstr(t, program);
+    text_char(t, '[');
+    text_u64(t, (uint64_t)l->pid);
+    text_cstr(t, "]: ");
 }
 
 void log_line_begin_id(struct log_line *line, const struct log *l, const char *program,
                        const char *queue_id)
 {
     log_line_begin(line, l, program);
-    if (queue_id && queue_id[0])
-        text_printf(&line->text, "%s: ", queue_id);
+    if (queue_id && queue_id[0]) {
+        text_cstr(&line->text, queue_id);
+        text_cstr(&line->text, ": ");
+    }
 }
 
 void log_line_begin_startup(struct log_line *line)

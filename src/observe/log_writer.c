@@ -79,7 +79,9 @@ static void put_plain(struct text *t, enum log_severity severity, struct span li
 {
     if (!is_startup(line)) {
         clock_text_rfc3339(t, clock_wall_us());
-        text_printf(t, " %s ", severity_word(severity, false));
+        text_char(t, ' ');
+        text_cstr(t, severity_word(severity, false));
+        text_char(t, ' ');
     }
     text_span(t, line);
 }

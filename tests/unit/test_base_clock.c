@@ -76,6 +76,8 @@ static void test_absurd_times(void **state)
 
         text_init(&t, buf, sizeof buf);
         clock_text_rfc3339(&t, times[i]);
+        for (size_t k = 0; k < t.len; k++)
+            assert_true(strchr("0123456789-T:.+", buf[k]));
         clock_text_rfc5322(&t, times[i]);
         clock_text_asctime(&t, times[i]);
         assert_false(t.overflow);
