@@ -58,7 +58,7 @@ static void it_sorts(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         struct due_heap h = {NULL, 0, 0};
         size_t count = random_next(&seed) % ITEMS;
-        uint64_t times[ITEMS];
+        uint64_t times[ITEMS] = {0};
 
         assert_true(due_heap_reserve(&h, count));
         for (size_t i = 0; i < count; i++) {
