@@ -102,9 +102,9 @@ def test_deferred_for_a_refused_connection(gateways, peer, mode):
     peer.down()
     queue_id = send(gateway).text.split()[-1]
     where = rf"127\.0\.0\.1\[127\.0\.0\.1\]:{peer.port}"
-    shape(gateway, "lmtp", f"connect to {where}: Connection refused")
+    shape(gateway, "lmtp", f"connect to {where}: (Connection refused|Connection reset by peer|Broken pipe)")
     shape(gateway, "lmtp", rf"{queue_id}: to=<alice@example\.com>, relay=none, {DELAYS}, dsn=4\.4\.1, status=deferred "
-          rf"\((delivery temporarily suspended: )?connect to {where}: Connection refused\)")
+          rf"\((delivery temporarily suspended: )?connect to {where}: (Connection refused|Connection reset by peer|Broken pipe)\)")
 
 
 def test_bounced_by_the_upstream(gateways, peer):

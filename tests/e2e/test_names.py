@@ -1,5 +1,6 @@
 """Names: of clients (PTR, verified forward, harmless to show) and of destinations (looked up again, all addresses)."""
 
+import socket
 import time
 
 import pytest
@@ -148,6 +149,40 @@ def test_destination_with_a_dead_address_first(gateways, peer, dns, mode):
     tokens = [send(gateway) for _ in range(5)]
     gateway.wait_queue_empty()
     wait.until(lambda: all(peer.count(t) == 1 for t in tokens), "each mail once")
+
+
+@pytest.fixture
+def swallowing():
+    """A port whose SYNs are swallowed: its backlog is full and nobody accepts."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.9", 0))
+    listener.listen(0)
+    fill = []
+    for _ in range(8):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(listener.getsockname())
+        fill.append(sock)
+    yield listener.getsockname()
+    for sock in fill:
+        sock.close()
+    listener.close()
+
+
+def test_destination_whose_first_address_swallows_everything(swallowing, gateways, dns, mode):
+    """An old A record, or an AAAA without a route: the connect times out, and the next address is tried."""
+    address, port = swallowing
+    dns.host("store.example.test", address, "127.0.0.1")
+    peer = LmtpPeer(port=port)
+    try:
+        gateway = gateways(relay_transport=f"lmtp:store.example.test:{port}", dns_servers=dns.address, delivery_mode=mode,
+                           lmtp_connect_timeout="1s", verify_timeout="500ms")
+        token = send(gateway)
+        gateway.wait_queue_empty(10)
+        wait.until(lambda: peer.count(token) == 1, "the mail by the second address")
+        gateway.stop()
+    finally:
+        peer.stop()
 
 
 @pytest.mark.parametrize("trouble", ["nxdomain", "servfail", "silence", "no-address"])

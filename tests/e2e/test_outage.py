@@ -20,7 +20,7 @@ def test_dovecot_stopped_and_started(gateways, dovecot, mode):
     for token in (first, second):
         assert send(gateway, token).code == 250
     gateway.wait_queued(2)
-    gateway.wait_log(r"status=deferred \((delivery temporarily suspended: )?connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Connection refused\)")
+    gateway.wait_log(r"status=deferred \((delivery temporarily suspended: )?connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: (Connection refused|Connection reset by peer|Broken pipe)\)")
     dovecot.start()
     returned = time.monotonic()
     for token in (first, second):

@@ -178,6 +178,29 @@ def test_reload_takes_a_new_domain(gateways, peer):
         assert code(client, "example.net") == 250
 
 
+def test_reload_takes_a_new_destination(gateways, peers, mode):
+    """The old one is gone for good; what waits for it goes to the new one, without a restart."""
+    old, new = peers(), peers()
+    gateway = gateways(start=False, delivery_mode=mode)
+    ini = gateway.directory / "mxgate.ini"
+    gateway.settings["MXGATE_INI"] = ini
+    ini.write_text(f"relay_transport = {old.transport}\n")
+    gateway.start()
+    first = send(gateway)
+    gateway.wait_queue_empty()
+    wait.until(lambda: old.count(first) == 1, "mail at the old one")
+    old.down()
+    tokens = [send(gateway) for _ in range(10)]
+    gateway.wait_queued(10)
+    ini.write_text(f"relay_transport = {new.transport}\n")
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_log("reload")
+    gateway.wait_queue_empty(6)
+    tokens.append(send(gateway))
+    gateway.wait_queue_empty()
+    wait.until(lambda: all(new.count(t) == 1 for t in tokens), "each mail at the new one")
+
+
 def test_reload_under_load(gateways, peer, mode):
     import threading
     gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
