@@ -25,7 +25,7 @@ struct connection {
     struct connection *prev, *next;
     struct stream stream;
     struct session session;
-    struct verify_query query;
+    struct verify_query *query; /* owned; from the first question on: idle clients have none */
     struct resolver_query *name_query; /* borrowed */
     struct body *body;                 /* owned */
     struct sockaddr_storage address;
@@ -33,7 +33,7 @@ struct connection {
     bool counted;
     bool started;
     bool gone;
-    unsigned holds; /* stream, query */
+    unsigned holds; /* stream, query if there is one */
 };
 
 /* ---- what the session asks ---- */
@@ -115,6 +115,18 @@ static void on_verified(struct verify_query *q, enum verify_answer answer, unsig
     session_rcpt_answer(&c->session, answers[answer], code, dsn, why);
 }
 
+static bool query_new(struct connection *c)
+{
+    c->query = calloc(1, sizeof *c->query);
+    if (!c->query)
+        return false;
+    c->query->done = on_verified;
+    c->query->owner = c;
+    verify_query_init(c->query, &c->server->relay->verify);
+    c->holds++;
+    return true;
+}
+
 static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient)
 {
     struct connection *c = ctx;
@@ -125,7 +137,11 @@ static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_
         session_rcpt_answer(&c->session, SESSION_RCPT_ACCEPT, 250, "2.1.5", "");
         return;
     }
-    verify_ask(&c->query, u, recipient->text);
+    if (!c->query && !query_new(c)) {
+        session_rcpt_answer(&c->session, SESSION_RCPT_DEFER, 451, "4.3.0", "out of memory");
+        return;
+    }
+    verify_ask(c->query, u, recipient->text);
 }
 
 static void on_queue_id(void *ctx, struct queue_id *id_out, int64_t *arrival_us_out)
@@ -261,7 +277,8 @@ static void forget(struct connection *c)
 {
     c->gone = true;
     resolver_cancel(&c->name_query);
-    verify_cancel(&c->query);
+    if (c->query)
+        verify_cancel(c->query);
     intake_forget(c->server->intake, c);
 }
 
@@ -288,7 +305,11 @@ static void connection_release(struct connection *c)
 
 static void on_query_closed(struct verify_query *q)
 {
-    connection_release(q->owner);
+    struct connection *c = q->owner;
+
+    free(q);
+    c->query = NULL;
+    connection_release(c);
 }
 
 static void on_closed(void *ctx)
@@ -296,7 +317,8 @@ static void on_closed(void *ctx)
     struct connection *c = ctx;
 
     forget(c);
-    verify_query_close(&c->query, on_query_closed);
+    if (c->query)
+        verify_query_close(c->query, on_query_closed);
     session_deinit(&c->session);
     body_free(&c->body);
     DL_DELETE(c->server->connections, c);
@@ -410,10 +432,7 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server)
         c = calloc(1, sizeof *c);
     if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
         c->server = s;
-        c->holds = 2;
-        c->query.done = on_verified;
-        c->query.owner = c;
-        verify_query_init(&c->query, &s->relay->verify);
+        c->holds = 1;
         DL_APPEND(s->connections, c);
         s->connection_count++;
         s->holds++;
