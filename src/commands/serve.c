@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -210,6 +211,18 @@ static uint64_t log_dropped(void *ctx)
 
 /* ---- the command ---- */
 
+/* Each client takes a descriptor, and one more while it sends a large message; 1024 is soon used
+ * up. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* when it fails, clients beyond it are turned away */
+}
+
 /* What must be so before any thread or socket exists. */
 static void prepare_process(void)
 {
@@ -219,6 +232,7 @@ static void prepare_process(void)
     struct text t;
 
     umask(077);
+    raise_descriptors();
     sigaction(SIGPIPE, &ignore, NULL); /* libuv writes without MSG_NOSIGNAL */
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         seed = (unsigned)clock_wall_us();
