@@ -74,7 +74,8 @@ static int read_header(int fd, uint64_t size, struct spool_buffer *b, struct spo
 
 static int sum_body(int fd, const struct spool_file *f, uint32_t *crc, struct errbuf *err)
 {
-    char *chunk = malloc(SUM_CHUNK);
+    size_t cap = f->body_len < SUM_CHUNK ? (size_t)f->body_len + 1 : SUM_CHUNK;
+    char *chunk = malloc(cap);
     uint64_t done = 0;
     int64_t n = 1;
 
@@ -83,8 +84,7 @@ static int sum_body(int fd, const struct spool_file *f, uint32_t *crc, struct er
     while (done < f->body_len && n > 0) {
         uint64_t left = f->body_len - done;
 
-        n = disk_read(fd, chunk, left < SUM_CHUNK ? (size_t)left : SUM_CHUNK,
-                      f->body_offset + done);
+        n = disk_read(fd, chunk, left < cap ? (size_t)left : cap, f->body_offset + done);
         if (n > 0) {
             *crc = crc32c(*crc, chunk, (size_t)n);
             done += (uint64_t)n;

@@ -120,17 +120,23 @@ static void on_chunk_read(struct lane_job *job)
     pump(d);
 }
 
+/* Most messages are small, and a 64 KiB block would be asked from the system for each. */
+static size_t chunk_cap(const struct delivery *d)
+{
+    return d->body->total < DELIVERY_CHUNK ? (size_t)d->body->total : DELIVERY_CHUNK;
+}
+
 static void read_chunk(struct lane_job *job)
 {
     struct delivery *d = (struct delivery *)((char *)job - offsetof(struct delivery, read_job));
 
-    d->chunk_len = body_read(d->body, d->offset, d->chunk, DELIVERY_CHUNK);
+    d->chunk_len = body_read(d->body, d->offset, d->chunk, chunk_cap(d));
 }
 
 static void start_read(struct delivery *d)
 {
     if (!d->chunk)
-        d->chunk = malloc(DELIVERY_CHUNK);
+        d->chunk = malloc(chunk_cap(d));
     if (!d->chunk) {
         d->sending = false;
         upstream_job_abort(&d->job, "out of memory");
