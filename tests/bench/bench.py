@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
-import tempfile
+import sys
 import time
 
+import disk
 import load
 import process
 import servers
@@ -18,7 +20,7 @@ ROUND_S = 1.0 if QUICK else 4.0  # how long one server is under load in one roun
 SESSIONS = 200 if QUICK else 1000
 MANY_SESSIONS = 2000 if QUICK else 10000
 QUEUED = 200 if QUICK else 1000
-PATIENCE_S = 5 if QUICK else 30  # for Postfix to notice that the upstream is back
+PATIENCE_S = 3 if QUICK else 30  # for Postfix to notice that the upstream is back
 PERIOD = "one round" if ROUNDS == 1 else f"median of {ROUNDS} rounds"
 OPEN_WIDE = {"smtpd_connection_limit": 15000, "smtpd_client_connection_count_limit": 15000}
 
@@ -63,48 +65,70 @@ def three(folder, sink_port, **options):
     return found
 
 
-def throughput(table, folder, title, **options):
-    """Interleaved, so that whatever else the machine does meets all alike."""
+class Series:
+    """What one server did with one kind of load, round for round."""
+
+    def __init__(self, server, sink, extra):
+        self.server, self.sink, self.extra = server, sink, extra
+        self.rates, self.costs = [], []
+        load.run(server, sink, 100, extra)  # Postfix starts its processes, mxgate opens its sessions
+        self.count = max(100, int(load.run(server, sink, 200, extra)[0] * ROUND_S))
+
+    def round(self):
+        rate, cost = load.run(self.server, self.sink, self.count, self.extra)
+        self.rates.append(rate)
+        self.costs.append(cost)
+
+
+def throughput(table, folder, loads, **options):
+    """loads: title -> options of smtp-source. Interleaved, so that what else the machine does meets all alike."""
     sink = load.Sink(servers.free_port())
     group = three(folder, sink.port, **options)
-    rates, costs = {c: [] for c in group}, {c: [] for c in group}
     try:
         for server in group.values():
             server.start()
-        counts = {}
-        for name, server in group.items():
-            load.run(server, sink, 100)  # Postfix starts its processes, mxgate opens its sessions
-            counts[name] = max(100, int(load.run(server, sink, 200)[0] * ROUND_S))
+        series = {(title, name): Series(server, sink, extra)
+                  for title, extra in loads.items() for name, server in group.items()}
         for _ in range(ROUNDS):
-            for name, server in group.items():
-                rate, cost = load.run(server, sink, counts[name])
-                rates[name].append(rate)
-                costs[name].append(cost)
-        if not options:
-            table.add("memory after that, PSS", **{n: mib(process.pss_kib(s.pids())) for n, s in group.items()})
+            for one in series.values():
+                one.round()
+        memory = {n: mib(process.pss_kib(s.pids())) for n, s in group.items()}
     finally:
         for server in group.values():
             server.stop()
         sink.stop()
-    rate = {n: statistics.median(r) for n, r in rates.items()}
-    table.add(f"messages/s end to end{title}", **{n: number(r) for n, r in rate.items()})
+    for title in loads:
+        show_series(table, title, {n: s for (t, n), s in series.items() if t == title}, bool(options))
+    if not options:
+        table.add("memory after that, PSS", **memory)
+
+
+def show_series(table, title, series, traced):
+    rate = {n: statistics.median(s.rates) for n, s in series.items()}
+    table.add(f"messages/s, {title}", **{n: number(r) for n, r in rate.items()})
     if "Postfix" in rate:
         table.add("  times Postfix's", **{n: f"{r / rate['Postfix']:.1f}" for n, r in rate.items()})
-    if not options:
-        table.add("  processor ms per message", **{n: f"{statistics.median(c):.2f}" for n, c in costs.items()})
+    if traced:
+        return  # strace's part of it says nothing
+    cost = {n: statistics.median(s.costs) for n, s in series.items()}
+    table.add("  processor ms per message", **{n: f"{c:.2f}" for n, c in cost.items()})
+    if "Postfix" in cost:
+        table.add("  Postfix's divided by it", **{n: f"{cost['Postfix'] / c:.1f}" for n, c in cost.items() if c > 0})
 
 
-def raw_speed(table):
-    """What client and sink alone come to: no server between them can be faster."""
+def without_server():
+    """What client and sink alone come to: with a server between them it cannot be more."""
     sink = load.Sink(servers.free_port())
     time.sleep(0.2)
-    count = 1000 if QUICK else 10000
-    begun = time.perf_counter()
-    load.source(sink.port, count, ["-L"]).wait()
-    sink.wait(count, 10)
-    took = time.perf_counter() - begun
+    rates = []
+    for extra in (["-L"], ["-L", "-d"]):
+        expected = sink.count + (1000 if QUICK else 10000)
+        begun, count = time.perf_counter(), expected - sink.count
+        load.source(sink.port, count, extra).wait()
+        sink.wait(expected, 10)
+        rates.append(count / (time.perf_counter() - begun))
     sink.stop()
-    print(f"  (smtp-source straight into smtp-sink: {count / took:,.0f} messages/s)", flush=True)
+    return rates
 
 
 def first_reply_ms(server, count=50 if QUICK else 300):
@@ -195,21 +219,23 @@ def main():
           f"address verification off for both, fsync on", flush=True)
     if not WITH_POSTFIX:
         print("Postfix is left out: it needs root and the package postfix", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mxgate-bench-", ignore_cleanup_errors=True) as name:
-        os.chmod(name, 0o755)  # Postfix's processes and the sink run as other users
+    with disk.folder() as (name, place):
         for step, part in (("idle", idle), ("sessions", sessions), ("drain", drain)):
             folder = pathlib.Path(name) / step
             folder.mkdir(mode=0o755)
             part(table, folder)
-        raw_speed(table)
-        for step, title, options in (("fast", "", {}), ("slow", ", fsync 2 ms slower", {"slow_disk": True})):
+        for step, loads, options in (("fast", {"a session each": (), "sessions kept": ("-d",)}, {}),
+                                     ("slow", {"fsync 2 ms slower": ()}, {"slow_disk": True})):
             folder = pathlib.Path(name) / step
             folder.mkdir(mode=0o755)
-            throughput(table, folder, title, **options)
+            throughput(table, folder, loads, **options)
     sizes(table)
+    raw = without_server()
     table.show()
-    print(f"\nthroughput: smtp-source -s 20 -l 4096 -> server -> smtp-sink -L -c, {PERIOD}; "
-          f"took {time.monotonic() - begun:.0f} s, load now {os.getloadavg()[0]:.1f}")
+    print(f"\nmessages/s: smtp-source -s 20 -l 4096 -> server -> smtp-sink -L -c, all on this machine, {PERIOD}.\n"
+          f"Without a server, smtp-source -L into the same sink: {raw[0]:,.0f} a session each, {raw[1]:,.0f} sessions kept.\n"
+          f"Spools on {place}. Took {time.monotonic() - begun:.0f} s, load now {os.getloadavg()[0]:.1f}.")
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up
 main()

@@ -59,12 +59,12 @@ def source(port, count, extra=()):
                              "-t", "ann@example.com", *extra, f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
 
 
-def run(server, sink, count, timeout=60.0):
+def run(server, sink, count, extra=(), timeout=60.0):
     """`count` messages end to end: (messages per second, milliseconds of the server's processor time for each)."""
     expected = sink.count + count
     cpu = process.cpu_s(server.pids())
     begun = time.perf_counter()
-    client = source(server.port, count)
+    client = source(server.port, count, extra)
     if client.wait(timeout) != 0:
         raise RuntimeError(f"smtp-source failed against {server.name}")
     if not sink.wait(expected, timeout):
