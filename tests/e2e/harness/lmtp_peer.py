@@ -182,7 +182,6 @@ class LmtpPeer:
             self.deliveries.append(delivery)
             if first:
                 self.messages += 1
-                delivery.connection.stored.append(delivery.token)
 
     def count(self, token, recipient=None):
         with self.lock:
@@ -213,7 +212,6 @@ class Connection:
         self.rcpt_index = 0
         self.transactions = 0
         self.life = peer.life
-        self.stored = []  # tokens, in order
         self.greeted = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         sock.settimeout(120)
