@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECORDS_FIRST 256 /* two usual ones; most are never written: all was sent */
+
 static bool append(struct records *r, struct span line)
 {
     if (r->len + line.len > r->cap) {
-        size_t cap = r->cap ? r->cap : SPOOL_RECORD_CAP;
+        size_t cap = r->cap ? r->cap : RECORDS_FIRST;
         char *grown;
 
         while (cap < r->len + line.len)
