@@ -24,6 +24,7 @@ struct queue_fixture {
     unsigned bad;  /* files that a scan found bad */
     int64_t age_s; /* of what queue_put() puts there */
     bool running;
+    bool litter; /* files that could not be removed may be left in incoming/ */
     unsigned closing;
     char ini[1000];
 };

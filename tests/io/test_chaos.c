@@ -1,0 +1,277 @@
+/*
+ * Custody under random trouble: whatever the destination, the disk and the operator do, a message
+ * that was answered with 250 comes to each of its recipients, whole; and twice only where the log
+ * owned up to it.
+ *
+ * CHAOS_SEEDS=n tries n sequences instead of a few, CHAOS_SEED=n the one that failed.
+ */
+#include "queue_fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEEDS    6
+#define OPS      120
+#define MESSAGES OPS
+
+static struct queue_fixture q;
+static uint32_t seed_now;
+static unsigned seed_first;
+
+struct message {
+    struct asker asker; /* first */
+    unsigned recipients;
+    size_t size;
+};
+
+static struct message messages[MESSAGES];
+static unsigned message_count;
+
+static unsigned dice(unsigned sides)
+{
+    seed_now = seed_now * 1664525 + 1013904223;
+    return (seed_now >> 10) % sides;
+}
+
+static void turn(unsigned turns)
+{
+    while (turns-- > 0)
+        loop_turn(&q.r.f);
+}
+
+/* ---- what may happen ---- */
+
+static void submit(void)
+{
+    static const size_t sizes[] = {0, 32, 320, 65536, 200000};
+    struct message *m = &messages[message_count];
+    char recipients[200] = "";
+    struct smtp_verdict verdict;
+
+    if (message_count == MESSAGES || !intake_may_come(&q.intake, 0, &verdict))
+        return;
+    m->recipients = 1 + dice(3);
+    m->size = sizes[dice(5)];
+    for (unsigned i = 0; i < m->recipients; i++)
+        snprintf(recipients + strlen(recipients), sizeof recipients - strlen(recipients),
+                 "m%u-%u@example.com ", message_count, i);
+    message_count++;
+    if (m->size > 60000) /* the fixture makes its bodies without faults */
+        disk_fault_none();
+    queue_submit(&q, &m->asker, recipients, m->size);
+}
+
+static void bend_a_rule(void)
+{
+    static const struct {
+        const char *event;
+        enum lmtp_action action;
+        const char *text;
+    } rules[] = {
+        {"CONNECT", LMTP_DROP,    "421 4.3.2 full"},
+        {"CONNECT", LMTP_SILENCE, NULL            },
+        {"LHLO",    LMTP_RESET,   NULL            },
+        {"LHLO",    LMTP_SAY,     "450 4.3.2 no"  },
+        {"MAIL",    LMTP_DROP,    "421 4.4.2 idle"},
+        {"MAIL",    LMTP_SAY,     "451 4.3.0 no"  },
+        {"MAIL",    LMTP_SILENCE, NULL            },
+        {"RCPT",    LMTP_SAY,     "450 4.2.0 no"  },
+        {"RCPT",    LMTP_DROP,    NULL            },
+        {"RCPT",    LMTP_SAY,     "nonsense"      },
+        {"DATA",    LMTP_SAY,     "451 4.3.0 no"  },
+        {"DATA",    LMTP_SILENCE, NULL            },
+        {"BODY",    LMTP_RESET,   NULL            },
+        {".",       LMTP_SAY,     "452 4.2.2 full"},
+        {".",       LMTP_DROP,    NULL            },
+        {".",       LMTP_SILENCE, NULL            },
+        {"RSET",    LMTP_DROP,    NULL            },
+        {"RSET",    LMTP_SILENCE, NULL            },
+    };
+    unsigned which = dice(sizeof rules / sizeof rules[0]);
+
+    if (q.r.lmtp.rule_count == LMTP_RULES_MAX)
+        lmtp_no_rules(&q.r.lmtp);
+    lmtp_rule(&q.r.lmtp, rules[which].event, rules[which].action, rules[which].text)->times =
+        1 + dice(3);
+}
+
+static void toggle_listening(void)
+{
+    if (q.r.lmtp.listening && dice(2))
+        lmtp_refuse(&q.r.lmtp);
+    else if (q.r.lmtp.listening)
+        lmtp_down(&q.r.lmtp);
+    else
+        lmtp_up(&q.r.lmtp);
+}
+
+static void break_the_disk(void)
+{
+    static const struct {
+        enum disk_call call;
+        int error;
+    } faults[] = {
+        {DISK_PWRITEV,   ENOSPC},
+        {DISK_FSYNC,     EIO   },
+        {DISK_RENAME,    EIO   },
+        {DISK_WRITE,     ENOSPC},
+        {DISK_UNLINKAT,  EIO   },
+        {DISK_FDATASYNC, EIO   },
+        {DISK_OPENAT,    EMFILE},
+    };
+    unsigned which = dice(sizeof faults / sizeof faults[0]);
+
+    disk_fault(faults[which].call, dice(3), 1 + dice(2), faults[which].error);
+}
+
+static void heal(void)
+{
+    disk_fault_none();
+    lmtp_no_rules(&q.r.lmtp);
+    lmtp_pause(&q.r.lmtp, false);
+    lmtp_release(&q.r.lmtp);
+}
+
+static void reload(void)
+{
+    char ini[1100];
+
+    snprintf(ini, sizeof ini, "%sdefault_destination_concurrency_limit = %u\n", q.ini, 1 + dice(4));
+    queue_reload(&q, ini);
+}
+
+static void restart(void)
+{
+    heal();
+    queue_stop(&q);
+    queue_start(&q);
+}
+
+static void something(void)
+{
+    unsigned what = dice(100);
+
+    if (what < 45)
+        submit();
+    else if (what < 65)
+        bend_a_rule();
+    else if (what < 71)
+        toggle_listening();
+    else if (what < 74)
+        lmtp_drop_all(&q.r.lmtp);
+    else if (what < 77)
+        lmtp_pause(&q.r.lmtp, !q.r.lmtp.paused);
+    else if (what < 81)
+        lmtp_release(&q.r.lmtp);
+    else if (what < 86)
+        scheduler_flush(&q.scheduler, NULL);
+    else if (what < 93)
+        break_the_disk();
+    else if (what < 96)
+        heal();
+    else if (what < 98)
+        reload();
+    else
+        restart();
+}
+
+/* ---- and what must be so afterwards ---- */
+
+static bool all_over(void)
+{
+    if (dice(8) == 0)
+        scheduler_flush(&q.scheduler, NULL);
+    return q.intake.in_flight == 0 && scheduler_idle(&q.scheduler) && !q.scheduler.entries;
+}
+
+/* How often more than once; the test fails when it is not at all. */
+static unsigned check_recipient(const struct message *m, unsigned number, unsigned recipient)
+{
+    char address[40];
+    unsigned count;
+
+    snprintf(address, sizeof address, "m%u-%u@example.com", number, recipient);
+    count = lmtp_delivered_to(&q.r.lmtp, address);
+    if (m->asker.verdict.code == 250 && count == 0)
+        fail_msg("seed %u: %s was promised (%s) and never came", seed_first, address,
+                 m->asker.verdict.line);
+    for (size_t i = 0; i < q.r.lmtp.delivered_count; i++) {
+        if (strcmp(q.r.lmtp.delivered[i].recipient, address) == 0 && !queue_is_body(&q, i, m->size))
+            fail_msg("seed %u: %s came in pieces", seed_first, address);
+    }
+    return m->asker.verdict.code == 250 && count > 1 ? count - 1 : 0;
+}
+
+static void check_all(void)
+{
+    unsigned owned = relay_logged(&q.r, "may be sent more than once") +
+                     relay_logged(&q.r, "(after a crash it may be sent again)") +
+                     relay_logged(&q.r, "its file cannot be removed");
+    unsigned extra = 0;
+
+    for (unsigned i = 0; i < message_count; i++) {
+        assert_int_equal(messages[i].asker.answers, 1);
+        for (unsigned k = 0; k < messages[i].recipients; k++)
+            extra += check_recipient(&messages[i], i, k);
+    }
+    /* a line about a message owns up for each of its recipients */
+    if (extra > 3 * owned)
+        fail_msg("seed %u: %u came too often, the log tells of %u", seed_first, extra, owned);
+    assert_int_equal(queue_files(&q), 0);
+    assert_int_equal(q.scheduler.held_bytes, 0);
+}
+
+static void one_sequence(unsigned seed)
+{
+    char ini[400];
+
+    seed_first = seed;
+    seed_now = seed * 2654435761u;
+    memset(messages, 0, sizeof messages);
+    message_count = 0;
+    snprintf(ini, sizeof ini,
+             "delivery_mode = %s\ndirect_timeout = 100ms\ndestination_probe_max = 500ms\n"
+             "lmtp_connect_timeout = 200ms\nlmtp_mail_timeout = 150ms\nlmtp_rcpt_timeout = 150ms\n"
+             "lmtp_data_init_timeout = 150ms\nlmtp_data_xfer_timeout = 150ms\n"
+             "lmtp_data_done_timeout = 200ms\nlmtp_rset_timeout = 200ms\n"
+             "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\n",
+             dice(2) ? "queue" : "direct");
+    print_message("seed %u\n", seed);
+    queue_begin(&q, ini);
+    q.litter = true;
+    for (unsigned i = 0; i < OPS; i++) {
+        something();
+        turn(dice(5) ? dice(3) : dice(40)); /* in bursts; and at times long enough for timeouts */
+    }
+    heal();
+    if (!q.r.lmtp.listening)
+        lmtp_up(&q.r.lmtp);
+    loop_wait(&q.r.f, all_over());
+    check_all();
+    queue_end(&q);
+}
+
+static void nothing_promised_is_lost(void **state)
+{
+    const char *one = getenv("CHAOS_SEED");
+    const char *many = getenv("CHAOS_SEEDS");
+    unsigned seeds = many ? (unsigned)strtoul(many, NULL, 10) : SEEDS;
+
+    if (one) {
+        one_sequence((unsigned)strtoul(one, NULL, 10));
+        return;
+    }
+    for (unsigned seed = 1; seed <= seeds; seed++)
+        one_sequence(seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_promised_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
