@@ -5,7 +5,8 @@
  *        --> the last APPEND, or REMOVE
  *
  * A message that was committed a moment ago is not loaded when it is still in memory
- * (scheduler_held). The place at the destination is given back before REMOVE.
+ * (scheduler_held). The place at the destination is kept until the last APPEND or REMOVE is done: a
+ * crash in between sends those again, so there must not be more of them than places.
  *
  * The results of a batch are in the file before the next batch is begun, so that a crash repeats
  * one batch at most.
@@ -179,18 +180,6 @@ static void run_append(struct queue_run *run)
     spool_append(run->s->spool, &run->append);
 }
 
-/* What is left to do needs the disk only: the next message may go meanwhile. */
-static void give_place_back(struct queue_run *run)
-{
-    struct queue_site *site = place_of(run);
-
-    if (!site || run->s->run_count >= QUEUE_CHORES_MAX)
-        return;
-    run->entry->state = QUEUE_CLAIMED; /* in no list */
-    site->running--;
-    queue_dispatch(run->s);
-}
-
 /* All batches are done, or trouble ended them: what becomes of the message? */
 static void run_settle(struct queue_run *run)
 {
@@ -199,7 +188,6 @@ static void run_settle(struct queue_run *run)
     run->more = false;
     if (run->pending == 0 && run->failed_recipients == 0) {
         run_remove(run);
-        give_place_back(run);
         return;
     }
     run->expired = run->pending > 0 && queue_entry_expired(run->s, run->entry);
