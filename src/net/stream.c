@@ -1,5 +1,5 @@
-/* stream - see stream.h */
-#include "net/stream.h"
+/* stream - reading, writing, deadlines and closing; see stream.h. Opening: stream_open.c */
+#include "net/stream_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,8 +9,6 @@
 #define OUT_FIRST         1024 /* most replies fit; doubled as needed */
 #define DISCARD_CHUNK     4096
 #define DISCARD_READS_MAX 256
-
-static void stream_flush(struct stream *s);
 
 void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop)
 {
@@ -68,7 +66,7 @@ void stream_close(struct stream *s)
     uv_close((uv_handle_t *)&s->timer, on_handle_closed);
 }
 
-static void stream_end(struct stream *s, int rc)
+void stream_end(struct stream *s, int rc)
 {
     if (s->closing || s->ended)
         return;
@@ -93,8 +91,7 @@ static void on_break(uv_timer_t *timer)
     stream_end(s, s->broken);
 }
 
-/* The same, where the owner is on the stack and must not be called back now. */
-static void stream_break(struct stream *s, int rc)
+void stream_break(struct stream *s, int rc)
 {
     if (s->closing || s->ended || s->broken)
         return;
@@ -155,8 +152,7 @@ static void discard_input(struct stream *s)
     }
 }
 
-/* Hands `filling` to the socket: at once what it takes, the rest as the one write in flight. */
-static void stream_flush(struct stream *s)
+void stream_flush(struct stream *s)
 {
     uv_buf_t buf;
     int rc;
@@ -320,85 +316,6 @@ void stream_resume(struct stream *s)
         deliver(s, s->kept, s->kept_len);
     if (!s->paused)
         stream_read(s);
-}
-
-/* ---- opening ---- */
-
-static int prepare(struct stream *s, struct stream_pool *pool, const struct stream_events *events,
-                   void *ctx, bool is_unix)
-{
-    int rc;
-
-    *s = (struct stream){.pool = pool, .events = events, .ctx = ctx, .holds = 2};
-    rc = is_unix ? uv_pipe_init(pool->loop, &s->io.pipe, 0) : uv_tcp_init(pool->loop, &s->io.tcp);
-    if (rc < 0)
-        return rc;
-    uv_timer_init(pool->loop, &s->timer); /* cannot fail */
-    s->io.handle.data = s;
-    s->timer.data = s;
-    s->write.data = s;
-    s->connect.data = s;
-    return 0;
-}
-
-int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *server,
-                  const struct stream_events *events, void *ctx)
-{
-    int rc = prepare(s, pool, events, ctx, server->type == UV_NAMED_PIPE);
-
-    if (rc < 0)
-        return rc;
-    rc = uv_accept(server, &s->io.stream);
-    if (rc < 0) {
-        s->ended = true; /* on_closed still comes: the handles exist */
-        stream_close(s);
-        return 0;
-    }
-    s->open = true;
-    if (server->type == UV_TCP)
-        uv_tcp_nodelay(&s->io.tcp, 1);
-    return 0;
-}
-
-static void on_connected(uv_connect_t *request, int status)
-{
-    struct stream *s = request->data;
-
-    if (s->closing)
-        return;
-    if (status < 0) {
-        stream_end(s, status);
-        return;
-    }
-    s->open = true;
-    if (s->io.handle.type == UV_TCP)
-        uv_tcp_nodelay(&s->io.tcp, 1);
-    s->events->on_open(s->ctx);
-    stream_flush(s);
-}
-
-int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
-                       const struct stream_events *events, void *ctx)
-{
-    int rc = prepare(s, pool, events, ctx, false);
-
-    if (rc < 0)
-        return rc;
-    rc = uv_tcp_connect(&s->connect, &s->io.tcp, address, on_connected);
-    if (rc < 0) /* e.g. no route for the family: told like any refused connect */
-        stream_break(s, rc);
-    return 0;
-}
-
-int stream_connect_unix(struct stream *s, struct stream_pool *pool, const char *path,
-                        const struct stream_events *events, void *ctx)
-{
-    int rc = prepare(s, pool, events, ctx, true);
-
-    if (rc < 0)
-        return rc;
-    uv_pipe_connect(&s->connect, &s->io.pipe, path, on_connected);
-    return 0;
 }
 
 /* ---- deadline ---- */
