@@ -1,5 +1,6 @@
 /*
- * connection - one SMTP client: its stream, its session, and what the session asks of the rest
+ * connection - one SMTP client: its stream, its session, and what the session asks of the rest.
+ * How it begins: connection_accept.c
  *
  *   stream --bytes--> session_input --session_ops--> intake, verify, resolver
  *   stream <--replies-- session <--session_submitted, session_rcpt_answer, ...--+
@@ -7,34 +8,13 @@
  * Lives from accept until the stream's and the timers' handles are closed. After `gone` no answer
  * reaches the session any more: whoever still works for it is told to forget it.
  */
-#include "server/listener.h"
-
-#include "base/clock.h"
-#include "config/cidr.h"
-#include "server/session.h"
+#include "server/connection_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <utlist.h>
 
 #define INPUT_SLICE 4096 /* between looks at how much the client has not read yet */
-
-struct connection {
-    struct smtp_server *server;
-    struct connection *prev, *next;
-    struct stream stream;
-    struct session session;
-    struct verify_query *query; /* owned; from the first question on: idle clients have none */
-    struct resolver_query *name_query; /* borrowed */
-    struct body *body;                 /* owned */
-    struct sockaddr_storage address;
-    unsigned char address16[16];
-    bool counted;
-    bool started;
-    bool gone;
-    unsigned holds; /* stream, query if there is one */
-};
 
 /* ---- what the session asks ---- */
 
@@ -221,7 +201,7 @@ static void on_submit(void *ctx, struct envelope *e, const char *message_id)
     intake_submit(c->server->intake, e, body, on_submitted, c);
 }
 
-static const struct session_ops connection_session_ops = {
+const struct session_ops connection_session_ops = {
     .send = on_send,
     .hang_up = on_hang_up,
     .wait = on_wait,
@@ -329,124 +309,13 @@ static void on_closed(void *ctx)
     connection_release(c);
 }
 
-static const struct stream_events connection_stream_events = {
+const struct stream_events connection_stream_events = {
     .on_data = on_data,
     .on_drained = on_drained,
     .on_deadline = on_deadline,
     .on_end = on_end,
     .on_closed = on_closed,
 };
-
-/* ---- accept ---- */
-
-/* The client's address as text and as 16 bytes; a mapped IPv4 address is shown as IPv4. */
-static void read_address(struct connection *c, char text[48], uint16_t *port_out)
-{
-    int len = sizeof c->address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&c->address;
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-
-    memcpy(text, "unknown", 8);
-    *port_out = 0;
-    if (uv_tcp_getpeername(&c->stream.io.tcp, (struct sockaddr *)&c->address, &len) < 0)
-        return;
-    if (c->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-        v4.sin_port = v6->sin6_port;
-        memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, 4);
-        memcpy(&c->address, &v4, sizeof v4);
-    }
-    *port_out = ntohs(((struct sockaddr_in *)&c->address)->sin_port);
-    if (c->address.ss_family == AF_INET)
-        uv_ip4_name((struct sockaddr_in *)&c->address, text, 48);
-    else
-        uv_ip6_name(v6, text, 48);
-    cidr_address_parse(span_of(text), c->address16);
-}
-
-/* True when the client was turned away. */
-static bool refuse_excess(struct connection *c, const struct session_client *client)
-{
-    struct smtp_server *s = c->server;
-    unsigned count = limits_enter(&s->limits, c->address16);
-    uint64_t per_client = s->config->smtpd_client_connection_count_limit;
-    char reply[400];
-    struct text t;
-
-    c->counted = count > 0;
-    text_init(&t, reply, sizeof reply);
-    if (s->stopping)
-        text_printf(&t, "421 4.3.2 %s Service shutting down", s->config->myhostname);
-    else if (!c->counted || s->limits.total > s->config->smtpd_connection_limit)
-        text_printf(&t, "421 4.3.2 %s Error: all server ports are busy", s->config->myhostname);
-    else if (per_client > 0 && count > per_client && !client->trusted)
-        text_printf(&t, "421 4.7.0 %s Error: too many connections from %s", s->config->myhostname,
-                    client->address);
-    else
-        return false;
-    if (c->counted && !s->stopping)
-        log_connection_limit(s->log, count, &(struct log_peer){"unknown", client->address});
-    s->rejected++;
-    session_refuse(&c->session, reply);
-    return true;
-}
-
-/* What the client sent before our greeting, if anything; looked at, not taken. */
-static struct span early_input(struct connection *c, char *buf, size_t cap)
-{
-    uv_os_fd_t fd;
-    ssize_t n = -1;
-
-    if (uv_fileno(&c->stream.io.handle, &fd) == 0)
-        n = recv(fd, buf, cap, MSG_PEEK | MSG_DONTWAIT);
-    return span_make(buf, n > 0 ? (size_t)n : 0);
-}
-
-static void connection_start(struct connection *c)
-{
-    struct session_client client = {0};
-    char address[48];
-    char early[64];
-    struct span input;
-
-    read_address(c, address, &client.port);
-    client.address = address;
-    client.trusted = cidr_list_match(&c->server->config->networks, c->address16);
-    session_init(&c->session, &connection_session_ops, c, c->server->config, c->server->log,
-                 &client);
-    if (refuse_excess(c, &client))
-        return;
-    input = early_input(c, early, sizeof early);
-    if (input.len > 0)
-        session_start_early(&c->session, input);
-    else
-        session_start(&c->session);
-    stream_read(&c->stream);
-}
-
-void connection_accept(struct smtp_server *s, uv_stream_t *server)
-{
-    struct connection *c = NULL;
-    uv_tcp_t *refused;
-
-    if (s->connection_count < s->config->smtpd_connection_limit + LISTENER_SPARE)
-        c = calloc(1, sizeof *c);
-    if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
-        c->server = s;
-        c->holds = 1;
-        DL_APPEND(s->connections, c);
-        s->connection_count++;
-        s->holds++;
-        connection_start(c);
-        return;
-    }
-    free(c);
-    refused = malloc(sizeof *refused); /* closed without a word: nothing is left to say it with */
-    if (!refused)
-        return;
-    uv_tcp_init(s->loop, refused);
-    uv_accept(server, (uv_stream_t *)refused);
-    uv_close((uv_handle_t *)refused, (uv_close_cb)free);
-}
 
 unsigned connection_rejects(const struct connection *c)
 {

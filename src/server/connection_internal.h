@@ -1,0 +1,26 @@
+/* connection_internal - between connection.c and connection_accept.c */
+#ifndef MXGATE_SERVER_CONNECTION_INTERNAL_H
+#define MXGATE_SERVER_CONNECTION_INTERNAL_H
+
+#include "server/listener.h"
+#include "server/session.h"
+
+struct connection {
+    struct smtp_server *server;
+    struct connection *prev, *next;
+    struct stream stream;
+    struct session session;
+    struct verify_query *query; /* owned; from the first question on: idle clients have none */
+    struct resolver_query *name_query; /* borrowed */
+    struct body *body;                 /* owned */
+    struct sockaddr_storage address;
+    unsigned char address16[16];
+    bool counted;
+    bool gone;
+    unsigned holds; /* stream, query if there is one */
+};
+
+extern const struct session_ops connection_session_ops;
+extern const struct stream_events connection_stream_events;
+
+#endif
