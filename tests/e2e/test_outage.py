@@ -190,3 +190,25 @@ def test_a_session_reset_at_its_next_command(gateways, peer):
     assert send(gateway, token).code == 250
     assert peer.count(token) == 1
     assert not gateway.grep("status=deferred")
+
+
+def test_all_kept_sessions_gone_at_their_next_command(gateways, peers, mode):
+    """Five sessions are kept, and the upstream ends each at its next command: the mail goes by a new one, and is not
+    deferred because a second dead one was tried first."""
+    peer = peers(delay={"dot": 0.3})
+    gateway = gateways(relay_transport=peer.transport, lmtp_connection_idle_time="60s", verify_recipients="no", delivery_mode=mode)
+    senders = [threading.Thread(target=send, args=(gateway, mail.new_token())) for _ in range(5)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    gateway.wait_queue_empty()
+    peer.delay.clear()
+    assert len(peer.open_connections()) >= 4, "sessions are not kept"
+    for connection in peer.open_connections():
+        connection.leave = True
+    token = mail.new_token()
+    assert send(gateway, token).code == 250
+    gateway.wait_queue_empty()
+    wait.until(lambda: peer.count(token) == 1, "the mail")
+    assert not gateway.grep("status=deferred")

@@ -55,14 +55,14 @@ class Delivery:
 
 class LmtpPeer:
     def __init__(self, protocol="lmtp", words=LHLO_WORDS, strict=False, keep_bodies=True, unix_path=None,
-                 recipient_limit=None, delay=None, port=0, one_mail_each=False, most_connections=None):
+                 recipient_limit=None, delay=None, port=0, one_mail_each=None, most_connections=None):
         self.protocol = protocol
         self.words = tuple(words)
         self.strict = strict  # look for bytes that came too early (costs 30 ms a reply)
         self.keep_bodies = keep_bodies
         self.unix_path = unix_path
         self.recipient_limit = recipient_limit  # RCPTs taken per transaction; more hear 451 4.5.3
-        self.one_mail_each = one_mail_each  # hangs up after each transaction, as Dovecot 2.4 does
+        self.one_mail_each = one_mail_each  # seconds after each transaction until it hangs up, as Dovecot 2.4 does
         self.most_connections = most_connections  # more are greeted with 421
         self.delay = dict(delay or {})  # step -> seconds before its reply
         self.faults = []
@@ -249,7 +249,8 @@ class Connection:
             handler = getattr(self, "do_" + verb.decode("latin-1").lower(), None)
             if handler:
                 handler(rest)
-                if self.peer.one_mail_each and self.transactions:
+                if self.peer.one_mail_each is not None and self.transactions:
+                    time.sleep(self.peer.one_mail_each)
                     raise Hangup
             else:
                 self.peer.breach(f"unknown command {line!r}")
