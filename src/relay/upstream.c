@@ -133,12 +133,27 @@ static struct upstream_session *find_idle(const struct upstream *u)
     return NULL;
 }
 
+/*
+ * A job whose reused session died has one retry, and that must not go the same way: it is only for
+ * a session that nobody used before (Dovecot 2.4 ends its process after each mail).
+ */
+static void give(struct upstream *u, struct upstream_session *s, struct upstream_job *job)
+{
+    if (job->retried && s->client.uses > 0) {
+        waiting_add(u, job, true);
+        upstream_session_close(s); /* its place goes to a fresh one */
+        return;
+    }
+    upstream_session_begin(s, job);
+}
+
 void upstream_dispatch(struct upstream *u)
 {
     struct upstream_session *s;
+    struct upstream_job *job;
 
-    while (u->waiting > 0 && !u->closing && (s = find_idle(u)))
-        upstream_session_begin(s, waiting_take(u));
+    while (u->waiting > 0 && !u->closing && (s = find_idle(u)) && (job = waiting_take(u)))
+        give(u, s, job);
     if (!u->closing)
         open_for_waiting(u);
 }
