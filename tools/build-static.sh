@@ -6,13 +6,13 @@
 #   TARGET=arm64|amd64            for that machine instead of this one
 #
 # musl and the library sources are Debian trixie's, whatever the host runs (musl before 1.2.4 cannot ask DNS
-# over TCP). They come through private apt lists made from this machine's own, so its mirror is used and
-# /etc/apt stays as it is; they are checked against tools/sources.sha256 and built once, in build/static/deps.
+# over TCP). tools/sources.sha256 names each file and its sum; they come from the pool of this machine's own Debian
+# archive, so its mirror is used, /etc/apt stays as it is, and a point release changes nothing until the pins do.
+# They are built once, in build/static/deps.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MFLAGS # the calling make's job server is not ours
 
-suite=trixie
 host=$(dpkg --print-architecture)
 target=${TARGET:-$host}
 case $target in
@@ -31,23 +31,22 @@ pins=$PWD/tools/sources.sha256
 
 # --- fetch ----------------------------------------------------------------------------------------
 
-# The Debian archives among this machine's apt sources (both formats), as "[options] URI suite main". Only those
-# that carry main of the release this machine runs: other people's repositories need not know our suite.
+# The Debian archives among this machine's apt sources (both formats), one URI a line: those that carry main of
+# the release this machine runs. Other people's repositories need not know our files.
 archives() {
     local code
     # shellcheck source=/dev/null
     code=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk -v code="$code" -v suite="$suite" '
+    { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk -v code="$code" '
         $1 == "deb" {
-            key = match($0, /signed-by=[^] ,]*/) ? "[" substr($0, RSTART, RLENGTH) "] " : ""
             sub(/\[[^]]*\]/, "")
             if ($3 == code && ($0 " ") ~ " main ")
-                print key $2, suite, "main"
+                print $2
         }'
     # shellcheck disable=SC2016 # the awk program's own $0
     for file in /etc/apt/sources.list.d/*.sources; do
         [ ! -e "$file" ] || { cat "$file" && echo; }
-    done | awk -v RS= -v code="$code" -v suite="$suite" '
+    done | awk -v RS= -v code="$code" '
         function field(name,   n, lines, i) {
             n = split($0, lines, "\n")
             for (i = 1; i <= n; i++)
@@ -56,10 +55,9 @@ archives() {
             return ""
         }
         (" " field("Suites") " ") ~ " " code " " && (" " field("Components") " ") ~ " main " {
-            key = field("Signed-By")
             n = split(field("URIs"), uri, " ")
             for (i = 1; i <= n; i++)
-                print (key ~ "^/" ? "[signed-by=" key "] " : "") uri[i], suite, "main"
+                print uri[i]
         }'
 }
 
@@ -67,43 +65,52 @@ archives() {
 wanted() { awk -v other="_$([ "$target" = amd64 ] && echo arm64 || echo amd64).deb" 'index($2, other) == 0' "$pins"; }
 verified() { wanted | (cd "$src" && sha256sum --check --quiet --strict); }
 
+# fetch_file SUM PATH: from the first archive that has it; apt's own downloader refuses another sum.
+fetch_file() {
+    local uri
+    mkdir -p "$src/${2%/*}"
+    while read -r uri; do
+        if /usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 \
+            download-file "${uri%/}/$2" "$src/$2" "SHA256:$1"; then
+            return 0
+        fi
+    done <"$src/archives"
+    echo "build-static: no Debian archive of this machine has $2. If Debian replaced it: read its change, then" \
+        "write the new name and sum into tools/sources.sha256" >&2
+    return 1
+}
+
 fetch() {
-    local apt
-    mkdir -p "$src/apt/parts" "$src/apt/lists/partial" "$src/apt/cache/archives/partial"
-    archives | sort -u | sed -n 's/^/deb /p; s/^deb /deb-src /p' >"$src/apt/parts/debian.list"
-    [ -s "$src/apt/parts/debian.list" ] || {
+    local sum path
+    mkdir -p "$src"
+    archives | sort -u >"$src/archives"
+    [ -s "$src/archives" ] || {
         echo "build-static: no Debian archive among this machine's apt sources" >&2
         return 1
     }
-    apt=(apt-get -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$src/apt/parts"
-        -o "Dir::State::lists=$src/apt/lists" -o "Dir::Cache=$src/apt/cache" -o Acquire::Retries=3
-        -o "APT::Architectures::=$host" -o "APT::Architectures::=$target" -o APT::Sandbox::User=root)
-    (
-        cd "$src"
-        "${apt[@]}" update
-        # Only the upstream tarballs: none of the four needs Debian's patches.
-        "${apt[@]}" source --download-only --tar-only libuv1/$suite bearssl/$suite libinih/$suite c-ares/$suite
-        "${apt[@]}" download "musl-dev:$target/$suite"
-    )
-    verified || {
-        echo "build-static: the files above are missing from $src or not the pinned ones. After a Debian point release:" \
-            "read its change, then write the new sums into tools/sources.sha256" >&2
-        return 1
-    }
+    # Another descriptor than the downloader's standard input.
+    while read -r sum path <&3; do
+        if ! echo "$sum  $src/$path" | sha256sum --check --status 2>/dev/null; then
+            fetch_file "$sum" "$path"
+        fi
+    done 3< <(wanted)
+    verified
 }
 
 # --- libraries ------------------------------------------------------------------------------------
 
+pinned() { wanted | awk -v name="/$1" 'index($2, name) { print $2 }'; } # pinned NAME: the path with that name
+
 unpack() { # unpack PACKAGE: the tarball of that name into $work/PACKAGE
     mkdir -p "$work/$1"
-    tar -xf "$(echo "$src/$1"_*.orig.tar.*)" -C "$work/$1" --strip-components=1
+    tar -xf "$src/$(pinned "$1"_)" -C "$work/$1" --strip-components=1
 }
 
 # mcc: Debian's gcc with musl's specs, paths rewritten to our copy, making static PIEs unless told otherwise.
 # (The specs know -static-pie since musl 1.2.5; with older ones it makes a program that asks for a loader.)
 make_compiler() {
     local specs=$deps/musl-gcc.specs dirs="/usr/(lib|include)/$machine-musl"
-    dpkg-deb -x "$(echo "$src"/musl-dev_*_"$target".deb)" "$deps/musl"
+    dpkg-deb -x "$src/$(pinned musl-dev_)" "$deps/musl"
     sed -E "s#$dirs#$deps/musl&#g" "$deps/musl/usr/lib/$machine-musl/musl-gcc.specs" >"$specs"
 
     # Kernel headers, and these only: with all of /usr/include behind musl's, glibc's would fill musl's gaps.
