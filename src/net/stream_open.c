@@ -1,6 +1,17 @@
 /* stream_open - accepted and connected streams; see stream.h */
 #include "net/stream_internal.h"
 
+#include <netinet/tcp.h>
+
+/*
+ * A peer that restarted has forgotten the connection; if it is our turn to wait, only a probe makes
+ * it say so (RST), and minutes of waiting for a reply would hold a place at the destination. A peer
+ * that is merely out of reach is given as long as anybody waits: after a short outage of the
+ * network the reply still comes, and giving up would mean delivering twice.
+ */
+#define KEEPALIVE_S     5
+#define KEEPALIVE_COUNT 120
+
 static int prepare(struct stream *s, struct stream_pool *pool, const struct stream_events *events,
                    void *ctx, bool is_unix)
 {
@@ -37,6 +48,20 @@ int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *serve
     return 0;
 }
 
+static void keep_alive(struct stream *s)
+{
+    const int on = 1, every = KEEPALIVE_S, count = KEEPALIVE_COUNT;
+    uv_os_fd_t fd;
+
+    if (uv_fileno(&s->io.handle, &fd) < 0)
+        return;
+    /* Without it only a peer's restart shows later. */
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &every, sizeof every);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
     struct stream *s = request->data;
@@ -48,8 +73,10 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     s->open = true;
-    if (s->io.handle.type == UV_TCP)
+    if (s->io.handle.type == UV_TCP) {
         uv_tcp_nodelay(&s->io.tcp, 1);
+        keep_alive(s);
+    }
     s->events->on_open(s->ctx);
     stream_flush(s);
 }

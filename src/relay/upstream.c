@@ -45,16 +45,36 @@ static void waiting_remove(struct upstream *u, struct upstream_job *job)
     u->waiting--;
 }
 
-static struct upstream_job *waiting_take(struct upstream *u)
+/*
+ * A job whose reused session died has one retry, and that must not go the same way: it is only for
+ * a session that nobody used before (Dovecot 2.4 ends its process after each mail). Such jobs stand
+ * first in their list.
+ */
+static struct upstream_job *first_for(struct upstream_job *list, const struct upstream_session *s)
 {
-    struct upstream_job *job = u->urgent ? u->urgent : u->normal;
+    struct upstream_job *job;
 
-    u->picks++;
-    if (u->normal && u->picks % OLD_EVERY == 0)
-        job = u->normal;
-    if (job)
-        waiting_remove(u, job);
-    return job;
+    DL_FOREACH(list, job) {
+        if (!job->retried || s->client.uses == 0)
+            return job;
+    }
+    return NULL;
+}
+
+/* Used and unused sessions count their picks apart: the two may alternate, and a common count would
+ * then always have the same kind at the old jobs' turn. */
+static unsigned *picks_of(struct upstream *u, const struct upstream_session *s)
+{
+    return &u->picks[s->client.uses > 0];
+}
+
+/* The job this session would get now, or NULL. */
+static struct upstream_job *job_for(struct upstream *u, const struct upstream_session *s)
+{
+    bool old_turn = (*picks_of(u, s) + 1) % OLD_EVERY == 0;
+    struct upstream_job *job = first_for(old_turn ? u->normal : u->urgent, s);
+
+    return job ? job : first_for(old_turn ? u->urgent : u->normal, s);
 }
 
 static void job_end_down(struct upstream *u, struct upstream_job *job, bool suspended)
@@ -79,8 +99,12 @@ void upstream_fail_waiting(struct upstream *u)
 {
     unsigned bound = u->waiting;
 
-    while (bound-- > 0 && u->waiting > 0)
-        job_end_down(u, waiting_take(u), false);
+    while (bound-- > 0 && u->waiting > 0) {
+        struct upstream_job *job = u->urgent ? u->urgent : u->normal;
+
+        waiting_remove(u, job);
+        job_end_down(u, job, false);
+    }
 }
 
 /* ---- giving jobs to sessions ---- */
@@ -122,38 +146,59 @@ static void open_for_waiting(struct upstream *u)
     }
 }
 
-static struct upstream_session *find_idle(const struct upstream *u)
+static struct upstream_session *find_server(struct upstream *u)
 {
     struct upstream_session *s;
 
     DL_FOREACH(u->sessions, s) {
-        if (s->idle && !s->closing)
+        if (s->idle && !s->closing && job_for(u, s))
             return s;
     }
     return NULL;
 }
 
-/*
- * A job whose reused session died has one retry, and that must not go the same way: it is only for
- * a session that nobody used before (Dovecot 2.4 ends its process after each mail).
- */
-static void give(struct upstream *u, struct upstream_session *s, struct upstream_job *job)
+/* Whether a session that nobody used is there or on its way. */
+static bool unused_comes(const struct upstream *u)
 {
-    if (job->retried && s->client.uses > 0) {
-        waiting_add(u, job, true);
-        upstream_session_close(s); /* its place goes to a fresh one */
-        return;
+    const struct upstream_session *s;
+
+    DL_FOREACH(u->sessions, s) {
+        if (s->closing || s->quitting || !s->ready || (s->client.uses == 0 && !s->job))
+            return true;
     }
-    upstream_session_begin(s, job);
+    return false;
+}
+
+/* Where all places are taken by used sessions, one of them goes for the sake of a retry; others
+ * that become idle serve on. */
+static void make_room_for_retry(struct upstream *u)
+{
+    bool waits = (u->urgent && u->urgent->retried) || (u->normal && u->normal->retried);
+    struct upstream_session *s;
+
+    if (!waits || unused_comes(u) ||
+        u->session_count - u->stale < u->context->config->default_destination_concurrency_limit)
+        return;
+    DL_FOREACH(u->sessions, s) {
+        if (s->idle) {
+            upstream_session_close(s);
+            return;
+        }
+    }
 }
 
 void upstream_dispatch(struct upstream *u)
 {
     struct upstream_session *s;
-    struct upstream_job *job;
 
-    while (u->waiting > 0 && !u->closing && (s = find_idle(u)) && (job = waiting_take(u)))
-        give(u, s, job);
+    make_room_for_retry(u);
+    while (u->waiting > 0 && !u->closing && (s = find_server(u))) {
+        struct upstream_job *job = job_for(u, s);
+
+        ++*picks_of(u, s);
+        waiting_remove(u, job);
+        upstream_session_begin(s, job);
+    }
     if (!u->closing)
         open_for_waiting(u);
 }
