@@ -179,10 +179,30 @@ static void take_place(struct queue_site *site, struct queue_entry *e)
     site->running++;
 }
 
+/* What was found out and could not be written is tried once more before the end, a few at a time:
+ * the next start would deliver it again. */
+static void save_before_stop(struct scheduler *s)
+{
+    struct queue_entry *e, *next;
+
+    HASH_ITER(hh, s->entries, e, next) {
+        bool waits = e->state == QUEUE_WAITING || e->state == QUEUE_READY;
+
+        if (s->run_count >= QUEUE_CHORES_MAX)
+            return;
+        if (!waits || e->unsaved.len == 0)
+            continue;
+        leave_state(s, e);
+        queue_run_start(s, e);
+    }
+}
+
 void queue_dispatch(struct scheduler *s)
 {
     struct queue_site *site;
 
+    if (s->stopping && s->run_count == 0)
+        save_before_stop(s);
     LL_FOREACH(s->sites, site) {
         while ((site->fresh || site->old) && has_place(s, site)) {
             struct queue_entry *e = site_take(site);
@@ -503,6 +523,7 @@ void scheduler_stop(struct scheduler *s)
     uv_timer_stop(&s->due_timer);
     uv_timer_stop(&s->expiry_timer);
     queue_run_cancel_all(s);
+    queue_dispatch(s);
 }
 
 bool scheduler_idle(const struct scheduler *s)

@@ -79,31 +79,6 @@ static void run_back_off(struct queue_run *run)
     run_free(run, site);
 }
 
-static void on_removed(struct spool_remove *r, int rc)
-{
-    struct queue_run *run = (struct queue_run *)((char *)r - offsetof(struct queue_run, remove));
-    struct queue_site *site = place_of(run);
-
-    if (rc == 0 || rc == -ENOENT) {
-        log_removed(run->s->log, run_id(run));
-        queue_entry_free(run->s, run->entry);
-        run->entry = NULL;
-    } else {
-        log_error(run->s->log, "qmgr", "%s: delivered, but its file cannot be removed: %s",
-                  run_id(run), strerror(-rc));
-        run->entry->decided = true; /* never delivered again by this process */
-        queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
-    }
-    run_free(run, site);
-}
-
-static void run_remove(struct queue_run *run)
-{
-    run->remove.id = run->entry->id;
-    run->remove.done = on_removed;
-    spool_remove(run->s->spool, &run->remove);
-}
-
 /* True when the entry waits until its results can be written. */
 static bool wait_for_disk(struct queue_run *run)
 {
@@ -118,6 +93,61 @@ static bool wait_for_disk(struct queue_run *run)
     return true;
 }
 
+static void append_records(struct queue_run *run, void (*done)(struct spool_append *a, int rc))
+{
+    run->append.id = run->entry->id;
+    run->append.records = run->records.bytes;
+    run->append.records_len = run->records.len;
+    run->append.sync = run->records.durable;
+    run->append.done = done;
+    spool_append(run->s->spool, &run->append);
+}
+
+/* Only memory knows that it was delivered: until the file is gone, a restart must find that in it.
+ */
+static void on_kept(struct spool_append *a, int rc)
+{
+    struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
+    struct queue_site *site = place_of(run);
+
+    if (rc == 0)
+        records_deinit(&run->records);
+    if (wait_for_disk(run))
+        return;
+    queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
+    run_free(run, site);
+}
+
+static void on_removed(struct spool_remove *r, int rc)
+{
+    struct queue_run *run = (struct queue_run *)((char *)r - offsetof(struct queue_run, remove));
+    struct queue_site *site = place_of(run);
+
+    if (rc == 0 || rc == -ENOENT) {
+        log_removed(run->s->log, run_id(run));
+        queue_entry_free(run->s, run->entry);
+        run->entry = NULL;
+        run_free(run, site);
+        return;
+    }
+    log_error(run->s->log, "qmgr", "%s: delivered, but its file cannot be removed: %s", run_id(run),
+              strerror(-rc));
+    run->entry->decided = true; /* never delivered again by this process */
+    if (run->records.len > 0) {
+        append_records(run, on_kept);
+        return;
+    }
+    queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
+    run_free(run, site);
+}
+
+static void run_remove(struct queue_run *run)
+{
+    run->remove.id = run->entry->id;
+    run->remove.done = on_removed;
+    spool_remove(run->s->spool, &run->remove);
+}
+
 static void run_end(struct queue_run *run)
 {
     struct queue_entry *e = run->entry;
@@ -125,7 +155,10 @@ static void run_end(struct queue_run *run)
 
     e->fresh = false;
     e->destination_trouble = run->destination_trouble;
-    e->breaks = run->broken ? e->breaks + 1 : 0;
+    if (run->broken)
+        e->breaks++;
+    else if (!run->destination_trouble) /* to be told that it is down clears nobody */
+        e->breaks = 0;
     e->attempts++;
     if (wait_for_disk(run))
         return;
@@ -172,12 +205,7 @@ static void run_append(struct queue_run *run)
         run_end(run);
         return;
     }
-    run->append.id = run->entry->id;
-    run->append.records = run->records.bytes;
-    run->append.records_len = run->records.len;
-    run->append.sync = run->records.durable;
-    run->append.done = on_appended;
-    spool_append(run->s->spool, &run->append);
+    append_records(run, on_appended);
 }
 
 /* All batches are done, or trouble ended them: what becomes of the message? */
@@ -342,26 +370,26 @@ static void on_saved(struct spool_append *a, int rc)
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
     struct queue_site *site = place_of(run);
 
-    if (rc == 0 || rc == -ENOENT || rc == -EBADMSG) { /* no file, no results: loading it says so */
-        queue_entry_ready(run->s, run->entry);
-        run_free(run, site);
+    if (rc < 0 && rc != -ENOENT && rc != -EBADMSG) {
+        log_error(run->s->log, "qmgr", "%s: its results still cannot be recorded: %s", run_id(run),
+                  strerror(-rc));
+        if (!run->s->stopping && wait_for_disk(run))
+            return;
+    } /* else no file, no results: loading it says so */
+    records_deinit(&run->records);
+    if (run->entry->decided) { /* needs no destination */
+        run_remove(run);
         return;
     }
-    log_error(run->s->log, "qmgr", "%s: its results still cannot be recorded: %s", run_id(run),
-              strerror(-rc));
-    wait_for_disk(run);
+    queue_entry_ready(run->s, run->entry);
+    run_free(run, site);
 }
 
 static void run_save(struct queue_run *run)
 {
     run->records = run->entry->unsaved;
     run->entry->unsaved = (struct records){NULL, 0, 0, false};
-    run->append.id = run->entry->id;
-    run->append.records = run->records.bytes;
-    run->append.records_len = run->records.len;
-    run->append.sync = true;
-    run->append.done = on_saved;
-    spool_append(run->s->spool, &run->append);
+    append_records(run, on_saved); /* only durable ones are kept */
 }
 
 void queue_run_start(struct scheduler *s, struct queue_entry *e)

@@ -155,3 +155,90 @@ def test_a_thousand_recipients(gateways, peer, mode):
     gateway.wait_queue_empty(15)
     wait.until(lambda: peer.count(token) == 1000, lambda: f"1000 copies; {peer.count(token)}")
     assert len({d.recipient for d in peer.find(token)}) == 1000
+
+
+def hammer(gateway, stop, threads=12):
+    """Steady senders, until `stop` is set."""
+    def some(n):
+        with smtp_client.Smtp(gateway.address) as client:
+            client.hello()
+            while not stop.is_set():
+                client.mail("bob@example.org", [f"new{n}@example.com"], b"Subject: x\r\n\r\nnew\r\n")
+
+    running = [threading.Thread(target=some, args=(n,)) for n in range(threads)]
+    for thread in running:
+        thread.start()
+    return running
+
+
+def finish(running, stop):
+    stop.set()
+    for thread in running:
+        thread.join()
+
+
+def test_one_dead_session_costs_one_connection(gateways, peers):
+    """A retry needs a session that nobody used; the others, in order and busy, are not closed for its sake."""
+    peer = peers(delay={"lhlo": 0.3, "dot": 0.02}, keep_bodies=False)
+    gateway = gateways(relay_transport=peer.transport, verify_recipients="no")
+    stop = threading.Event()
+    running = hammer(gateway, stop)
+    try:
+        wait.until(lambda: len(peer.connections) == 5 and len(peer.deliveries) > 50, "five busy sessions")
+        peer.fail("mail", "drop", times=1)
+        before = len(peer.deliveries)
+        wait.until(lambda: len(peer.deliveries) > before + 200, "the load to go on")
+    finally:
+        finish(running, stop)
+    assert len(peer.connections) <= 7
+    assert not gateway.grep("status=deferred")
+
+
+def test_old_mail_is_not_starved_by_retries(gateways, peers):
+    """One session at a time, each good for one mail, and always new mail whose client waits."""
+    peer = peers(one_mail_each=0, keep_bodies=False)
+    gateway = gateways(relay_transport=peer.transport, verify_recipients="no", default_destination_concurrency_limit=1,
+                       minimal_backoff_time="1s")
+    peer.fail("rcpt", "4xx", times=1)
+    assert send(gateway, recipients=["old@example.com"]).code == 250
+    stop = threading.Event()
+    running = hammer(gateway, stop)
+    try:
+        wait.until(lambda: any(d.recipient == "old@example.com" for d in peer.deliveries), "the old mail, under load")
+    finally:
+        finish(running, stop)
+
+
+def test_poison_at_an_upstream_that_comes_back_slowly(gateways, peers, monkeypatch):
+    """While it is away connections are accepted and closed a moment later, as behind a proxy. To hear that it is down
+    does not make the message that brought it down any better."""
+    away = [0.0]
+    talk, do_data = lmtp_peer.Connection._talk, lmtp_peer.Connection.do_data
+    hits = []
+
+    def slow_talk(self):
+        if time.monotonic() < away[0]:
+            time.sleep(0.05)
+            raise lmtp_peer.Hangup
+        talk(self)
+
+    def poisoned(self, rest):
+        if "poison" not in self.mail_line:
+            return do_data(self, rest)
+        hits.append(time.monotonic())
+        away[0] = time.monotonic() + 0.3
+        raise lmtp_peer.Hangup
+
+    monkeypatch.setattr(lmtp_peer.Connection, "_talk", slow_talk)
+    monkeypatch.setattr(lmtp_peer.Connection, "do_data", poisoned)
+    peer = peers()
+    gateway = gateways(relay_transport=peer.transport, delivery_mode="queue", verify_recipients="no",
+                       minimal_backoff_time="300s")
+    assert smtp_client.send(gateway.address, "poison@example.org", ["ann@example.com"], mail.message(mail.new_token())).code == 250
+    wait.until(lambda: len(hits) == 3, "three attempts")
+    tokens = [mail.new_token() for _ in range(20)]
+    for token in tokens:  # some seconds in which the destination comes back
+        assert send(gateway, token).code == 250
+        time.sleep(0.1)
+    wait.until(lambda: all(peer.count(t) == 1 for t in tokens), "the others")
+    assert len(hits) == 3

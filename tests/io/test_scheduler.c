@@ -464,6 +464,45 @@ static void a_file_that_cannot_be_removed(void **state)
     queue_end(&q);
 }
 
+/* Its file is still there at the next start, and then says that everybody has it. */
+static void what_cannot_be_removed_is_not_delivered_again_after_a_restart(void **state)
+{
+    struct asker a = {0};
+
+    queue_begin(&q, "delivery_mode = queue\n");
+    disk_fault(DISK_UNLINKAT, 0, 1, EROFS);
+    submit(&a, ANN);
+    loop_wait(&q.r.f, relay_logged(&q.r, "its file cannot be removed") == 1);
+    wait_until_quiet();
+    queue_stop(&q);
+    assert_int_equal(queue_files(&q), 1);
+    queue_start(&q);
+    wait_until_empty();
+    assert_int_equal(queue_files(&q), 0);
+    assert_int_equal(delivered_to(ANN), 1);
+    queue_end(&q);
+}
+
+/* The disk had no room, has it again, and the operator restarts: Ann has it already. */
+static void results_are_written_at_the_latest_at_a_stop(void **state)
+{
+    struct asker a = {0};
+
+    queue_begin(&q, "delivery_mode = queue\n" BACK_OFF);
+    lmtp_rule(&q.r.lmtp, ".", LMTP_SAY, "452 4.2.2 full")->contains = "joe@";
+    disk_fault(DISK_WRITE, 0, 1, ENOSPC);
+    submit(&a, ANN " " JOE);
+    loop_wait(&q.r.f, relay_logged(&q.r, "cannot be recorded") == 1);
+    wait_until_quiet();
+    lmtp_no_rules(&q.r.lmtp);
+    queue_stop(&q);
+    queue_start(&q);
+    wait_until_empty();
+    assert_int_equal(delivered_to(ANN), 1);
+    assert_int_equal(delivered_to(JOE), 1);
+    queue_end(&q);
+}
+
 static void spoil(const struct queue_id *id)
 {
     char *file = queue_file(&q, id);
@@ -825,6 +864,8 @@ int main(void)
         cmocka_unit_test(a_refusal_that_cannot_be_written),
         cmocka_unit_test(a_deferral_that_cannot_be_written_is_no_matter),
         cmocka_unit_test(a_file_that_cannot_be_removed),
+        cmocka_unit_test(what_cannot_be_removed_is_not_delivered_again_after_a_restart),
+        cmocka_unit_test(results_are_written_at_the_latest_at_a_stop),
         cmocka_unit_test(files_that_are_not_what_they_were),
         cmocka_unit_test(a_file_that_cannot_be_read_now),
         cmocka_unit_test(a_body_that_cannot_be_read_now),
