@@ -159,7 +159,7 @@ suite_e2e() {
     rm -f "$logs"/sanitizer-e2e.*
     sanitize "$logs/sanitizer-e2e"
     MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck reports=sanitizer_reports \
-        pytest_suite e2e tests/e2e 900 --timeout=300
+        pytest_suite e2e tests/e2e 1800 --timeout=300
 }
 
 # A process that was killed leaves no summary; but if not one did, valgrind was not in it.
@@ -173,14 +173,14 @@ suite_valgrind() {
     rm -f "$logs"/memcheck.*
     MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck reports=valgrind_reports \
         MXGATE_WRAPPER="valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 --log-file=$logs/memcheck.%p" \
-        pytest_suite valgrind tests/e2e 600 --timeout=300 -m smoke
+        pytest_suite valgrind tests/e2e 900 --timeout=300 -m smoke
 }
 
 suite_static() {
     have_tests static 'tests/e2e/test_*.py' || return
     built static static || return
     MXGATE_BIN=$PWD/build/static/mxgate HEALTHCHECK_BIN=$PWD/build/static/healthcheck \
-        pytest_suite static tests/e2e 300 --timeout=120 -m smoke
+        pytest_suite static tests/e2e 600 --timeout=120 -m smoke
 }
 
 suite_crash() {

@@ -341,6 +341,11 @@ int resolver_init(struct resolver *r, uv_loop_t *loop, const char *servers, stru
     *r = (struct resolver){.loop = loop, .holds = 1};
     options.sock_state_cb = on_socket_state;
     options.sock_state_cb_data = r;
+#ifdef ARES_OPT_QUERY_CACHE
+    /* c-ares 1.23 and later keep answers for up to an hour, however many and large: whoever owns a
+     * reverse zone could fill our memory. */
+    mask |= ARES_OPT_QUERY_CACHE; /* with options.qcache_max_ttl 0: none */
+#endif
     rc = ares_library_init(ARES_LIB_INIT_ALL);
     if (rc == ARES_SUCCESS)
         rc = ares_init_options(&r->channel, &options, mask);

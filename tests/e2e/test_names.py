@@ -52,6 +52,19 @@ def test_name_that_does_not_point_back(gateways, peer, dns):
     assert not gateway.grep(r"client=mail\.bank")
 
 
+@pytest.mark.smoke
+def test_answers_are_not_kept(gateways, peer, dns):
+    """c-ares' own cache has no limit: whoever owns a reverse zone could fill our memory (newer c-ares, the static program)."""
+    dns.ttl = 3600
+    dns.ptr("127.0.0.5", "mail.example.net")
+    dns.host("mail.example.net", "127.0.0.5")
+    gateway = named(gateways, peer, dns)
+    for _ in range(3):
+        send(gateway, "127.0.0.5")
+    gateway.wait_log(r"connect from mail\.example\.net\[127\.0\.0\.5\]$")
+    assert [kind for _, kind in dns.asked].count(12) == 3
+
+
 @pytest.mark.parametrize("name", [b"evil\x1b[31m.example.net", b"a b.example.net", b"x;rm.example.net", b"\xff\xfe.example.net",
                                   b"a" * 63 + b"." + b"b" * 63 + b"." + b"c" * 63 + b".example.net", b"nul\0l.example.net"])
 def test_hostile_name(name, gateways, peer, dns):

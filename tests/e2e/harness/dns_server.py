@@ -27,6 +27,7 @@ class DnsServer:
         self.silent = set()
         self.broken = set()
         self.asked = []
+        self.ttl = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._socket.getsockname()[1]
@@ -74,5 +75,5 @@ class DnsServer:
         records = b""
         for value in values:
             data = socket.inet_aton(value) if kind == A else wire(value)
-            records += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(data)) + data
+            records += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl, len(data)) + data
         return struct.pack(">HHHHHH", number, 0x8180 if exists else 0x8183, 1, len(values), 0, 0) + question + records
