@@ -168,11 +168,12 @@ static void on_tick(uv_timer_t *timer)
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* c-ares' own retries */
 }
 
-static struct resolver_query *query_new(struct resolver *r, uint64_t timeout_ms, void *ctx)
+static struct resolver_query *query_new_within(struct resolver *r, unsigned limit,
+                                               uint64_t timeout_ms, void *ctx)
 {
     struct resolver_query *q;
 
-    if (r->closing || r->query_count >= RESOLVER_QUERIES_MAX)
+    if (r->closing || r->query_count >= limit)
         return NULL;
     q = calloc(1, sizeof *q);
     if (!q)
@@ -186,6 +187,12 @@ static struct resolver_query *query_new(struct resolver *r, uint64_t timeout_ms,
     if (!uv_is_active((uv_handle_t *)&r->timer))
         uv_timer_start(&r->timer, on_tick, TICK_MS, TICK_MS);
     return q;
+}
+
+/* Whatever is not for a destination of ours. */
+static struct resolver_query *query_new(struct resolver *r, uint64_t timeout_ms, void *ctx)
+{
+    return query_new_within(r, RESOLVER_STRANGERS_MAX, timeout_ms, ctx);
 }
 
 void resolver_cancel(struct resolver_query **q)
@@ -319,7 +326,7 @@ struct resolver_query *resolver_addresses(struct resolver *r, const char *host, 
         done(ctx, &literal, 1, NULL);
         return NULL;
     }
-    q = query_new(r, timeout_ms, ctx);
+    q = query_new_within(r, RESOLVER_QUERIES_MAX, timeout_ms, ctx);
     if (!q) {
         done(ctx, NULL, 0, "too many name look-ups");
         return NULL;

@@ -22,7 +22,11 @@
 
 #define RESOLVER_ADDRESSES_MAX 16
 #define RESOLVER_SOCKETS_MAX   64
-#define RESOLVER_QUERIES_MAX   2000 /* beyond: answered as failed at once */
+/* Queries under way, beyond which one is answered as failed at once. Strangers cause questions by
+ * connecting: those end at the first; what a destination needs has the second, so that no flood of
+ * clients makes it look down. */
+#define RESOLVER_STRANGERS_MAX 2000
+#define RESOLVER_QUERIES_MAX   4000
 
 struct resolver_query;
 struct resolver_socket;

@@ -342,22 +342,55 @@ static void close_without_any_question(void **state)
 static void there_are_never_too_many(void **state)
 {
     struct asked *a = calloc(RESOLVER_QUERIES_MAX + 2, sizeof *a);
+    struct asked *last;
     uint64_t answered = 0;
 
     assert_non_null(a);
+    last = &a[RESOLVER_QUERIES_MAX];
     dns_add(&dns, REVERSE, DNS_PTR, NAME);
+    dns_add(&dns, NAME, DNS_A, "192.0.2.1");
     dns_set_manner(&dns, REVERSE, DNS_SILENT);
-    for (size_t i = 0; i < RESOLVER_QUERIES_MAX; i++) {
+    dns_set_manner(&dns, NAME, DNS_SILENT);
+    for (size_t i = 0; i < RESOLVER_STRANGERS_MAX; i++) {
         ask_name(&a[i], "192.0.2.1", LATER_MS);
         answered += a[i].answers;
     }
     assert_int_equal(answered, 0);
-    ask_name(&a[RESOLVER_QUERIES_MAX], "192.0.2.1", LATER_MS);
-    assert_int_equal(a[RESOLVER_QUERIES_MAX].answers, 1);
-    assert_null(a[RESOLVER_QUERIES_MAX].query);
-    ask_addresses(&a[RESOLVER_QUERIES_MAX + 1], NAME, AF_INET, LATER_MS);
-    assert_int_equal(a[RESOLVER_QUERIES_MAX + 1].answers, 1);
-    assert_string_equal(a[RESOLVER_QUERIES_MAX + 1].error, "too many name look-ups");
+    ask_name(last, "192.0.2.1", LATER_MS);
+    assert_int_equal(last->answers, 1);
+    assert_null(last->query);
+    for (size_t i = RESOLVER_STRANGERS_MAX; i < RESOLVER_QUERIES_MAX; i++) {
+        ask_addresses(&a[i], NAME, AF_INET, LATER_MS);
+        answered += a[i].answers;
+    }
+    assert_int_equal(answered, 0);
+    ask_addresses(&last[1], NAME, AF_INET, LATER_MS);
+    assert_int_equal(last[1].answers, 1);
+    assert_string_equal(last[1].error, "too many name look-ups");
+    close_resolver();
+    free(a);
+}
+
+/* As many strangers as may ask, about names that nobody answers for: what the upstream needs is
+ * found all the same. */
+static void a_flood_of_strangers_hides_no_destination(void **state)
+{
+    struct asked *a = calloc(RESOLVER_STRANGERS_MAX + 1, sizeof *a);
+    struct asked destination = {0};
+
+    assert_non_null(a);
+    dns_add(&dns, REVERSE, DNS_PTR, NAME);
+    dns_set_manner(&dns, REVERSE, DNS_SILENT);
+    dns_add(&dns, "upstream.example.net", DNS_A, "192.0.2.53");
+    for (size_t i = 0; i <= RESOLVER_STRANGERS_MAX; i++) {
+        ask_name(&a[i], "192.0.2.1", LATER_MS);
+        if (i % 50 == 0) /* the name server's socket would lose what it is not given time to take */
+            loop_wait(&f, dns.by_udp > i);
+    }
+    assert_int_equal(a[RESOLVER_STRANGERS_MAX].answers, 1);
+    ask_addresses(&destination, "upstream.example.net", AF_INET, LATER_MS);
+    loop_wait(&f, destination.answers == 1);
+    assert_true(has_address(&destination, "192.0.2.53"));
     close_resolver();
     free(a);
 }
@@ -455,6 +488,7 @@ int main(void)
         TEST(close_with_questions_pending),
         TEST(close_without_any_question),
         TEST(there_are_never_too_many),
+        TEST(a_flood_of_strangers_hides_no_destination),
         TEST(numbers_need_no_server),
         TEST(both_families_or_one),
         TEST(more_addresses_than_are_kept),
