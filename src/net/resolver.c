@@ -250,7 +250,8 @@ static void on_reverse(void *ctx, int status, int timeouts, struct hostent *host
 
     (void)timeouts;
     name = span_of(status == ARES_SUCCESS && host ? host->h_name : NULL);
-    if (q->answered || !smtp_domain_is_ldh(name) || !span_copy(name, q->name, sizeof q->name)) {
+    if (q->answered || !smtp_domain_is_hostname(name) ||
+        !span_copy(name, q->name, sizeof q->name)) {
         query_answer_name(q, "unknown");
         query_free(q);
         return;

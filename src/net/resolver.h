@@ -7,9 +7,9 @@
  * told.
  *
  * Numeric addresses never touch the DNS. A client's name counts only when it is verified: PTR, then
- * forward, and the address among the answers; and when it is letters, digits, hyphens and dots
- * (CVE-2026-40684: a PTR name is bytes from a stranger). /etc/hosts is honoured, as the system's
- * resolver does.
+ * forward, and the address among the answers; and when it is a host's name by its bytes
+ * (CVE-2026-40684: a PTR name is bytes from a stranger) and no number. /etc/hosts is honoured, as
+ * the system's resolver does.
  */
 #ifndef MXGATE_NET_RESOLVER_H
 #define MXGATE_NET_RESOLVER_H

@@ -78,7 +78,7 @@ static bool literal_valid(struct span s)
     return span_starts_nocase(s, tag) ? ipv6_valid(span_from(s, tag.len)) : ipv4_valid(s);
 }
 
-static bool label_valid(struct span label, bool ldh)
+static bool label_valid(struct span label)
 {
     bool wide = false;
 
@@ -86,13 +86,13 @@ static bool label_valid(struct span label, bool ldh)
         char c = label.ptr[i];
 
         wide = wide || ascii_is_8bit(c);
-        if (!ascii_is_alnum(c) && c != '-' && (ldh || (c != '_' && !ascii_is_8bit(c))))
+        if (!ascii_is_alnum(c) && c != '-' && c != '_' && !ascii_is_8bit(c))
             return false;
     }
     return label.len > 0 && (wide || label.len <= LABEL_MAX);
 }
 
-static bool labels_valid(struct span s, bool ldh)
+static bool labels_valid(struct span s)
 {
     if (s.len > 0 && s.ptr[s.len - 1] == '.')
         s.len--;
@@ -101,7 +101,7 @@ static bool labels_valid(struct span s, bool ldh)
     for (;;) {
         size_t len = span_find(s, '.');
 
-        if (!label_valid(span_first(s, len), ldh))
+        if (!label_valid(span_first(s, len)))
             return false;
         if (len == s.len)
             return true;
@@ -122,12 +122,24 @@ bool smtp_domain_valid(struct span s, bool utf8)
 {
     if (s.len > 0 && s.ptr[0] == '[')
         return literal_valid(s);
-    return labels_valid(s, false) && (utf8 ? smtp_utf8_printable(s) : is_ascii(s));
+    return labels_valid(s) && (utf8 ? smtp_utf8_printable(s) : is_ascii(s));
 }
 
-bool smtp_domain_is_ldh(struct span s)
+static bool has_letter(struct span s)
 {
-    return labels_valid(s, true);
+    for (size_t i = 0; i < s.len; i++) {
+        if (ascii_is_alnum(s.ptr[i]) && !ascii_is_digit(s.ptr[i]))
+            return true;
+    }
+    return false;
+}
+
+bool smtp_domain_is_hostname(struct span s)
+{
+    size_t dot = span_find_last(s, '.');
+    struct span last = dot < s.len ? span_from(s, dot + 1) : s;
+
+    return labels_valid(s) && is_ascii(s) && has_letter(last);
 }
 
 /* Shuts out overlongs (after E0, F0), surrogates (after ED) and what is over U+10FFFF (after F4).

@@ -15,8 +15,12 @@
  * which counts their encoded form.
  */
 bool smtp_domain_valid(struct span s, bool utf8);
-/* The same with letters, digits, hyphens and dots only: what a PTR name must be to be shown. */
-bool smtp_domain_is_ldh(struct span s);
+/*
+ * What a PTR name must be to be shown: letters, digits, hyphens, underscores and dots as above,
+ * and a letter in its last label. A name of numbers would be read as an address, by people and by
+ * resolvers: "127.1" is found without asking anybody.
+ */
+bool smtp_domain_is_hostname(struct span s);
 /* Well-formed UTF-8: no surrogates, no overlongs, nothing over U+10FFFF. */
 bool smtp_utf8_valid(struct span s);
 /* Well-formed, and without the control characters U+0080..U+009F, which terminals obey. */

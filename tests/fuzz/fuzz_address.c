@@ -73,8 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     check_parse(in, false);
     check_parse(in, true);
-    if (smtp_domain_is_ldh(in))
-        assert(smtp_domain_valid(in, false) && in.len <= SMTP_DOMAIN_MAX + 1);
+    if (smtp_domain_is_hostname(in))
+        assert(smtp_domain_valid(in, false) && in.len <= SMTP_DOMAIN_MAX);
     if (smtp_domain_valid(in, false))
         assert(smtp_domain_valid(in, true));
     if (smtp_domain_valid(in, true))

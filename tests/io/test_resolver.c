@@ -214,6 +214,30 @@ static void a_name_of_strange_bytes_does_not_count(void **state)
     }
 }
 
+/* "127.0.3.10" as a name would be taken for an address, and found to point back without any
+ * question. */
+static void a_name_that_is_a_number_does_not_count(void **state)
+{
+    static const char *const names[] = {"192.0.2.10", "3221225995", "192.0.524", "a.b.7"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char reverse[40], address[40];
+
+        snprintf(reverse, sizeof reverse, "%zu.2.0.192.in-addr.arpa", i + 10);
+        snprintf(address, sizeof address, "192.0.2.%zu", i + 10);
+        dns_add(&dns, reverse, DNS_PTR, names[i]);
+        dns_add(&dns, names[i], DNS_A, address);
+        assert_string_equal(name_of(address), "unknown");
+    }
+}
+
+static void a_name_with_an_underscore_counts(void **state)
+{
+    dns_add(&dns, REVERSE, DNS_PTR, "win_host-1.example.org");
+    dns_add(&dns, "win_host-1.example.org", DNS_A, "192.0.2.1");
+    assert_string_equal(name_of("192.0.2.1"), "win_host-1.example.org");
+}
+
 static void a_truncated_answer_is_asked_for_by_tcp(void **state)
 {
     dns_add(&dns, REVERSE, DNS_PTR, NAME);
@@ -478,6 +502,8 @@ int main(void)
         TEST(a_name_without_address_does_not_count),
         TEST(no_name_at_all),
         TEST(a_name_of_strange_bytes_does_not_count),
+        TEST(a_name_that_is_a_number_does_not_count),
+        TEST(a_name_with_an_underscore_counts),
         TEST(a_truncated_answer_is_asked_for_by_tcp),
         TEST(garbage_is_no_answer),
         TEST(silence_ends_at_the_deadline),
