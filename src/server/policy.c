@@ -15,7 +15,7 @@ static bool rewrite_postmaster(const struct config *config, struct smtp_address 
     text_span(&t, smtp_address_span(recipient));
     text_char(&t, '@');
     text_cstr(&t, domain_list_first(&config->domains));
-    return !t.overflow && smtp_address_parse(text_as_span(&t), false, recipient) == SMTP_ADDRESS_OK;
+    return !t.overflow && smtp_address_parse(text_as_span(&t), true, recipient) == SMTP_ADDRESS_OK;
 }
 
 static bool refuse(struct smtp_verdict *verdict_out, unsigned code, const char *dsn,

@@ -250,6 +250,8 @@ static void accept_recipient(struct session *s, const struct smtp_rcpt_params *r
         session_reject(s, "RCPT", e->sender, r->recipient.text, NO_MEMORY);
         return;
     }
+    /* <postmaster>, completed with a domain of ours: what the client did not have to declare */
+    e->smtputf8 = e->smtputf8 || r->recipient.non_ascii;
     if (!s->queue_id.text[0]) {
         s->ops->queue_id(s->ctx, &e->id, &e->arrival_us);
         s->queue_id = e->id;

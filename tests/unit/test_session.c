@@ -100,6 +100,25 @@ static void test_envelope(void **state)
     assert_non_null(strstr(f->messages[0].body.ptr, "with UTF8SMTP id"));
 }
 
+static void test_postmaster_of_a_utf8_domain(void **state)
+{
+    static const char *const pairs[] = {"relay_domains=b\xc3\xbc.example", NULL};
+    struct fixture f;
+
+    fixture_init(&f, pairs);
+    fixture_greet(&f);
+    fixture_talk(&f, "EHLO h\r\n", EHLO_REPLY);
+    fixture_talk(&f, "MAIL FROM:<>\r\nRCPT TO:<a@b\xc3\xbc.example>\r\nRCPT TO:<Postmaster>\r\n",
+                 "250 2.1.0 Ok\r\n553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n"
+                 "250 2.1.5 Ok\r\n");
+    fixture_say(&f, "DATA\r\n.\r\n");
+    assert_int_equal(f.message_count, 1);
+    assert_string_equal(f.messages[0].envelope->recipients[0].address,
+                        "Postmaster@b\xc3\xbc.example");
+    assert_true(f.messages[0].envelope->smtputf8);
+    fixture_free(&f);
+}
+
 static void test_protocol_names(void **state)
 {
     static const char *const rows[][2] = {
@@ -305,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_mail),
         TEST(test_envelope),
+        cmocka_unit_test(test_postmaster_of_a_utf8_domain),
         TEST(test_protocol_names),
         TEST(test_no_lookup_when_off),
         TEST(test_odd_peer_names),
