@@ -33,6 +33,21 @@ static void read_address(struct connection *c, char text[48], uint16_t *port_out
     cidr_address_parse(span_of(text), c->address16);
 }
 
+static bool has_place(const struct smtp_server *s, bool trusted)
+{
+    return s->limits.total <= s->config->smtpd_connection_limit + (trusted ? LISTENER_SPARE : 0);
+}
+
+/* Says why, and hangs up. The client takes no place any more, whenever it is gone. */
+static void turn_away(struct connection *c, const char *reply)
+{
+    if (c->counted)
+        limits_leave(&c->server->limits, c->address16);
+    c->counted = false;
+    c->server->rejected++;
+    session_refuse(&c->session, reply);
+}
+
 /* True when the client was turned away. */
 static bool refuse_excess(struct connection *c, const struct session_client *client)
 {
@@ -46,7 +61,7 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
     text_init(&t, reply, sizeof reply);
     if (s->stopping)
         text_printf(&t, "421 4.3.2 %s Service shutting down", s->config->myhostname);
-    else if (!c->counted || s->limits.total > s->config->smtpd_connection_limit)
+    else if (!c->counted || !has_place(s, client->trusted))
         text_printf(&t, "421 4.3.2 %s Error: all server ports are busy", s->config->myhostname);
     else if (per_client > 0 && count > per_client && !client->trusted)
         text_printf(&t, "421 4.7.0 %s Error: too many connections from %s", s->config->myhostname,
@@ -55,8 +70,7 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
         return false;
     if (c->counted && !s->stopping)
         log_connection_limit(s->log, count, &(struct log_peer){"unknown", client->address});
-    s->rejected++;
-    session_refuse(&c->session, reply);
+    turn_away(c, reply);
     return true;
 }
 
@@ -98,7 +112,7 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server)
     struct connection *c = NULL;
     uv_tcp_t *refused;
 
-    if (s->connection_count < s->config->smtpd_connection_limit + LISTENER_SPARE)
+    if (s->connection_count < s->config->smtpd_connection_limit + 2 * LISTENER_SPARE)
         c = calloc(1, sizeof *c);
     if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
         c->server = s;

@@ -3,8 +3,10 @@
  *
  * accept --> limits (421) --> connection (session + stream) --> closed
  *
- * Beyond smtpd_connection_limit a client hears 421 4.3.2; beyond that limit plus LISTENER_SPARE it
- * is closed without a word. Never "not accepted": a full backlog would look like an outage.
+ * Beyond smtpd_connection_limit a client hears 421 4.3.2, and beyond what LISTENER_SPARE allows for
+ * such it is closed without a word. Never "not accepted": a full backlog would look like an outage.
+ * Clients in mynetworks have LISTENER_SPARE places more, or strangers who take all places would
+ * make the gateway's own healthcheck fail.
  */
 #ifndef MXGATE_SERVER_LISTENER_H
 #define MXGATE_SERVER_LISTENER_H
@@ -18,7 +20,7 @@
 #include "relay/relay.h"
 #include "server/limits.h"
 
-#define LISTENER_SPARE 64
+#define LISTENER_SPARE 64 /* for trusted clients; and as many for those that are told to go */
 
 struct connection;
 struct smtp_server;

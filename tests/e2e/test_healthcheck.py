@@ -47,6 +47,19 @@ def test_upstream_down_is_said_but_healthy(gateways, peer):
     wait.until(lambda: check(gateway, HEALTHCHECK_UPSTREAM="strict").returncode == 0, "health after the upstream's return")
 
 
+def test_strangers_in_all_places(gateways, peer):
+    """They are refused beyond smtpd_connection_limit; the gateway is well."""
+    from harness import smtp_client
+    gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=10, mynetworks="127.0.0.1/32")
+    strangers = [smtp_client.Smtp(gateway.address, source="127.0.0.2") for _ in range(10)]
+    refused = smtp_client.Smtp(gateway.address, source="127.0.0.2")
+    assert refused.greeting.code == 421
+    done = check(gateway)
+    assert done.returncode == 0, done
+    for client in strangers:
+        client.close()
+
+
 def test_dead_daemon(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     gateway.kill()

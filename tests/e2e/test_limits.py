@@ -171,13 +171,29 @@ def test_trusted_clients_are_not_counted(gateways, peer):
 
 
 def test_connections_in_all(gateways, peer):
-    gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=20)
+    gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=20, mynetworks=STRANGERS)
     clients = [smtp_client.Smtp(gateway.address) for _ in range(20)]
     refused = smtp_client.Smtp(gateway.address)
     assert refused.greeting.code == 421
     for client in clients:
         client.close()
     wait.until(lambda: smtp_client.Smtp(gateway.address).greeting.code == 220, "places to come free")
+    still_serves(gateway)
+
+
+def test_trusted_clients_have_places_of_their_own(gateways, peer):
+    """As many as LISTENER_SPARE beyond what strangers may take; then there is an end."""
+    gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=5, smtpd_client_connection_count_limit=0,
+                       mynetworks="127.0.0.1/32")
+    strangers = [smtp_client.Smtp(gateway.address, source="127.0.0.2") for _ in range(5)]
+    assert smtp_client.Smtp(gateway.address, source="127.0.0.2").greeting.code == 421
+    trusted = [smtp_client.Smtp(gateway.address) for _ in range(64)]
+    assert [c.greeting.code for c in strangers + trusted] == [220] * 69
+    refused = smtp_client.Smtp(gateway.address)
+    assert refused.greeting.text == "421 4.3.2 mx.example.com Error: all server ports are busy"
+    for client in strangers + trusted:
+        client.close()
+    wait.until(lambda: smtp_client.Smtp(gateway.address, source="127.0.0.2").greeting.code == 220, "places to come free")
     still_serves(gateway)
 
 
