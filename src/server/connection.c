@@ -305,7 +305,7 @@ static void on_closed(void *ctx)
     c->server->connection_count--;
     c->server->rejected += c->session.rejects;
     if (c->counted)
-        limits_leave(&c->server->limits, c->address16);
+        limits_leave(&c->server->limits, c->limits_key);
     connection_release(c);
 }
 

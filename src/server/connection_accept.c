@@ -31,6 +31,7 @@ static void read_address(struct connection *c, char text[48], uint16_t *port_out
     else
         uv_ip6_name(v6, text, 48);
     cidr_address_parse(span_of(text), c->address16);
+    limits_key(c->address16, c->limits_key);
 }
 
 static bool has_place(const struct smtp_server *s, bool trusted)
@@ -42,7 +43,7 @@ static bool has_place(const struct smtp_server *s, bool trusted)
 static void turn_away(struct connection *c, const char *reply)
 {
     if (c->counted)
-        limits_leave(&c->server->limits, c->address16);
+        limits_leave(&c->server->limits, c->limits_key);
     c->counted = false;
     c->server->rejected++;
     session_refuse(&c->session, reply);
@@ -52,7 +53,7 @@ static void turn_away(struct connection *c, const char *reply)
 static bool refuse_excess(struct connection *c, const struct session_client *client)
 {
     struct smtp_server *s = c->server;
-    unsigned count = limits_enter(&s->limits, c->address16);
+    unsigned count = limits_enter(&s->limits, c->limits_key);
     uint64_t per_client = s->config->smtpd_client_connection_count_limit;
     char reply[400];
     struct text t;

@@ -15,6 +15,7 @@ struct connection {
     struct body *body;                 /* owned */
     struct sockaddr_storage address;
     unsigned char address16[16];
+    unsigned char limits_key[16]; /* what it counts as */
     bool counted;
     bool gone;
     unsigned holds; /* stream, query if there is one */

@@ -13,6 +13,15 @@ struct limits_client {
     UT_hash_handle hh;
 };
 
+void limits_key(const unsigned char address[16], unsigned char key_out[16])
+{
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    memcpy(key_out, address, 16);
+    if (memcmp(address, mapped, sizeof mapped) != 0)
+        memset(key_out + 8, 0, 8);
+}
+
 static struct limits_client *find(const struct limits *l, const unsigned char address[16])
 {
     struct limits_client *c = NULL;

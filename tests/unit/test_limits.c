@@ -31,6 +31,8 @@ static void *test_allocate(size_t size)
 #include "server/limits.c"
 #undef calloc
 
+#include "config/cidr.h"
+
 #define CLIENTS 300
 
 static void address_of(unsigned number, unsigned char address[16])
@@ -72,6 +74,36 @@ static void each_address_is_counted_apart(void **state)
     leave(&l, 2);
     assert_int_equal(l.total, 0);
     assert_null(l.clients);
+}
+
+static unsigned enter_text(struct limits *l, const char *address)
+{
+    unsigned char bytes[16], key[16];
+
+    assert_true(cidr_address_parse(span_of(address), bytes));
+    limits_key(bytes, key);
+    return limits_enter(l, key);
+}
+
+static void a_64_of_ipv6_is_one_client(void **state)
+{
+    struct limits l = {0, NULL};
+
+    assert_int_equal(enter_text(&l, "2001:db8:0:1::1"), 1);
+    assert_int_equal(enter_text(&l, "2001:db8:0:1:ffff:ffff:ffff:ffff"), 2);
+    assert_int_equal(enter_text(&l, "2001:db8:0:2::1"), 1);
+    assert_int_equal(enter_text(&l, "192.0.2.1"), 1);
+    assert_int_equal(enter_text(&l, "192.0.2.2"), 1);
+    assert_int_equal(enter_text(&l, "::ffff:192.0.2.2"), 2);
+    assert_int_equal(enter_text(&l, "::1"), 1);
+    assert_int_equal(l.total, 7);
+    while (l.clients) {
+        unsigned char key[16];
+
+        memcpy(key, l.clients->address, sizeof key);
+        limits_leave(&l, key);
+    }
+    assert_int_equal(l.total, 0);
 }
 
 static void many_come_and_go(void **state)
@@ -135,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_address_is_counted_apart),
+        cmocka_unit_test(a_64_of_ipv6_is_one_client),
         cmocka_unit_test(many_come_and_go),
         cmocka_unit_test(who_never_came_cannot_leave),
         cmocka_unit_test(without_memory),
