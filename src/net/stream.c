@@ -280,23 +280,32 @@ static void deliver(struct stream *s, const char *bytes, size_t len)
         s); /* the socket took at once what was too much a moment ago: no write will tell */
 }
 
+static void read_end(struct stream *s, int rc)
+{
+    stop_reading(s);
+    if (rc != UV_EOF || !s->events->on_eof || s->closing || s->finishing || s->broken || s->ended) {
+        stream_end(s, rc);
+        return;
+    }
+    s->eof = true;
+    s->events->on_eof(s->ctx);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
     struct stream *s = stream->data;
 
     if (nread > 0 && !s->finishing && !s->broken && !s->ended)
         deliver(s, buf->base, (size_t)nread);
-    else if (nread < 0) {
-        stop_reading(s);
-        stream_end(s, (int)nread);
-    }
+    else if (nread < 0)
+        read_end(s, (int)nread);
 }
 
 void stream_read(struct stream *s)
 {
     int rc;
 
-    if (s->closing || s->finishing || s->broken || s->ended || s->reading || s->paused)
+    if (s->closing || s->finishing || s->broken || s->ended || s->eof || s->reading || s->paused)
         return;
     rc = uv_read_start(&s->io.stream, on_alloc, on_read);
     s->reading = rc == 0;
@@ -306,7 +315,7 @@ void stream_read(struct stream *s)
 
 void stream_resume(struct stream *s)
 {
-    if (s->closing || s->finishing || s->broken || s->ended)
+    if (s->closing || s->finishing || s->broken || s->ended || s->eof)
         return;
     if (s->in_data) {
         s->resume_asked = true;

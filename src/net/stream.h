@@ -42,6 +42,9 @@ struct stream_events {
      * NULL. */
     void (*on_drained)(void *ctx);
     void (*on_deadline)(void *ctx);
+    /* The peer says no more, but may still listen: the owner may go on sending, and calls
+     * stream_close or stream_finish in the end. Once. NULL: on_end(UV_EOF) tells it. */
+    void (*on_eof)(void *ctx);
     /* The peer closed (rc UV_EOF), or it broke or never opened. The owner calls stream_close or
      * stream_finish. Once. */
     void (*on_end)(void *ctx, int rc);
@@ -88,6 +91,7 @@ struct stream {
     bool was_high; /* stream_pending() reached STREAM_OUT_HIGH: on_drained is owed */
     bool finishing;
     int broken; /* why; on_end is on its way (the timer's) */
+    bool eof;   /* on_eof was called: nothing is read any more */
     bool ended; /* on_end was called */
     bool closing;
 };

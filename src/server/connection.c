@@ -48,11 +48,16 @@ static void on_wait(void *ctx, enum session_wait what)
     stream_deadline(&c->stream, what == SESSION_WAIT_US ? 0 : limit);
 }
 
+static void end_at_eof(struct connection *c);
+
 static void on_resume(void *ctx)
 {
     struct connection *c = ctx;
 
-    stream_resume(&c->stream);
+    if (c->eof)
+        end_at_eof(c);
+    else
+        stream_resume(&c->stream);
 }
 
 static void on_peer_name(void *ctx, const char *name)
@@ -262,6 +267,28 @@ static void forget(struct connection *c)
     intake_forget(c->server->intake, c);
 }
 
+/* All is answered; the client may not have read it yet. */
+static void end_at_eof(struct connection *c)
+{
+    forget(c);
+    session_lost(&c->session);
+    stream_finish(&c->stream);
+}
+
+/*
+ * The client shut down its side, perhaps only that: some do so after the final dot and wait for the
+ * reply, and without one they would send a message again that was delivered. What the session is
+ * busy with is answered; on_resume tells when it needs input that will not come.
+ */
+static void on_eof(void *ctx)
+{
+    struct connection *c = ctx;
+
+    c->eof = true;
+    if (c->session.busy == SESSION_FREE)
+        end_at_eof(c);
+}
+
 static void on_end(void *ctx, int rc)
 {
     struct connection *c = ctx;
@@ -313,6 +340,7 @@ const struct stream_events connection_stream_events = {
     .on_data = on_data,
     .on_drained = on_drained,
     .on_deadline = on_deadline,
+    .on_eof = on_eof,
     .on_end = on_end,
     .on_closed = on_closed,
 };

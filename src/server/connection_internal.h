@@ -18,6 +18,7 @@ struct connection {
     unsigned char limits_key[16]; /* what it counts as */
     bool counted;
     bool gone;
+    bool eof; /* the client says no more, and the session was at work: it hears the answer first */
     unsigned holds; /* stream, query if there is one */
 };
 

@@ -262,6 +262,51 @@ def test_client_that_vanishes_in_a_chunk_leaves_nothing(gateways, peer):
     assert peer.messages == 0 and gateway.spool_files() == []
 
 
+@pytest.mark.parametrize("way", ["data", "bdat", "pipelined"])
+def test_client_that_says_no_more_hears_the_reply(way, gateways, peers, mode):
+    """Shut down behind the end of the message, without QUIT, as `nc -N` does; the upstream takes its time."""
+    peer = peers(delay={"dot": 0.5, "rcpt": 0.3})
+    gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
+    token = mail.new_token()
+    body = mail.message(token)
+    with smtp_client.Smtp(gateway.address) as client:
+        if way == "pipelined":
+            client.send(b"EHLO client.example.net\r\nMAIL FROM:<bob@example.org>\r\nRCPT TO:<alice@example.com>\r\n"
+                        b"BDAT %d LAST\r\n%s" % (len(body), body))
+            client.sock.shutdown(socket.SHUT_WR)
+            assert [client.reply().code for _ in range(3)] == [250] * 3
+        else:
+            client.hello()
+            assert [r.code for r in client.envelope("bob@example.org", ["alice@example.com"])] == [250]
+            if way == "data":
+                assert client.cmd("DATA").code == 354
+                client.send(mail.stuffed(body) + b".\r\n")
+            else:
+                client.send(b"BDAT %d LAST\r\n%s" % (len(body), body))
+            client.sock.shutdown(socket.SHUT_WR)
+        reply = client.reply()
+        assert reply.code == 250, reply
+        with pytest.raises(smtp_client.Closed):
+            client.reply()
+    gateway.wait_log(r"disconnect from unknown\[127\.0\.0\.1\] .* commands=4$")
+    assert not gateway.grep("lost connection"), gateway.tail()
+    wait.until(lambda: peer.count(token) == 1, "the delivery")
+
+
+def test_client_that_says_no_more_hears_of_its_recipients(gateways, peers):
+    """The same before there is a message: each command sent is answered, then the session is over."""
+    peer = peers(delay={"rcpt": 0.3})
+    gateway = gateways(relay_transport=peer.transport)
+    with smtp_client.Smtp(gateway.address) as client:
+        client.send(b"EHLO client.example.net\r\nMAIL FROM:<bob@example.org>\r\nRCPT TO:<alice@example.com>\r\n"
+                    b"RCPT TO:<carol@example.com>\r\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        assert [client.reply().code for _ in range(4)] == [250] * 4
+        with pytest.raises(smtp_client.Closed):
+            client.reply()
+    gateway.wait_log("lost connection after RCPT from")
+
+
 def test_client_that_vanishes_after_the_dot_has_its_mail_delivered_once(gateways, peers, mode):
     """It will send again, not knowing better; but what we do ourselves is once."""
     peer = peers(delay={"dot": 0.3})

@@ -10,7 +10,7 @@
 
 #define BIG (1u << 20)
 
-enum callback { NONE, OPEN, DATA, DRAINED, DEADLINE, END };
+enum callback { NONE, OPEN, DATA, DRAINED, DEADLINE, EOF_TOLD, END };
 
 /* Somebody who has a stream: counts what it is told and does what the test sets. */
 struct owner {
@@ -24,7 +24,7 @@ struct owner {
     enum callback close_in;
     struct owner *finish_other; /* in on_data */
     size_t send_in_data;        /* bytes to send from each on_data */
-    unsigned opens, datas, drains, deadlines, ends, closes;
+    unsigned opens, datas, drains, deadlines, eofs, ends, closes;
     int rc;       /* of on_end */
     bool calling; /* a function of stream is on the stack: on_end must not come */
 };
@@ -589,6 +589,102 @@ static void last_words_after_the_peers_end(void **state)
     free(o);
 }
 
+static void on_eof(void *ctx)
+{
+    struct owner *o = ctx;
+
+    assert_int_equal(o->eofs, 0);
+    assert_int_equal(o->ends, 0);
+    o->eofs++;
+    may_close(o, EOF_TOLD);
+}
+
+/* The same owner, when it wants to know that the peer only stopped talking. */
+static struct owner *owner_that_goes_on(int *fd_out)
+{
+    static struct stream_events with_eof;
+    struct owner *o = owner_accepted(fd_out);
+
+    with_eof = events;
+    with_eof.on_eof = on_eof;
+    o->stream.events = &with_eof;
+    stream_read(&o->stream);
+    return o;
+}
+
+static void a_peer_that_said_all_still_hears(void **state)
+{
+    int fd;
+    struct owner *o = owner_that_goes_on(&fd);
+    char *buf = malloc(BIG);
+    size_t sent = 0;
+
+    assert_non_null(buf);
+    peer_send(&f, fd, "all", 3);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    loop_wait(&f, o->eofs == 1);
+    assert_string_equal(o->got, "all");
+    stream_read(&o->stream); /* nothing comes any more */
+    stream_resume(&o->stream);
+    loop_idle(&f);
+    for (; stream_pending(&o->stream) < STREAM_OUT_HIGH; sent += 26 * 1000)
+        send_filler(o, 26 * 1000);
+    for (; sent > 0; sent -= 26 * 1000) {
+        assert_int_equal(peer_drain(fd, buf, 26 * 1000), 26 * 1000);
+        assert_true(is_filler(buf, 26 * 1000));
+    }
+    loop_wait(&f, o->drains > 0);
+    send_filler(o, 26);
+    stream_finish(&o->stream);
+    assert_int_equal(peer_drain(fd, buf, BIG), 26);
+    loop_wait(&f, o->closes == 1);
+    assert_int_equal(o->ends, 0);
+    peer_close(fd);
+    free(buf);
+    free(o->got);
+    free(o);
+}
+
+static void a_peer_that_is_gone_after_all_is_an_end(void **state)
+{
+    int fd;
+    struct owner *o = owner_that_goes_on(&fd);
+
+    peer_close(fd);
+    loop_wait(&f, o->eofs == 1);
+    for (int i = 0; i < 5 && o->ends == 0; i++) { /* the first of them makes it send a reset */
+        send_filler(o, 1000);
+        loop_idle(&f);
+    }
+    loop_wait(&f, o->ends == 1);
+    assert_true(o->rc == UV_EPIPE || o->rc == UV_ECONNRESET);
+    owner_free(o);
+}
+
+static void a_reset_is_no_eof(void **state)
+{
+    int fd;
+    struct owner *o = owner_that_goes_on(&fd);
+
+    peer_reset(fd);
+    loop_wait(&f, o->ends == 1);
+    assert_int_equal(o->rc, UV_ECONNRESET);
+    assert_int_equal(o->eofs, 0);
+    owner_free(o);
+}
+
+static void close_in_on_eof(void **state)
+{
+    int fd;
+    struct owner *o = owner_that_goes_on(&fd);
+
+    o->close_in = EOF_TOLD;
+    peer_close(fd);
+    loop_wait(&f, o->closes == 1);
+    assert_int_equal(o->eofs, 1);
+    free(o);
+}
+
 /* ---- deadlines ---- */
 
 static void a_deadline_is_not_moved_by_bytes(void **state)
@@ -810,6 +906,10 @@ int main(void)
         TEST(a_peer_that_reads_nothing_cannot_hold_a_finished_stream),
         TEST(finish_of_one_leaves_the_input_of_another_alone),
         TEST(last_words_after_the_peers_end),
+        TEST(a_peer_that_said_all_still_hears),
+        TEST(a_peer_that_is_gone_after_all_is_an_end),
+        TEST(a_reset_is_no_eof),
+        TEST(close_in_on_eof),
         TEST(a_deadline_is_not_moved_by_bytes),
         TEST(close_in_on_open),
         TEST(close_in_on_data),
