@@ -1,6 +1,7 @@
 /* control_connection - see control_connection.h */
 #include "control/control_connection.h"
 
+#include "base/clock.h"
 #include "control/control_query.h"
 
 #include <string.h>
@@ -38,7 +39,22 @@ static void run_submit(struct control_connection *c, const struct control_reques
     struct submission_setup with = {&submission_events, c,          setup->intake,
                                     setup->config,      setup->log, c->uid};
 
+    if (*setup->submissions >= CONTROL_SUBMISSIONS_MAX) {
+        control_answer_failure(c, EX_TEMPFAIL, SPAN_LIT("too many messages are being handed in"));
+        return;
+    }
+    c->submitting = true;
+    c->moved_ms = clock_mono_ms();
+    ++*setup->submissions;
     take_step(c, submission_begin(&c->submission, &with));
+}
+
+/* It has its verdict, or the connection is gone. */
+static void leave_submission(struct control_connection *c)
+{
+    if (c->submitting)
+        --*c->setup->submissions;
+    c->submitting = false;
 }
 
 static void run_from(struct control_connection *c, const struct control_request *r)
@@ -53,7 +69,9 @@ static void run_rcpt(struct control_connection *c, const struct control_request 
 
 static void run_chunk(struct control_connection *c, const struct control_request *r)
 {
-    /* its bytes follow */
+    /* its bytes follow; empty ones keep the connection alive, but not for ever */
+    if (clock_mono_ms() - c->moved_ms >= CONTROL_STALL_MS)
+        control_answer_failure(c, EX_TEMPFAIL, SPAN_LIT("the message does not go on"));
 }
 
 static void end_submission(struct control_connection *c)
@@ -113,6 +131,7 @@ static bool run_event(struct control_connection *c, struct span *in)
         len = bytes.len;
         take_step(c, submission_bytes(&c->submission, &bytes));
         control_take(&c->parser, in, len - bytes.len);
+        c->moved_ms = clock_mono_ms();
         return true;
     case CONTROL_FAULT:
         run_fault(c, bytes);
@@ -161,6 +180,7 @@ static void on_verdict(void *ctx, const struct smtp_verdict *verdict)
     struct control_connection *c = ctx;
     int exit_code = control_exit_code(verdict);
 
+    leave_submission(c);
     c->ending = false;
     if (exit_code != EX_OK) {
         control_answer_failure(c, exit_code, span_of(verdict->line));
@@ -198,6 +218,7 @@ static void on_closed(void *ctx)
     struct control_connection *c = ctx;
 
     submission_abort(&c->submission);
+    leave_submission(c);
     c->setup = NULL;
     c->released(c->released_ctx);
 }

@@ -8,6 +8,8 @@
  * After a failure the connection ends: what follows may be the rest of a message.
  *
  * Limits: CONTROL_IDLE_MS for each request and for each chunk, not moved by bytes that dribble in;
+ * CONTROL_STALL_MS for a message whose chunks are empty (a program that thinks between two lines);
+ * CONTROL_SUBMISSIONS_MAX messages under way, beyond them a new one is refused with EX_TEMPFAIL;
  * replies that are not read up to STREAM_OUT_HIGH, then the connection ends. Owns:   its stream and
  * submission. The memory is the server's, until released().
  */
@@ -19,8 +21,10 @@
 #include "net/stream.h"
 #include "observe/status.h"
 
-#define CONTROL_IDLE_MS    30000
-#define CONTROL_ACTIVE_MAX 4096 /* ids that "active" tells */
+#define CONTROL_IDLE_MS         30000
+#define CONTROL_STALL_MS        3600000 /* Postfix' ipc_timeout */
+#define CONTROL_SUBMISSIONS_MAX 56      /* below CONTROL_CONNECTIONS_MAX */
+#define CONTROL_ACTIVE_MAX      4096    /* ids that "active" tells */
 
 /* What the daemon does for the commands. All borrowed; called on the loop thread. */
 struct control_ops {
@@ -39,6 +43,7 @@ struct control_setup {
     struct intake *intake;         /* borrowed */
     struct config *config;         /* borrowed; see control_server_set_config */
     const struct log *log;         /* borrowed */
+    unsigned *submissions;         /* under way on all connections; the server's */
 };
 
 struct control_connection {
@@ -48,10 +53,12 @@ struct control_connection {
     struct stream stream;
     struct control_parser parser;
     struct control_submission submission;
-    unsigned uid;   /* of the peer */
-    bool waiting;   /* for body room or a verdict: nothing is parsed */
-    bool ending;    /* "end" was said, and waits for room */
-    bool finishing; /* the last word was said */
+    unsigned uid;      /* of the peer */
+    bool submitting;   /* counted in setup->submissions */
+    uint64_t moved_ms; /* when the last part of its message came */
+    bool waiting;      /* for body room or a verdict: nothing is parsed */
+    bool ending;       /* "end" was said, and waits for room */
+    bool finishing;    /* the last word was said */
     bool stopping;
 };
 

@@ -189,6 +189,7 @@ int control_server_start(struct control_server *s, const struct control_setup *s
         return rc;
     span_copy(span_of(setup->path), s->path, sizeof s->path);
     s->setup.path = s->path;
+    s->setup.submissions = &s->submissions;
     rc = start_listener(s);
     if (rc < 0)
         return fail_system(err, rc, setup->path);

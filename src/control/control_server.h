@@ -6,7 +6,9 @@
  * Requests and their limits: control_format.h. Who may connect is a matter of the socket's mode
  * (0600) and its folder: root and the daemon's own user. Still a connection can do no harm to mail:
  * it has CONTROL_IDLE_MS for each request, at most CONTROL_CONNECTIONS_MAX are served at the same
- * time (the rest wait to be accepted), and one that does not read its replies is closed.
+ * time (the rest wait to be accepted), and one that does not read its replies is closed. Programs
+ * that hand in a message may take their time over it, so they have CONTROL_SUBMISSIONS_MAX of the
+ * places and no more: the rest is for questions, the healthcheck's among them.
  *
  * A submission is mail from a local program (sendmail): header and body as they come, made
  * canonical, with a Received header in front, into intake. A connection that ends before "end"
@@ -22,7 +24,7 @@
 
 #include "control/control_connection.h"
 
-#define CONTROL_CONNECTIONS_MAX 16
+#define CONTROL_CONNECTIONS_MAX 64
 #define CONTROL_PATH_CAP        108 /* of sockaddr_un */
 
 struct control_server {
@@ -32,7 +34,8 @@ struct control_server {
     bool listening; /* the listener's handle is open, the name is ours */
     bool waiting;   /* a connection waits in the listener for a free slot */
     bool stopping;
-    unsigned open; /* slots in use */
+    unsigned open;        /* slots in use */
+    unsigned submissions; /* of them: with a message under way */
     void (*stopped)(void *ctx);
     void *stopped_ctx;
     struct control_connection connections[CONTROL_CONNECTIONS_MAX];

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from harness import wait
-from harness.gateway import clean_environment, healthcheck_binary
+from harness.gateway import binary, clean_environment, healthcheck_binary
 
 
 def check(gateway, **settings):
@@ -58,6 +58,29 @@ def test_strangers_in_all_places(gateways, peer):
     assert done.returncode == 0, done
     for client in strangers:
         client.close()
+
+
+def test_programs_that_think_over_their_mail(gateways, peer):
+    """A job that says a line and works on, piped into sendmail: twenty of them are nobody's ill health."""
+    gateway = gateways(relay_transport=peer.transport)
+    environment = clean_environment({"queue_directory": gateway.spool})
+    programs = [subprocess.Popen([binary(), "sendmail", "alice@example.com"], env=environment, stdin=subprocess.PIPE)
+                for _ in range(20)]
+    try:
+        for program in programs:
+            program.stdin.write(b"Subject: the night's work\n\nfirst line\n")
+            program.stdin.flush()
+        time.sleep(1 * wait.SCALE)
+        done = check(gateway)
+        assert done.returncode == 0, done
+        for program in programs:
+            program.stdin.close()
+        assert [program.wait(20 * wait.SCALE) for program in programs] == [0] * 20
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+    assert peer.messages == 20
 
 
 def test_dead_daemon(gateways, peer):

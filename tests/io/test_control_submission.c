@@ -263,6 +263,61 @@ static void test_later_verdict(void **state)
     close(fd);
 }
 
+/* ---- clients that take their time ---- */
+
+/* Programs that stopped in the middle of their messages leave room for questions. */
+static void test_too_many_at_once(void **state)
+{
+    int fds[CONTROL_SUBMISSIONS_MAX];
+    int asks;
+
+    for (size_t i = 0; i < CONTROL_SUBMISSIONS_MAX; i++) {
+        fds[i] = client_open();
+        client_say(fds[i], SUBMIT "chunk 2\nhi");
+        world_run();
+    }
+    asks = client_open();
+    client_say(asks, "ping\n");
+    client_expect(asks, "ok\n");
+    client_say(asks, SUBMIT);
+    client_expect_end(asks, "error 75 too many messages are being handed in\n");
+    close(fds[0]);
+    world_run();
+    talk(SUBMIT "chunk 2\nhiend\n" SUBMIT "chunk 2\nhiend\n", QUEUED QUEUED);
+    client_say(fds[1], "end\n");
+    client_expect(fds[1], QUEUED);
+    client_say(fds[1], "submit\nchunk 1\n"); /* a fault gives the place back too */
+    client_expect_end(fds[1], "error 76 a request came where it may not\n");
+    for (size_t i = 2; i < CONTROL_SUBMISSIONS_MAX; i++)
+        close(fds[i]);
+    world_run();
+    assert_int_equal(world.server.submissions, 0);
+    assert_int_equal(world.server.open, 0);
+}
+
+static void test_a_message_that_stands_still(void **state)
+{
+    struct control_connection *c = &world.server.connections[0];
+    int fd = client_open();
+
+    client_say(fd, SUBMIT "chunk 2\nhi");
+    world_run();
+    c->moved_ms -= CONTROL_STALL_MS - 20000;
+    client_say(fd, "chunk 0\nchunk 1\n!");
+    world_run();
+    assert_false(c->finishing);
+    c->moved_ms -= CONTROL_STALL_MS - 20000; /* the byte counted */
+    client_say(fd, "chunk 0\n");
+    world_run();
+    assert_false(c->finishing);
+    c->moved_ms -= 20000;
+    client_say(fd, "chunk 0\n");
+    client_expect_end(fd, "error 75 the message does not go on\n");
+    world_run();
+    assert_int_equal(fake.submissions, 0);
+    assert_int_equal(world.server.submissions, 0);
+}
+
 /* ---- clients that go ---- */
 
 /* At each byte before the last of "end": nothing was submitted, nothing is left. */
@@ -349,6 +404,8 @@ int main(void)
         TEST(test_disk_full),
         TEST(test_verdicts),
         TEST(test_later_verdict),
+        TEST(test_too_many_at_once),
+        TEST(test_a_message_that_stands_still),
         TEST(test_gone_before_the_end),
         TEST(test_gone_with_a_file),
         TEST(test_gone_after_the_end),
