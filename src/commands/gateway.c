@@ -47,6 +47,7 @@ static void on_status(void *ctx, struct status *out)
     out->failed = g->intake.failed_directly;
     out->rejected = smtp_server_rejected(&g->server);
     scheduler_status(&g->scheduler, out);
+    out->on_hold_limit = SCHEDULER_HELD_TIMES * g->config->queue_message_limit;
     status_spool(g, out);
     out->log_dropped = g->log_dropped(g->log_dropped_ctx);
     out->draining = g->stopping;

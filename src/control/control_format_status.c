@@ -74,6 +74,9 @@ static void put_queue(struct text *t, const struct status *s, int64_t now_s)
         put_since(t, s->oldest_s, now_s);
     }
     text_printf(t, ", %u on hold, %u for an operator to decide\n", s->on_hold, s->operator_needed);
+    if (s->on_hold_limit > 0 && s->on_hold >= s->on_hold_limit)
+        text_cstr(t, "OPERATOR NEEDED: too much is on hold, mail is refused until some of it is "
+                     "decided\n");
     if (s->corrupt > 0)
         text_printf(t, "CORRUPT: %ju file%s found damaged and kept in corrupt/\n",
                     (uintmax_t)s->corrupt, s->corrupt == 1 ? "" : "s");
@@ -178,6 +181,7 @@ static void put_counts_json(struct text *t, const struct status *s)
     put_number(t, "queued", s->queued);
     put_number(t, "on_hold", s->on_hold);
     put_number(t, "operator_needed", s->operator_needed);
+    put_number(t, "on_hold_limit", (int64_t)s->on_hold_limit);
     put_number(t, "oldest", s->oldest_s);
     put_number(t, "corrupt", (int64_t)s->corrupt);
     put_number(t, "log_dropped", (int64_t)s->log_dropped);

@@ -36,6 +36,7 @@ struct status {
     unsigned queued;          /* messages in the spool */
     unsigned on_hold;         /* of these: held */
     unsigned operator_needed; /* of these: expired or failed, waiting for an operator */
+    uint64_t on_hold_limit;   /* held messages at which no mail is taken any more */
     int64_t oldest_s;         /* arrival of the oldest queued message, 0 when none */
     uint64_t corrupt;         /* files in corrupt/ found by this process */
     bool spool_writable;      /* last commit or probe worked */

@@ -93,6 +93,23 @@ void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay
     arm_due_timer(s);
 }
 
+/* What is on hold stays until somebody decides: he is told before it stops the mail. */
+static void tell_of_held(const struct scheduler *s)
+{
+    uint64_t limit = s->config->queue_message_limit;
+
+    if (s->on_hold == limit)
+        log_warning(s->log, "qmgr",
+                    "%u messages are on hold, an operator must decide about them (mailq shows "
+                    "them); from %ju on no mail is taken",
+                    s->on_hold, (uintmax_t)(SCHEDULER_HELD_TIMES * limit));
+    else if (s->on_hold == SCHEDULER_HELD_TIMES * limit)
+        log_error(s->log, "qmgr",
+                  "%u messages are on hold: no mail is taken until an operator has decided about "
+                  "some of them (mailq shows them)",
+                  s->on_hold);
+}
+
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
 {
     leave_state(s, e);
@@ -101,6 +118,7 @@ void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
     s->on_hold++;
     if (e->operator_needed)
         s->operator_needed++;
+    tell_of_held(s);
 }
 
 void queue_entry_free(struct scheduler *s, struct queue_entry *e)
@@ -303,8 +321,11 @@ static void arm_expiry_timer(struct scheduler *s)
 bool scheduler_has_room(struct scheduler *s)
 {
     unsigned count = HASH_COUNT(s->entries);
+    unsigned waiting = count > s->on_hold ? count - s->on_hold : 0;
+    uint64_t limit = s->config->queue_message_limit;
 
-    return count < s->config->queue_message_limit && due_heap_reserve(&s->waiting, count + 1);
+    return waiting < limit && s->on_hold < SCHEDULER_HELD_TIMES * limit &&
+           due_heap_reserve(&s->waiting, count + 1);
 }
 
 static struct queue_entry *entry_add(struct scheduler *s, const struct envelope *envelope)

@@ -14,7 +14,9 @@
  *
  * Memory: one struct per message (about 250 bytes); envelope and body are read from the file for
  * each run, except for the first of a message that goes within a second (1 MiB of those). The
- * number of messages is bounded by queue_message_limit, asked by intake before it says yes.
+ * number of messages is bounded by queue_message_limit, asked by intake before it says yes. What is
+ * on hold is counted apart, and may be SCHEDULER_HELD_TIMES as many: anybody can send mail that
+ * ends there (two recipients, one of them over quota), and must not stop other people's by it.
  */
 #ifndef MXGATE_QUEUE_SCHEDULER_H
 #define MXGATE_QUEUE_SCHEDULER_H
@@ -25,6 +27,8 @@
 #include "queue/records.h"
 #include "queue/spool.h"
 #include "relay/relay.h"
+
+#define SCHEDULER_HELD_TIMES 10 /* times queue_message_limit */
 
 struct queue_entry;
 struct queue_run;

@@ -134,6 +134,19 @@ def test_full_queue(gateways, peer):
     gateway.wait_queue_empty()
 
 
+def test_held_mail_does_not_stop_the_others(gateways, peer):
+    """Anybody can have mail put on hold: one recipient takes it, the other's mailbox is full."""
+    gateway = gateways(relay_transport=peer.transport, queue_message_limit=3)
+    for _ in range(5):
+        reply = smtp_client.send(gateway.address, "bob@example.org", ["alice@example.com", "full@example.com"],
+                                 mail.message(mail.new_token()))
+        assert reply.code == 250, reply
+    gateway.wait_log(r"warning: 3 messages are on hold, an operator must decide about them")
+    status = gateway.run("status", check=0).stdout.decode()
+    assert "queue: 5 messages" in status and "5 on hold, 5 for an operator to decide" in status, status
+    still_serves(gateway)
+
+
 def test_one_line_of_5_megabytes(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     token = mail.new_token()

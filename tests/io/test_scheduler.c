@@ -679,6 +679,38 @@ static void room(void **state)
     queue_end(&q);
 }
 
+/* Mail on hold is no reason to refuse other mail, until there is very much of it. */
+static void room_beside_what_is_held(void **state)
+{
+    struct queue_id id;
+    struct asker a[3] = {0};
+    struct status status = {0};
+
+    queue_begin_down(&q, "queue_message_limit = 2\n");
+    queue_stop(&q);
+    for (unsigned i = 0; i < 2 * SCHEDULER_HELD_TIMES - 1; i++)
+        queue_put(&q, &id, ANN, "attempt 1763770300 rcpt=0 failed 5.1.1 \"550 5.1.1 unknown\"\n");
+    queue_start(&q);
+    loop_wait(&q.r.f, q.scheduler.on_hold == 2 * SCHEDULER_HELD_TIMES - 1);
+    assert_int_equal(relay_logged(&q.r, "2 messages are on hold, an operator must decide"), 1);
+    assert_true(scheduler_has_room(&q.scheduler));
+    submit(&a[0], ANN);
+    assert_true(scheduler_has_room(&q.scheduler));
+    submit(&a[1], ANN);
+    assert_false(scheduler_has_room(&q.scheduler)); /* two wait */
+    lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SAY, "550 5.1.1 unknown")->contains = "joe@";
+    lmtp_up(&q.r.lmtp);
+    loop_wait(&q.r.f, delivered_to(ANN) == 2 && q.scheduler.run_count == 0);
+    assert_true(scheduler_has_room(&q.scheduler));
+    submit(&a[2], ANN " " JOE);
+    loop_wait(&q.r.f, q.scheduler.on_hold == 2 * SCHEDULER_HELD_TIMES);
+    assert_int_equal(relay_logged(&q.r, "20 messages are on hold: no mail is taken until"), 1);
+    assert_false(scheduler_has_room(&q.scheduler));
+    scheduler_status(&q.scheduler, &status);
+    assert_int_equal(status.operator_needed, 20);
+    queue_end(&q);
+}
+
 /* ---- another transport ---- */
 
 /* The old destination is dead for good: what waits, and what is under way, goes to the new one. */
@@ -874,6 +906,7 @@ int main(void)
         cmocka_unit_test(what_is_under_way_is_shown),
         cmocka_unit_test(flush_asks_a_dead_destination_at_once),
         cmocka_unit_test(room),
+        cmocka_unit_test(room_beside_what_is_held),
         cmocka_unit_test(mail_follows_the_settings),
         cmocka_unit_test(the_same_transport_again_changes_nothing),
         cmocka_unit_test(there_and_back),

@@ -110,6 +110,20 @@ static void test_trouble_in_text(void **state)
         "LOG: 7 lines dropped because nobody took them\n");
 }
 
+static void test_too_much_on_hold(void **state)
+{
+    struct status s = usual();
+
+    s.queued = s.on_hold = s.operator_needed = 29;
+    s.on_hold_limit = 30;
+    assert_null(strstr(text_of(&s), "OPERATOR NEEDED"));
+    s.on_hold = 30;
+    assert_non_null(strstr(text_of(&s),
+                           "queue: 29 messages, 30 on hold, 29 for an operator to decide\n"
+                           "OPERATOR NEEDED: too much is on hold, mail is refused until some of it "
+                           "is decided\n"));
+}
+
 static void test_durations(void **state)
 {
     static const struct {
@@ -148,7 +162,8 @@ static void test_json(void **state)
         "{\"myhostname\": \"mx.example.com\", \"pid\": 17, \"started\": 1759906216, \"listen\": "
         "[\"0.0.0.0:25\", \"[::]:25\"], \"draining\": false, \"sessions\": 3, \"sessions_limit\": "
         "500, \"messages_in\": 120, \"delivered\": 130, \"deferred\": 4, \"failed\": 1, "
-        "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, \"oldest\": 0, "
+        "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, "
+        "\"on_hold_limit\": 0, \"oldest\": 0, "
         "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
         "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"destinations\": [{\"name\": "
         "\"lmtp:[192.0.2.53]:2525\", \"up\": true, \"known\": true, \"since\": 5, \"why\": "
@@ -197,9 +212,13 @@ static int set_zone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),          cmocka_unit_test(test_trouble_in_text),
-        cmocka_unit_test(test_durations),     cmocka_unit_test(test_json),
-        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_worst_case_fits),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_trouble_in_text),
+        cmocka_unit_test(test_too_much_on_hold),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_nothing_known),
+        cmocka_unit_test(test_worst_case_fits),
     };
 
     return cmocka_run_group_tests(tests, set_zone, NULL);
