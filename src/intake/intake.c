@@ -175,7 +175,8 @@ void intake_init(struct intake *in, struct scheduler *scheduler)
                           .scheduler = scheduler,
                           .relay = scheduler->relay,
                           .spool = scheduler->spool,
-                          .place = scheduler->place};
+                          .place = scheduler->place,
+                          .envelopes = {.limit = ENVELOPE_MEMORY_MAX}};
     if (in->spool->last_seen.text[0])
         queue_id_seen(&in->ids, &in->spool->last_seen);
     uv_timer_init(in->loop, &in->timer);

@@ -32,6 +32,7 @@ struct intake {
     struct relay *relay;
     struct spool *spool;
     struct body_place *place;
+    struct envelope_budget envelopes; /* of those that sessions make */
     struct queue_id_source ids;
     struct custody *first; /* owned: messages under way, oldest first */
     unsigned in_flight;    /* how many */

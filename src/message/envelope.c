@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECIPIENTS_FIRST 4
+#define RECIPIENTS_FIRST    4
+#define ALLOCATION_OVERHEAD 16 /* about what malloc adds to a string */
 
 /* A NUL-terminated copy; addresses and reasons hold no NUL (the parsers refuse or replace it). */
 static char *copy(struct span s)
@@ -32,10 +33,42 @@ static void recipient_deinit(struct recipient *r)
     *r = (struct recipient){0};
 }
 
+/* ---- memory ---- */
+
+/* At most: the array may have twice the room it needs. */
+static size_t recipient_cost(struct span address, struct span orcpt)
+{
+    size_t cost = 2 * sizeof(struct recipient) + address.len + 1 + ALLOCATION_OVERHEAD;
+
+    return orcpt.len > 0 ? cost + orcpt.len + 1 + ALLOCATION_OVERHEAD : cost;
+}
+
+static size_t counted(size_t bytes)
+{
+    return bytes > ENVELOPE_MEMORY_MIN ? bytes - ENVELOPE_MEMORY_MIN : 0;
+}
+
+/* The envelope now has this many bytes. False: there is no room for them. */
+static bool count_bytes(struct envelope *e, size_t bytes)
+{
+    struct envelope_budget *b = e->budget;
+
+    if (b) {
+        size_t used = b->used - counted(e->bytes) + counted(bytes);
+
+        if (used > b->limit && used > b->used)
+            return false;
+        b->used = used;
+    }
+    e->bytes = bytes;
+    return true;
+}
+
 void envelope_free(struct envelope **e)
 {
     if (!*e)
         return;
+    count_bytes(*e, 0);
     for (size_t i = 0; i < (*e)->recipient_count; i++)
         recipient_deinit(&(*e)->recipients[i]);
     free((*e)->recipients);
@@ -71,17 +104,36 @@ bool envelope_add_recipient(struct envelope *e, struct span address, unsigned no
                             struct span orcpt)
 {
     struct recipient r = {.notify = notify, .state = RECIPIENT_PENDING};
+    size_t before = e->bytes;
 
-    if (e->recipient_count == e->recipient_cap && !grow(e))
+    if (!count_bytes(e, before + recipient_cost(address, orcpt)))
         return false;
+    if (e->recipient_count == e->recipient_cap && !grow(e)) {
+        count_bytes(e, before);
+        return false;
+    }
     r.address = copy(address);
     r.orcpt = orcpt.len > 0 ? copy(orcpt) : NULL;
     if (!r.address || (orcpt.len > 0 && !r.orcpt)) {
         recipient_deinit(&r);
+        count_bytes(e, before);
         return false;
     }
     e->recipients[e->recipient_count++] = r;
     return true;
+}
+
+bool envelope_has_recipient(const struct envelope *e, struct span address, unsigned notify,
+                            struct span orcpt)
+{
+    for (size_t i = 0; i < e->recipient_count && i < ENVELOPE_DUPLICATES_MAX; i++) {
+        const struct recipient *r = &e->recipients[i];
+
+        if (r->notify == notify && span_equal(span_of(r->address), address) &&
+            span_equal(span_of(r->orcpt), orcpt))
+            return true;
+    }
+    return false;
 }
 
 bool recipient_set_reason(struct recipient *r, struct span reason)

@@ -5,6 +5,11 @@
  * borrowed by deliveries. One owner at a time; everything in it is owned by it. Recipients are kept
  * as heap strings (not arrays of SMTP_ADDRESS_CAP), so that 1000 recipients cost tens of KB, not a
  * MB.
+ *
+ * Limits: recipients of envelopes with a budget (those of SMTP sessions, until their messages are
+ *         answered for) have ENVELOPE_MEMORY_MAX together. ENVELOPE_MEMORY_MIN is given to each
+ *         even past it: else a few senders with long lists could stop all others. The connection
+ *         limit bounds that.
  */
 #ifndef MXGATE_MESSAGE_ENVELOPE_H
 #define MXGATE_MESSAGE_ENVELOPE_H
@@ -27,7 +32,18 @@ struct recipient {
     char *reason; /* owned; why the last attempt did not deliver, in words, or NULL */
 };
 
-#define ENVELOPE_NAME_CAP 256
+#define ENVELOPE_NAME_CAP   256
+#define ENVELOPE_MEMORY_MIN 8192
+#define ENVELOPE_MEMORY_MAX (16u << 20)
+/* Among how many recipients one is looked for that is named again; Postfix' duplicate_filter_limit.
+ */
+#define ENVELOPE_DUPLICATES_MAX 1000
+
+/* Memory of the recipients of all envelopes together, one per server. */
+struct envelope_budget {
+    size_t limit; /* bytes; what ENVELOPE_MEMORY_MIN allows is not counted */
+    size_t used;
+};
 
 struct envelope {
     struct queue_id id;
@@ -45,14 +61,19 @@ struct envelope {
     struct recipient *recipients; /* owned */
     size_t recipient_count;
     size_t recipient_cap;
+    struct envelope_budget *budget; /* borrowed, outlives us; NULL: not counted */
+    size_t bytes;                   /* of the recipients, as they are counted */
 };
 
 /* All functions that allocate return false (or NULL) when memory is out and change nothing. */
 struct envelope *envelope_new(void);
 void envelope_free(struct envelope **e); /* NULL-safe, clears the pointer */
 bool envelope_set_sender(struct envelope *e, struct span sender);
-/* Appends; orcpt may be empty. */
+/* Appends; orcpt may be empty. Also false when the budget is used up. */
 bool envelope_add_recipient(struct envelope *e, struct span address, unsigned notify,
+                            struct span orcpt);
+/* Whether it is there already with the same address, notify and orcpt (by their bytes). */
+bool envelope_has_recipient(const struct envelope *e, struct span address, unsigned notify,
                             struct span orcpt);
 bool recipient_set_reason(struct recipient *r, struct span reason); /* empty clears */
 size_t envelope_pending(const struct envelope *e); /* recipients in RECIPIENT_PENDING */

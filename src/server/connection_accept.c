@@ -95,6 +95,7 @@ static void connection_start(struct connection *c)
 
     read_address(c, address, &client.port);
     client.address = address;
+    client.envelopes = &c->server->intake->envelopes;
     client.trusted = cidr_list_match(&c->server->config->networks, c->address16);
     session_init(&c->session, &connection_session_ops, c, c->server->config, c->server->log,
                  &client);

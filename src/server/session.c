@@ -45,6 +45,7 @@ void session_init(struct session *s, const struct session_ops *ops, void *ctx,
     s->verb = SMTP_UNKNOWN;
     s->waiting = SESSION_WAIT_US;
     s->peer_port = client->port;
+    s->envelopes = client->envelopes;
     span_copy(span_of(client->address), s->peer_address, sizeof s->peer_address);
     span_copy(SPAN_LIT("unknown"), s->peer_name, sizeof s->peer_name);
     s->peer = (struct log_peer){s->peer_name, s->peer_address};
@@ -60,6 +61,7 @@ void session_reset(struct session *s)
     s->chunks_bytes = 0;
     s->data_bytes = 0;
     s->overshoot = 0;
+    s->duplicates = 0;
     s->queue_id.text[0] = '\0';
     envelope_free(&s->envelope);
     free(s->rcpt);

@@ -147,7 +147,8 @@ struct session {
     unsigned errors;
     unsigned rejects; /* commands and messages refused, as logged; for status */
     unsigned junk;
-    unsigned overshoot;  /* recipients over the limit in this transaction */
+    unsigned overshoot;  /* recipients over a limit in this transaction */
+    unsigned duplicates; /* recipients of this transaction that were named again */
     unsigned reply_code; /* of the last reply */
     unsigned count_ok[SMTP_VERB_COUNT];
     unsigned count_all[SMTP_VERB_COUNT];
@@ -156,7 +157,8 @@ struct session {
     struct queue_id queue_id;  /* of the transaction; "" before its first recipient */
     struct envelope *envelope; /* owned between MAIL and submit */
     char *sender;              /* owned between submit and its answer, for the log; may be NULL */
-    struct smtp_rcpt_params *rcpt; /* owned while BUSY_RCPT */
+    struct smtp_rcpt_params *rcpt;     /* owned while BUSY_RCPT */
+    struct envelope_budget *envelopes; /* borrowed */
     /* data under way */
     struct smtp_dot_decoder dot;
     struct smtp_normaliser normaliser;
@@ -181,7 +183,8 @@ struct session {
 struct session_client {
     const char *address; /* numeric */
     uint16_t port;
-    bool trusted; /* in mynetworks */
+    bool trusted;                      /* in mynetworks */
+    struct envelope_budget *envelopes; /* outlives the session's envelopes; NULL: no limit */
 };
 
 /* Takes a reference of config; sends nothing yet. */

@@ -122,6 +122,7 @@ static struct envelope *make_envelope(const struct session *s,
     span_copy(span_of(s->helo), e->helo, sizeof e->helo);
     span_copy(span_of(s->esmtp ? esmtp : "SMTP"), e->protocol, sizeof e->protocol);
     span_copy(span_of(params->envid), e->envid, sizeof e->envid);
+    e->budget = s->envelopes;
     e->client_port = s->peer_port;
     e->smtputf8 = params->smtputf8;
     e->eight_bit = params->body == SMTP_BODY_8BITMIME;
@@ -196,11 +197,17 @@ static bool parse_rcpt(struct session *s, const struct smtp_command *c,
     return false;
 }
 
+/* The client may have had more recipients before it heard of it: no errors of its own at first. */
+static void forgive_overshoot(struct session *s)
+{
+    s->forgiven = s->overshoot++ < OVERSHOOT_LIMIT;
+}
+
 static bool has_room_for_recipient(struct session *s)
 {
-    if (s->envelope->recipient_count < s->config->smtpd_recipient_limit)
+    if (s->envelope->recipient_count + s->duplicates < s->config->smtpd_recipient_limit)
         return true;
-    s->forgiven = s->overshoot++ < OVERSHOOT_LIMIT;
+    forgive_overshoot(s);
     session_reply(s, "452 4.5.3 Error: too many recipients");
     return false;
 }
@@ -241,12 +248,24 @@ void session_rcpt(struct session *s, const struct smtp_command *c)
     session_done(s);
 }
 
-static void accept_recipient(struct session *s, const struct smtp_rcpt_params *r)
+/* A recipient that is named again is taken, and gets the message once, as in Postfix. */
+static bool keep_recipient(struct session *s, const struct smtp_rcpt_params *r)
 {
     struct envelope *e = s->envelope;
     struct span address = smtp_address_span(&r->recipient);
 
-    if (!envelope_add_recipient(e, address, r->notify, span_of(r->orcpt))) {
+    if (!envelope_has_recipient(e, address, r->notify, span_of(r->orcpt)))
+        return envelope_add_recipient(e, address, r->notify, span_of(r->orcpt));
+    s->duplicates++;
+    return true;
+}
+
+static void accept_recipient(struct session *s, const struct smtp_rcpt_params *r)
+{
+    struct envelope *e = s->envelope;
+
+    if (!keep_recipient(s, r)) {
+        forgive_overshoot(s);
         session_reject(s, "RCPT", e->sender, r->recipient.text, NO_MEMORY);
         return;
     }

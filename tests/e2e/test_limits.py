@@ -305,6 +305,37 @@ def test_memory_does_not_depend_on_the_size(gateways, peers):
     wait.until(lambda: gateway.spool_files() == [], "the files to be gone")
 
 
+def test_memory_of_recipients(gateways, peer):
+    """Forty clients with a thousand long recipients each, who then wait: 33 MB if all were kept."""
+    gateway = gateways(relay_transport=peer.transport, verify_recipients="no", smtpd_client_connection_count_limit=0)
+    still_serves(gateway)
+    before = rss(gateway)
+    clients, refused = [], 0
+    for n in range(40):
+        client = smtp_client.Smtp(gateway.address)
+        client.hello()
+        client.cmd("MAIL FROM:<bob@example.org>")
+        for begin in range(0, 1000, 100):
+            client.send(b"".join(b"RCPT TO:<%d-%d-%s@example.com> ORCPT=rfc822;%s@example.com\r\n"
+                                 % (n, i, b"x" * 50, b"y" * 480) for i in range(begin, begin + 100)))
+            codes = {client.reply().text for _ in range(100)}
+            assert codes <= {"250 2.1.5 Ok", "452 4.3.1 Insufficient system storage"}, codes
+            refused += "452 4.3.1 Insufficient system storage" in codes
+        clients.append(client)
+    assert refused > 0
+    still_serves(gateway)
+    grown = rss(gateway) - before
+    print(f"40,000 recipients: {grown} bytes")
+    if not os.environ.get("MXGATE_WRAPPER") and not os.environ.get("ASAN_OPTIONS"):
+        assert grown < 24_000_000
+    for client in clients:
+        client.close()
+    client = smtp_client.Smtp(gateway.address)
+    client.hello()
+    assert {r.code for r in client.envelope("bob@example.org", [f"{'z' * 60}{i}@example.com" for i in range(200)])} == {250}
+    client.close()
+
+
 def test_size_at_the_limit(gateways, peer):
     gateway = gateways(relay_transport=peer.transport, message_size_limit=20000)
     head = mail.message(mail.new_token(), b"")

@@ -18,6 +18,22 @@ def send(gateway, recipients, token, **more):
     return smtp_client.send(gateway.address, "bob@example.org", recipients, mail.message(token), **more)
 
 
+def test_a_recipient_named_again_gets_it_once(gateways, peer, mode):
+    """More often than fit into one transaction with the upstream; the others' results are not mixed up."""
+    gateway = gateways(relay_transport=peer.transport, delivery_mode=mode)
+    token = mail.new_token()
+    again = ["alice@example.com"] * 60 + ["full@example.com", "carol@example.com"] + ["alice@example.com"] * 60
+    with smtp_client.Smtp(gateway.address) as client:
+        client.hello()
+        assert {r.text for r in client.envelope("bob@example.org", again)} == {"250 2.1.5 Ok"}
+        assert client.data(mail.message(token)).code == 250
+    for address, status in (("alice", "sent"), ("full", "bounced"), ("carol", "sent")):
+        gateway.wait_log(rf"to=<{address}@example\.com>.*status={status}")
+        assert len(gateway.grep(rf"to=<{address}@example\.com>")) == 1, gateway.tail()
+    assert sorted(d.recipient for d in peer.deliveries if d.token == token) == ["alice@example.com", "carol@example.com"]
+    assert gateway.grep(r"nrcpt=3 \(queue active\)"), gateway.tail()
+
+
 def test_unknown_recipient_is_refused_in_the_session(gateways, dovecot, mode):
     gateway = gateways(relay_transport=dovecot.transport, delivery_mode=mode)
     reply = rcpt(gateway, "nobody@example.com")

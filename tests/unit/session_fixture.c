@@ -142,6 +142,7 @@ void fixture_init(struct fixture *f, const char *const *pairs)
     f->config = build_config(pairs);
     f->log = (struct log){"postfix", 7, on_log, f};
     f->peer_name = "client.example.net";
+    f->envelopes.limit = SIZE_MAX;
     f->endless_room = true;
     f->room = 8192;
 }
@@ -173,7 +174,7 @@ void fixture_free(struct fixture *f)
 
 void fixture_connect(struct fixture *f, bool trusted)
 {
-    struct session_client client = {"203.0.113.9", 51234, trusted};
+    struct session_client client = {"203.0.113.9", 51234, trusted, &f->envelopes};
 
     forget(f);
     session_init(&f->session, &fixture_ops, f, f->config, &f->log, &client);

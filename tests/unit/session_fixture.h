@@ -38,6 +38,7 @@ struct fixture {
     struct session session;
     bool live; /* session is initialised */
     struct config *config;
+    struct envelope_budget envelopes; /* without a limit unless the test sets one */
     struct log log;
     struct bytes heard;  /* as fixture_heard gave it out last */
     struct bytes said;   /* replies */

@@ -82,6 +82,61 @@ static void test_recipients_grow(void **state)
     envelope_free(&e);
 }
 
+/* Past what each may have, all envelopes share the budget; what is freed is given back. */
+static void test_budget(void **state)
+{
+    struct envelope_budget budget = {.limit = 3 * ENVELOPE_MEMORY_MIN};
+    struct envelope *many = envelope_new();
+    struct envelope *few = envelope_new();
+    char address[400];
+    size_t taken = 0, least = 0;
+
+    memset(address, 'x', sizeof address - 1);
+    address[sizeof address - 1] = '\0';
+    many->budget = few->budget = &budget;
+    while (envelope_add_recipient(many, span_of(address), 0, span_of(address))) {
+        assert_true(many->bytes >= ++taken * 2 * sizeof address);
+        least += many->bytes <= ENVELOPE_MEMORY_MIN;
+        assert_true(budget.used <= budget.limit);
+    }
+    assert_in_range(taken, 30, 40); /* 4 * 8192 bytes */
+    assert_int_equal(many->recipient_count, taken);
+    assert_true(budget.limit - budget.used < 3 * sizeof address);
+    for (size_t i = 0; i < least; i++)
+        assert_true(envelope_add_recipient(few, span_of(address), 0, span_of(address)));
+    while (envelope_add_recipient(few, SPAN_LIT("a"), 0, SPAN_LIT("")))
+        ; /* what is left of the budget */
+    assert_true(few->bytes < ENVELOPE_MEMORY_MIN + 3 * sizeof address);
+    envelope_free(&many);
+    assert_true(envelope_add_recipient(few, span_of(address), 0, span_of(address)));
+    envelope_free(&few);
+    assert_int_equal(budget.used, 0);
+}
+
+static void test_recipient_is_there(void **state)
+{
+    struct envelope *e = envelope_new();
+    char address[64];
+
+    assert_false(envelope_has_recipient(e, SPAN_LIT("a@b"), 0, SPAN_LIT("")));
+    assert_true(envelope_add_recipient(e, SPAN_LIT("a@b"), 0, SPAN_LIT("")));
+    assert_true(envelope_add_recipient(e, SPAN_LIT("c@d"), 1, SPAN_LIT("rfc822;c@d")));
+    assert_true(envelope_has_recipient(e, SPAN_LIT("a@b"), 0, SPAN_LIT("")));
+    assert_true(envelope_has_recipient(e, SPAN_LIT("c@d"), 1, SPAN_LIT("rfc822;c@d")));
+    assert_false(envelope_has_recipient(e, SPAN_LIT("A@b"), 0, SPAN_LIT("")));
+    assert_false(envelope_has_recipient(e, SPAN_LIT("a@b"), 1, SPAN_LIT("")));
+    assert_false(envelope_has_recipient(e, SPAN_LIT("a@b"), 0, SPAN_LIT("rfc822;a@b")));
+    assert_false(envelope_has_recipient(e, SPAN_LIT("c@d"), 1, SPAN_LIT("")));
+    for (int i = 2; i < ENVELOPE_DUPLICATES_MAX; i++) {
+        snprintf(address, sizeof address, "user%d@example.com", i);
+        assert_true(envelope_add_recipient(e, span_of(address), 0, SPAN_LIT("")));
+    }
+    assert_true(envelope_add_recipient(e, SPAN_LIT("last@b"), 0, SPAN_LIT("")));
+    assert_true(envelope_has_recipient(e, span_of(address), 0, SPAN_LIT("")));
+    assert_false(envelope_has_recipient(e, SPAN_LIT("last@b"), 0, SPAN_LIT("")));
+    envelope_free(&e);
+}
+
 static void test_counts_by_state(void **state)
 {
     struct envelope *e = envelope_new();
@@ -168,9 +223,14 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_is_empty),    cmocka_unit_test(test_sender),
-        cmocka_unit_test(test_recipients_grow), cmocka_unit_test(test_counts_by_state),
-        cmocka_unit_test(test_reason),          cmocka_unit_test(test_domain),
+        cmocka_unit_test(test_new_is_empty),
+        cmocka_unit_test(test_sender),
+        cmocka_unit_test(test_recipients_grow),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_recipient_is_there),
+        cmocka_unit_test(test_counts_by_state),
+        cmocka_unit_test(test_reason),
+        cmocka_unit_test(test_domain),
         cmocka_unit_test(test_out_of_memory),
     };
 

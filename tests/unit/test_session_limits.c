@@ -159,7 +159,7 @@ static void test_recipients(void **state)
     fixture_talk(&f, "RCPT TO:<c@example.com>\r\n", "250 2.1.5 Ok\r\n");
     fixture_talk(&f, "RCPT TO:<d@example.com>\r\n", "452 4.5.3 Error: too many recipients\r\n");
     fixture_talk(&f, "DATA\r\n.\r\n", DATA_OK QUEUED);
-    assert_int_equal(f.messages[0].envelope->recipient_count, 3);
+    assert_int_equal(f.messages[0].envelope->recipient_count, 2); /* a@ was named twice */
     fixture_free(&f);
 }
 
@@ -182,6 +182,61 @@ static void test_recipient_overshoot(void **state)
     assert_int_equal(f.hang_ups, 0);
     fixture_say(&f, "RCPT TO:<a@example.com>\r\n");
     assert_int_equal(f.hang_ups, 1);
+    fixture_free(&f);
+}
+
+/* Named again it gets the message once; with another NOTIFY or ORCPT that is another recipient. */
+static void test_recipient_named_again(void **state)
+{
+    struct fixture f;
+    const struct envelope *e;
+
+    begin(&f, NULL);
+    fixture_say(&f, "EHLO h\r\nMAIL FROM:<>\r\n");
+    for (unsigned i = 0; i < 100; i++)
+        fixture_say(&f, "RCPT TO:<a@example.com>\r\nRCPT TO:<full@example.com>\r\n");
+    fixture_heard(&f);
+    fixture_talk(&f, "RCPT TO:<a@example.com> NOTIFY=NEVER\r\n", "250 2.1.5 Ok\r\n");
+    fixture_talk(&f, "RCPT TO:<a@example.com> ORCPT=rfc822;b@example.org\r\n", "250 2.1.5 Ok\r\n");
+    fixture_talk(&f, "RCPT TO:<a@example.com> NOTIFY=NEVER\r\n", "250 2.1.5 Ok\r\n");
+    fixture_talk(&f, "DATA\r\n.\r\n", DATA_OK QUEUED);
+    e = f.messages[0].envelope;
+    assert_int_equal(e->recipient_count, 4);
+    assert_string_equal(e->recipients[1].address, "full@example.com");
+    assert_int_equal(e->recipients[2].notify, SMTP_NOTIFY_NEVER);
+    assert_string_equal(e->recipients[3].orcpt, "rfc822;b@example.org");
+    assert_int_equal(f.session.count_ok[SMTP_RCPT], 203);
+    fixture_free(&f);
+}
+
+/* Whose recipients fill the budget, with one mail or with many: others still have a few each. */
+static void test_memory_of_recipients(void **state)
+{
+    struct fixture f;
+    char line[600];
+    unsigned refused = 0;
+
+    begin(&f, NULL);
+    f.envelopes.limit = 20000;
+    fixture_say(&f, "EHLO h\r\nMAIL FROM:<>\r\n");
+    fixture_heard(&f);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(line, sizeof line, "RCPT TO:<%u@example.com> ORCPT=rfc822;%0450u@example.com\r\n",
+                 i, i);
+        fixture_say(&f, line);
+        refused += strcmp(fixture_heard(&f), "452 4.3.1 Insufficient system storage\r\n") == 0;
+    }
+    assert_int_equal(f.session.envelope->recipient_count, 200 - refused);
+    assert_in_range(refused, 145, 160); /* 28 KB */
+    assert_int_equal(f.session.errors, 0);
+    assert_non_null(strstr(bytes_text(&f.logged),
+                           "reject: RCPT from client.example.net[203.0.113.9]: "
+                           "452 4.3.1 Insufficient system storage"));
+    f.envelopes.used = f.envelopes.limit; /* as by somebody else */
+    fixture_talk(&f, "RSET\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.com>\r\n",
+                 "250 2.0.0 Ok\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n");
+    fixture_say(&f, "DATA\r\n.\r\n");
+    assert_int_equal(f.message_count, 1);
     fixture_free(&f);
 }
 
@@ -385,6 +440,8 @@ int main(void)
         cmocka_unit_test(test_mail_clears_errors_and_junk),
         cmocka_unit_test(test_recipients),
         cmocka_unit_test(test_recipient_overshoot),
+        cmocka_unit_test(test_recipient_named_again),
+        cmocka_unit_test(test_memory_of_recipients),
         cmocka_unit_test(test_size_parameter),
         cmocka_unit_test(test_message_size),
         cmocka_unit_test(test_message_size_is_canonical),
