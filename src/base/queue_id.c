@@ -49,3 +49,12 @@ bool queue_id_parse(struct span s, struct queue_id *id_out)
     }
     return span_copy(s, id_out->text, sizeof id_out->text);
 }
+
+bool queue_id_plausible(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!ascii_is_alnum(s.ptr[i]) && s.ptr[i] != '_')
+            return false;
+    }
+    return s.len > 0 && s.len <= QUEUE_ID_PLAUSIBLE_MAX;
+}

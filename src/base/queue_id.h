@@ -10,7 +10,8 @@
 
 #include "base/span.h"
 
-#define QUEUE_ID_LEN 16
+#define QUEUE_ID_LEN           16
+#define QUEUE_ID_PLAUSIBLE_MAX 100
 
 struct queue_id {
     char text[QUEUE_ID_LEN + 1]; /* NUL-terminated; "" is no id */
@@ -24,5 +25,7 @@ void queue_id_next(struct queue_id_source *source, int64_t wall_us, struct queue
 void queue_id_seen(struct queue_id_source *source, const struct queue_id *id);
 /* True when s is exactly an id as made here. */
 bool queue_id_parse(struct span s, struct queue_id *id_out);
+/* What Postfix would take for an id of its own: letters, digits and '_', 100 at most. */
+bool queue_id_plausible(struct span s);
 
 #endif

@@ -72,6 +72,34 @@ bool records_add_hold(struct records *r, int64_t wall_s, const char *why)
     return append(r, text_as_span(&t));
 }
 
+bool records_add_orders(struct records *r, int64_t wall_s, unsigned orders)
+{
+    /* EXPIRE before RELEASE: see order_release() in spool_format_records.c */
+    static const struct {
+        enum queue_order order;
+        void (*format)(struct text *t, int64_t wall_s, struct span why);
+    } rows[] = {
+        {QUEUE_ORDER_EXPIRE,  spool_format_expire },
+        {QUEUE_ORDER_HOLD,    spool_format_hold   },
+        {QUEUE_ORDER_REQUEUE, spool_format_requeue},
+        {QUEUE_ORDER_RELEASE, spool_format_release},
+    };
+    char line[SPOOL_RECORD_CAP];
+    bool ok = true;
+
+    r->durable = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct text t;
+
+        if (!(orders & QUEUE_ORDER_BIT(rows[i].order)))
+            continue;
+        text_init(&t, line, sizeof line);
+        rows[i].format(&t, wall_s, SPAN_LIT("by the operator"));
+        ok = append(r, text_as_span(&t)) && ok;
+    }
+    return ok;
+}
+
 void records_deinit(struct records *r)
 {
     free(r->bytes);

@@ -4,6 +4,7 @@
 #ifndef MXGATE_QUEUE_RECORDS_H
 #define MXGATE_QUEUE_RECORDS_H
 
+#include "queue/queue_order.h"
 #include "queue/spool_format.h"
 #include "relay/delivery.h"
 
@@ -24,6 +25,8 @@ bool records_add_delivery(struct records *r, struct envelope *e, const struct de
 bool records_add(struct records *r, struct envelope *e, size_t index, enum spool_result result,
                  const char *dsn, const char *reason, int64_t wall_s);
 bool records_add_hold(struct records *r, int64_t wall_s, const char *why);
+/* What an operator ordered: QUEUE_ORDER_BITs but for DELETE, which leaves no file to write into. */
+bool records_add_orders(struct records *r, int64_t wall_s, unsigned orders);
 void records_deinit(struct records *r);
 
 #endif

@@ -182,14 +182,11 @@ static int make_root(struct spool *s, const char *path, struct errbuf *err)
     return rc == 0 && made == 0 ? sync_parent(s, path, err) : rc;
 }
 
-static int take_lock(struct spool *s, const char *path, struct errbuf *err)
+/* Takes fd over. */
+static int lock(struct spool *s, int fd, const char *path, struct errbuf *err)
 {
-    int rc = disk_open(s->root_fd, "lock", O_RDWR | O_CREAT);
-
-    if (rc < 0)
-        return explain(err, rc, path, "lock");
-    s->lock_fd = rc;
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    s->lock_fd = fd;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return 0;
     if (errno == EWOULDBLOCK)
         return errbuf_set(err, -EBUSY,
@@ -197,6 +194,13 @@ static int take_lock(struct spool *s, const char *path, struct errbuf *err)
                           "stop that one, or give this one a queue_directory of its own",
                           path);
     return explain(err, -errno, path, "lock");
+}
+
+static int take_lock(struct spool *s, const char *path, struct errbuf *err)
+{
+    int fd = disk_open(s->root_fd, "lock", O_RDWR | O_CREAT);
+
+    return fd < 0 ? explain(err, fd, path, "lock") : lock(s, fd, path, err);
 }
 
 /* Ours, private to us, and on the root's file system: else rename cannot work. */
@@ -316,6 +320,20 @@ int spool_open_readonly(struct spool *s, const char *path, struct errbuf *err)
         return errbuf_set(err, rc, "queue_directory %s holds no queue: mxgate never served from it",
                           path);
     return explain(err, rc, path, "");
+}
+
+int spool_open_operator(struct spool *s, const char *path, struct errbuf *err)
+{
+    int rc = spool_open_readonly(s, path, err);
+    int fd;
+
+    if (rc < 0)
+        return rc;
+    fd = disk_open(s->root_fd, "lock", O_RDWR);
+    rc = fd < 0 ? explain(err, fd, path, "lock") : lock(s, fd, path, err);
+    if (rc < 0)
+        spool_close(s);
+    return rc;
 }
 
 void spool_close(struct spool *s)

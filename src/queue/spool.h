@@ -27,7 +27,8 @@
  * Records (attempt, hold, release) are appended with O_APPEND in one write(); "sync" asks for
  * fdatasync after it. A torn record that a crash left is cut off first, and one that cannot be
  * written whole is cut off again. Removal is unlink without a directory fsync: after power loss a
- * delivered message may come back and be delivered again, never the other way round.
+ * delivered message may come back and be delivered again, never the other way round. What an
+ * operator deletes is synced ("sync" again).
  *
  * Fails: calls return 0 or negative errno with words in err; nothing here logs.
  */
@@ -80,6 +81,12 @@ int spool_open(struct spool *s, const char *path, struct lane *disk, struct errb
 void spool_close(struct spool *s);
 /* Same without lock and cleaning, read-only: for commands when no daemon runs. */
 int spool_open_readonly(struct spool *s, const char *path, struct errbuf *err);
+/*
+ * The same with the lock: for commands that do what no daemon is there to do, with the _now calls
+ * below. Makes nothing (root may run this, and the daemon's user must still be able to use what is
+ * there). -EBUSY: a daemon has it.
+ */
+int spool_open_operator(struct spool *s, const char *path, struct errbuf *err);
 
 /*
  * Start-up: calls `each` for every file in queue/, in the order of ids, with what its header and
@@ -126,16 +133,21 @@ struct spool_append {
     int rc;
 };
 void spool_append(struct spool *s, struct spool_append *a);
+/* The same at once, on the calling thread; done is not called. */
+int spool_append_now(struct spool *s, struct spool_append *a);
 
 /* Removes queue/ID. */
 struct spool_remove {
     struct queue_id id;
+    bool sync; /* the folder is synced: it does not come back after power loss */
     void (*done)(struct spool_remove *r, int rc);
     /* private */
     struct spool_remove *next;
     int rc;
 };
 void spool_remove(struct spool *s, struct spool_remove *r);
+/* At once, on the calling thread, and synced. */
+int spool_remove_now(struct spool *s, const struct queue_id *id);
 
 /*
  * Reads queue/ID for delivery: header, sum over the whole body, records. On success `file` and `fd`
@@ -155,6 +167,12 @@ struct spool_load {
 void spool_load(struct spool *s, struct spool_load *l);
 /* The same at once, on the calling thread (commands); done is not called. */
 int spool_load_now(struct spool *s, struct spool_load *l);
+
+/*
+ * Reads as much of an open spool file as can be understood, for somebody to look at: -EBADMSG only
+ * when its header cannot be read. `damage` gets what else is wrong with it ("": nothing).
+ */
+int spool_look(int fd, struct spool_file *f, struct errbuf *damage);
 
 /* Free bytes for us on the spool's file system (0 when it has no inode left), or -errno. Quick, on
  * the loop thread. */

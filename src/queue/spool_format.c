@@ -185,7 +185,7 @@ void spool_format_attempt(struct text *t, int64_t wall_s, size_t rcpt, enum spoo
     put_quoted_end(t, reason, h.len);
 }
 
-static void put_hold(struct text *t, const char *name, int64_t wall_s, struct span why)
+static void put_order(struct text *t, const char *name, int64_t wall_s, struct span why)
 {
     char head[64];
     struct text h;
@@ -198,10 +198,20 @@ static void put_hold(struct text *t, const char *name, int64_t wall_s, struct sp
 
 void spool_format_hold(struct text *t, int64_t wall_s, struct span why)
 {
-    put_hold(t, "hold", wall_s, why);
+    put_order(t, "hold", wall_s, why);
 }
 
 void spool_format_release(struct text *t, int64_t wall_s, struct span why)
 {
-    put_hold(t, "release", wall_s, why);
+    put_order(t, "release", wall_s, why);
+}
+
+void spool_format_requeue(struct text *t, int64_t wall_s, struct span why)
+{
+    put_order(t, "requeue", wall_s, why);
+}
+
+void spool_format_expire(struct text *t, int64_t wall_s, struct span why)
+{
+    put_order(t, "expire", wall_s, why);
 }

@@ -15,6 +15,8 @@
  *     attempt 1763770300 rcpt=1 deferred 4.2.2 "452 4.2.2 <joe@example.com> Quota exceeded"
  *     hold 1763770300 "expired"
  *     release 1763770300 "by the operator"
+ *     requeue 1763770300 "by the operator"
+ *     expire 1763770300 "by the operator"
  *
  * Lines of the file end in LF. The body's length is written with thirteen digits (any
  * message_size_limit fits) so that a file begun while the message arrives can be completed in
@@ -29,9 +31,13 @@
  * The header is read strictly, but for words with "=" that are not known (a newer version's): they
  * are skipped. After "end" the file is only appended to. A record that is torn (no LF at the very
  * end) is ignored; a complete line that is not understood makes the file corrupt, except that
- * unknown record names (lower-case letters) are skipped. A recipient that was sent stays sent, one
- * that failed for good (attempt ... failed 5.1.1 "...") stays failed or becomes sent, whatever
- * records follow.
+ * unknown record names (lower-case letters) are skipped. A recipient that was sent stays sent
+ * whatever records follow; one that failed for good (attempt ... failed 5.1.1 "...") stays failed
+ * or becomes sent, unless the operator wants it tried again: "requeue" makes all that failed
+ * pending, and so does "release" where nothing else is pending (there would be nothing to release).
+ * Both begin the message's life anew: it expires that much later. "expire" lets it expire now, or,
+ * while it is on hold, as soon as it is released; releasing what is on hold because it has expired
+ * takes that back.
  */
 #ifndef MXGATE_QUEUE_SPOOL_FORMAT_H
 #define MXGATE_QUEUE_SPOOL_FORMAT_H
@@ -58,6 +64,9 @@ void spool_format_attempt(struct text *t, int64_t wall_s, size_t rcpt, enum spoo
                           const char *dsn, struct span reason);
 void spool_format_hold(struct text *t, int64_t wall_s, struct span why);
 void spool_format_release(struct text *t, int64_t wall_s, struct span why);
+void spool_format_requeue(struct text *t, int64_t wall_s, struct span why);
+void spool_format_expire(struct text *t, int64_t wall_s, struct span why);
+#define SPOOL_WHY_EXPIRED "expired" /* of a hold */
 
 /* What a file says. */
 struct spool_file {
@@ -66,6 +75,8 @@ struct spool_file {
     uint64_t body_len;
     bool on_hold;
     char hold_why[64];      /* cut */
+    bool forced_expire;     /* it is to expire now; or did, and lies on hold */
+    int64_t released_s;     /* wall seconds of the last release or requeue, 0 when none */
     unsigned attempts;      /* distinct attempt times in the records */
     int64_t last_attempt_s; /* wall seconds, 0 when none */
 };

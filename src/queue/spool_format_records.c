@@ -1,6 +1,8 @@
 /* spool_format, reading what follows the body - see spool_format.h */
 #include "queue/spool_format_private.h"
 
+#include <string.h>
+
 #define REASON_CAP SPOOL_RECORD_CAP
 #define DSN_CAP    64
 
@@ -100,19 +102,70 @@ static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
     return SPOOL_PARSE_OK;
 }
 
-static enum spool_parse parse_hold(struct spool_reader *r, struct span line, struct spool_file *f,
-                                   bool on_hold)
+static void try_again(struct spool_file *f, int64_t wall_s)
+{
+    f->on_hold = false;
+    f->hold_why[0] = '\0';
+    f->released_s = wall_s;
+}
+
+static void retry_failed(struct envelope *e)
+{
+    for (size_t i = 0; i < e->recipient_count; i++) {
+        if (e->recipients[i].state == RECIPIENT_FAILED)
+            e->recipients[i].state = RECIPIENT_PENDING;
+    }
+}
+
+static void order_hold(struct spool_file *f, int64_t wall_s, const char *why)
+{
+    struct text t;
+
+    f->on_hold = true;
+    text_init(&t, f->hold_why, sizeof f->hold_why);
+    text_cstr(&t, why);
+}
+
+static void order_release(struct spool_file *f, int64_t wall_s, const char *why)
+{
+    if (strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0)
+        f->forced_expire = false;
+    if (envelope_pending(f->envelope) == 0)
+        retry_failed(f->envelope);
+    try_again(f, wall_s);
+}
+
+static void order_requeue(struct spool_file *f, int64_t wall_s, const char *why)
+{
+    f->forced_expire = false;
+    retry_failed(f->envelope);
+    try_again(f, wall_s);
+}
+
+static void order_expire(struct spool_file *f, int64_t wall_s, const char *why)
+{
+    f->forced_expire = true;
+}
+
+static const struct order {
+    const char *name;
+    void (*apply)(struct spool_file *f, int64_t wall_s, const char *why);
+} orders[] = {
+    {"hold",    order_hold   },
+    {"release", order_release},
+    {"requeue", order_requeue},
+    {"expire",  order_expire },
+};
+
+static enum spool_parse parse_order(struct spool_reader *r, struct span line, struct spool_file *f,
+                                    const struct order *order)
 {
     char why[REASON_CAP];
-    struct text t;
     int64_t wall_s;
 
     if (!take_time(&line, &wall_s) || !quoted(span_from(line, 1), why, sizeof why))
-        return spool_reader_corrupt(r, "bad hold or release record");
-    f->on_hold = on_hold;
-    text_init(&t, f->hold_why, sizeof f->hold_why);
-    if (on_hold)
-        text_cstr(&t, why);
+        return spool_reader_corrupt(r, "bad record of an order");
+    order->apply(f, wall_s, why);
     return SPOOL_PARSE_OK;
 }
 
@@ -122,10 +175,10 @@ static enum spool_parse parse_record(struct spool_reader *r, struct span line, s
 
     if (spool_line_is(&line, "attempt"))
         return parse_attempt(r, line, f);
-    if (spool_line_is(&line, "hold"))
-        return parse_hold(r, line, f, true);
-    if (spool_line_is(&line, "release"))
-        return parse_hold(r, line, f, false);
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        if (spool_line_is(&line, orders[i].name))
+            return parse_order(r, line, f, &orders[i]);
+    }
     while (name_len < line.len && line.ptr[name_len] >= 'a' && line.ptr[name_len] <= 'z')
         name_len++;
     if (name_len == 0 || name_len == line.len || line.ptr[name_len] != ' ')

@@ -51,8 +51,8 @@ static int fill(int fd, struct spool_buffer *b, size_t want, uint64_t offset, st
     return 0;
 }
 
-static int read_header(int fd, uint64_t size, struct spool_buffer *b, struct spool_file *f,
-                       struct errbuf *err)
+int spool_read_header(int fd, uint64_t size, struct spool_buffer *b, struct spool_file *f,
+                      struct errbuf *err)
 {
     size_t want = FIRST_READ;
 
@@ -138,7 +138,7 @@ int spool_read_file(int fd, bool verify, struct spool_buffer *b, struct spool_fi
         return cannot_read(err, -errno);
     if (!S_ISREG(st.st_mode))
         return errbuf_set(err, -EINVAL, "is not a file");
-    rc = read_header(fd, (uint64_t)st.st_size, b, f, err);
+    rc = spool_read_header(fd, (uint64_t)st.st_size, b, f, err);
     if (rc == 0)
         rc = read_rest(fd, (uint64_t)st.st_size, verify, b, f, err);
     if (rc < 0)
@@ -152,7 +152,7 @@ void spool_quarantine(struct spool *s, const char *name, struct errbuf *err)
     char old[ERRBUF_CAP];
     int rc = -EROFS;
 
-    if (s->lock_fd < 0)
+    if (s->lock_fd < 0 || s->corrupt_fd < 0)
         return;
     for (unsigned n = 0; n < 100; n++) {
         snprintf(to, sizeof to, n > 0 ? "%.200s.%u" : "%.200s", name, n);

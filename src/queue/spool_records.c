@@ -63,13 +63,20 @@ static int append_open(const struct spool_append *a, int fd)
     return a->sync ? disk_fdatasync(fd) : 0;
 }
 
+int spool_append_now(struct spool *s, struct spool_append *a)
+{
+    int fd = disk_open(s->queue_fd, a->id.text, O_RDWR | O_APPEND);
+    int rc = fd < 0 ? fd : append_open(a, fd);
+
+    disk_close(fd);
+    return rc;
+}
+
 static void append_work(struct lane_job *job)
 {
     struct spool_append *a = APPEND_OF(job);
-    int fd = disk_open(a->spool->queue_fd, a->id.text, O_RDWR | O_APPEND);
 
-    a->rc = fd < 0 ? fd : append_open(a, fd);
-    disk_close(fd);
+    a->rc = spool_append_now(a->spool, a);
 }
 
 static void append_done(struct lane_job *job)
@@ -89,12 +96,29 @@ void spool_append(struct spool *s, struct spool_append *a)
 
 /* ---- remove ---------------------------------------------------------------- */
 
+int spool_remove_now(struct spool *s, const struct queue_id *id)
+{
+    int rc = disk_unlink(s->queue_fd, id->text);
+
+    return rc < 0 ? rc : disk_fsync(s->queue_fd);
+}
+
+/* One sync for all that want it. */
 static void remove_work(struct lane_job *job)
 {
     struct spool *s = SPOOL_OF(job);
+    bool sync = false;
+    int rc;
 
-    for (struct spool_remove *r = s->remove_running; r; r = r->next)
+    for (struct spool_remove *r = s->remove_running; r; r = r->next) {
         r->rc = disk_unlink(s->queue_fd, r->id.text);
+        sync = sync || (r->sync && r->rc == 0);
+    }
+    rc = sync ? disk_fsync(s->queue_fd) : 0;
+    for (struct spool_remove *r = s->remove_running; r; r = r->next) {
+        if (r->sync && r->rc == 0)
+            r->rc = rc;
+    }
 }
 
 static void remove_done(struct lane_job *job);

@@ -135,7 +135,7 @@ static struct envelope *envelope_of(struct span in)
 static void check_records(struct envelope **e, struct span why)
 {
     static const enum spool_result results[] = {SPOOL_SENT, SPOOL_DEFERRED, SPOOL_FAILED};
-    static char bytes[SPOOL_END_CAP + 5 * SPOOL_RECORD_CAP];
+    static char bytes[SPOOL_END_CAP + 7 * SPOOL_RECORD_CAP];
     struct spool_file f = {.envelope = *e};
     struct errbuf err = {""};
     struct text t;
@@ -147,14 +147,18 @@ static void check_records(struct envelope **e, struct span why)
     for (size_t i = 0; i < 3; i++)
         spool_format_attempt(&t, (int64_t)i, i % f.envelope->recipient_count, results[i],
                              f.envelope->envid, why);
+    spool_format_expire(&t, 1, why);
     spool_format_hold(&t, 1, why);
     spool_format_release(&t, 2, why);
+    spool_format_requeue(&t, 3, why);
     require(!t.overflow);
     for (struct span rest = text_as_span(&t); rest.len > 0; lines++)
         rest = span_from(rest, span_find(rest, '\n') + 1);
-    require(lines == 6);
+    require(lines == 8);
     require(spool_parse_tail(text_as_span(&t), NULL, &f, &err) == SPOOL_PARSE_OK);
-    require(!f.on_hold && f.envelope->recipients[0].state == RECIPIENT_SENT);
+    require(!f.on_hold && !f.forced_expire && f.released_s == 3);
+    require(f.envelope->recipients[0].state == RECIPIENT_SENT);
+    require(envelope_count(f.envelope, RECIPIENT_FAILED) == 0);
     spool_file_deinit(&f);
 }
 

@@ -271,6 +271,71 @@ static void test_final_states_stay(void **state)
     envelope_free(&e);
 }
 
+/* Unless the operator says so. */
+static void test_orders(void **state)
+{
+    static const struct {
+        const char *records;
+        bool on_hold, forced;
+        int64_t released_s;
+        enum recipient_state first, second; /* sent and failed before */
+    } rows[] = {
+        {"requeue 7 \"x\"\n",                                                       false, false,                                                  7,                             RECIPIENT_SENT,                                   RECIPIENT_PENDING},
+        {"release 7 \"x\"\n",                                                       false, false,                                                  7,                             RECIPIENT_SENT,                                   RECIPIENT_FAILED },
+        {"hold 6 \"x\"\nrequeue 7 \"x\"\n",                                         false, false,                                                  7,                             RECIPIENT_SENT,                                   RECIPIENT_PENDING},
+        {"attempt 5 rcpt=2 sent 2.0.0 \"x\"\nhold 6 \"failed\"\nrelease 7 \"x\"\n", false, false,                                                  7,
+         RECIPIENT_SENT,                                                                                                                                                                                                            RECIPIENT_PENDING},
+        {"attempt 5 rcpt=2 sent 2.0.0 \"x\"\nrequeue 7 \"x\"\nattempt 8 rcpt=1 failed 5.1.1 "
+         "\"x\"\n",                                                                          false,                                                                        false,                                                7, RECIPIENT_SENT, RECIPIENT_FAILED   },
+        {"expire 7 \"x\"\n",                                                                         false,                                                             true,                                      0,   RECIPIENT_SENT,             RECIPIENT_FAILED          },
+        {"expire 7 \"x\"\nhold 7 \"expired\"\n",                                                                         true,                                         true,                   0,    RECIPIENT_SENT,                                 RECIPIENT_FAILED                      },
+        {"expire 7 \"x\"\nhold 7 \"expired\"\nrelease 8 \"x\"\n",                                                                         false,                        false, 8,  RECIPIENT_SENT,
+         RECIPIENT_FAILED                            },
+        {"hold 6 \"x\"\nexpire 7 \"x\"\nrelease 8 \"x\"\n",                                                                         false,                              true,       8,   RECIPIENT_SENT,
+         RECIPIENT_FAILED                },
+        {"expire 7 \"x\"\nrequeue 8 \"x\"\n",                                                                         false,                                            false,                     8,  RECIPIENT_SENT,                             RECIPIENT_PENDING              },
+    };
+    struct envelope *e = spool_bytes_envelope();
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct spool_file f;
+        struct errbuf err = {""};
+
+        spool_bytes_make(&s, e, BODY);
+        spool_format_attempt(&s.t, 1, 0, SPOOL_SENT, "x", SPAN_LIT("first"));
+        spool_format_attempt(&s.t, 1, 1, SPOOL_FAILED, "x", SPAN_LIT("second"));
+        text_cstr(&s.t, rows[i].records);
+        assert_int_equal(spool_bytes_parse(&s, s.t.len, &f, &err), SPOOL_PARSE_OK);
+        assert_int_equal(f.on_hold, rows[i].on_hold);
+        assert_int_equal(f.forced_expire, rows[i].forced);
+        assert_int_equal(f.released_s, rows[i].released_s);
+        assert_int_equal(f.envelope->recipients[0].state, rows[i].first);
+        assert_int_equal(f.envelope->recipients[1].state, rows[i].second);
+        spool_file_deinit(&f);
+    }
+    envelope_free(&e);
+}
+
+/* What is written is what is read. */
+static void test_orders_written(void **state)
+{
+    struct envelope *e = spool_bytes_envelope();
+    struct spool_file f;
+    struct errbuf err = {""};
+
+    spool_bytes_make(&s, e, BODY);
+    spool_format_expire(&s.t, 10, SPAN_LIT("by \"me\""));
+    assert_int_equal(spool_bytes_parse(&s, s.t.len, &f, &err), SPOOL_PARSE_OK);
+    assert_true(f.forced_expire);
+    spool_file_deinit(&f);
+    spool_format_requeue(&s.t, 20, SPAN_LIT("by \"me\""));
+    assert_int_equal(spool_bytes_parse(&s, s.t.len, &f, &err), SPOOL_PARSE_OK);
+    assert_false(f.forced_expire);
+    assert_int_equal(f.released_s, 20);
+    spool_file_deinit(&f);
+    envelope_free(&e);
+}
+
 /* ---- cut and damaged ------------------------------------------------------- */
 
 /*
@@ -457,8 +522,8 @@ static void test_tails(void **state)
         {END "attempt 1 rcpt=0 sent 2.0.0 \"a\"b\"\n",        "2: bad attempt record"               },
         {END "attempt 1 rcpt=0 se"
              "attempt 1 rcpt=0 sent 2.0.0 \"ok\"\n", "2: bad attempt record"               }, /* glued to a torn one: spool cuts that off first */
-        {END "hold 1 \"x\"\nrelease 2 \"y\"\nhold 3\n",       "4: bad hold or release record"       },
-        {END "hold x \"x\"\n",                                "2: bad hold or release record"       },
+        {END "hold 1 \"x\"\nrelease 2 \"y\"\nhold 3\n",       "4: bad record of an order"           },
+        {END "hold x \"x\"\n",                                "2: bad record of an order"           },
         {END "freeze 1 2 3\n",                                NULL                                  }, /* a newer version's */
         {END "\n",                                            "2: no record"                        },
         {END "Attempt 1\n",                                   "2: no record"                        },
@@ -489,6 +554,8 @@ int main(void)
         cmocka_unit_test(test_each_byte_in_a_helo),
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_final_states_stay),
+        cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_orders_written),
         cmocka_unit_test(test_every_truncation),
         cmocka_unit_test(test_every_damaged_byte),
         cmocka_unit_test(test_bad_headers),
