@@ -3,6 +3,7 @@
 
 #include "observe/log_line.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 
 #define LOG_REPLY_MAX  250 /* as Postfix cuts them for its verification */
@@ -223,15 +224,42 @@ void log_removed(const struct log *l, const char *queue_id)
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
-void log_expired(const struct log *l, const char *queue_id, const char *sender, bool returned)
+void log_order(const struct log *l, const char *queue_id, const char *done)
+{
+    struct log_line line;
+
+    log_line_begin_id(&line, l, "postsuper", queue_id);
+    text_cstr(&line.text, done);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
+void log_order_total(const struct log *l, const char *total, uint64_t messages)
+{
+    log_info(l, "postsuper", "%s: %" PRIu64 " message%s", total, messages,
+             messages == 1 ? "" : "s");
+}
+
+static void put_expired(const struct log *l, const char *queue_id, const char *sender,
+                        const char *status, bool returned)
 {
     struct log_line line;
 
     log_line_begin_id(&line, l, "qmgr", queue_id);
     log_put_address(&line.text, "from=", sender);
-    text_cstr(&line.text, ", status=expired, ");
-    text_cstr(&line.text, returned ? "returned to sender" : "kept on hold");
+    text_cstr(&line.text, ", status=");
+    text_cstr(&line.text, status);
+    text_cstr(&line.text, returned ? ", returned to sender" : ", kept on hold");
     log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
+void log_expired(const struct log *l, const char *queue_id, const char *sender, bool returned)
+{
+    put_expired(l, queue_id, sender, "expired", returned);
+}
+
+void log_force_expired(const struct log *l, const char *queue_id, const char *sender, bool returned)
+{
+    put_expired(l, queue_id, sender, "force-expired", returned);
 }
 
 void log_connect_failed(const struct log *l, const char *program, const char *where,

@@ -88,6 +88,13 @@ void log_queue_active(const struct log *l, const char *queue_id, const char *sen
                       size_t recipients);
 void log_removed(const struct log *l, const char *queue_id);
 void log_expired(const struct log *l, const char *queue_id, const char *sender, bool returned);
+/* The same because an operator wanted it. */
+void log_force_expired(const struct log *l, const char *queue_id, const char *sender,
+                       bool returned);
+/* postsuper: what an operator's order did to one message ("placed on hold"), and to how many
+ * ("Placed on hold"). */
+void log_order(const struct log *l, const char *queue_id, const char *done);
+void log_order_total(const struct log *l, const char *total, uint64_t messages);
 void log_connect_failed(const struct log *l, const char *program, const char *where,
                         const char *why); /* connect to HOST[ADDR]:2525: Connection refused */
 

@@ -41,7 +41,7 @@ static struct queue_entry *site_take(struct queue_site *site)
 
 /* ---- entries ---- */
 
-static void leave_state(struct scheduler *s, struct queue_entry *e)
+void queue_entry_leave(struct scheduler *s, struct queue_entry *e)
 {
     switch (e->state) {
     case QUEUE_READY:
@@ -61,6 +61,7 @@ static void leave_state(struct scheduler *s, struct queue_entry *e)
         break;
     case QUEUE_RUNNING:
     case QUEUE_CLAIMED:
+    case QUEUE_GONE:
         break;
     }
     e->state = QUEUE_CLAIMED; /* in no list */
@@ -68,7 +69,9 @@ static void leave_state(struct scheduler *s, struct queue_entry *e)
 
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 {
-    leave_state(s, e);
+    if (queue_effect_overrules(s, e, QUEUE_READY))
+        return;
+    queue_entry_leave(s, e);
     e->upstream =
         relay_destination(s->relay, span_make(NULL, 0)); /* a reload may have changed it */
     e->site = site_of(s, e->upstream);
@@ -86,7 +89,9 @@ void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms)
 {
-    leave_state(s, e);
+    if (queue_effect_overrules(s, e, QUEUE_WAITING))
+        return;
+    queue_entry_leave(s, e);
     queue_held_drop(s, e);
     e->state = QUEUE_WAITING;
     due_heap_add(&s->waiting, &e->due, clock_mono_ms() + delay_ms); /* room: scheduler_has_room */
@@ -112,7 +117,9 @@ static void tell_of_held(const struct scheduler *s)
 
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
 {
-    leave_state(s, e);
+    if (queue_effect_overrules(s, e, QUEUE_HOLD))
+        return;
+    queue_entry_leave(s, e);
     queue_held_drop(s, e);
     e->state = QUEUE_HOLD;
     s->on_hold++;
@@ -123,7 +130,7 @@ void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
 
 void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 {
-    leave_state(s, e);
+    queue_entry_leave(s, e);
     HASH_DEL(s->entries, e); // NOLINT(clang-analyzer-*): it does not follow uthash's list
     records_deinit(&e->unsaved);
     queue_held_drop(s, e);
@@ -133,12 +140,12 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e)
 {
-    int64_t age_us = clock_wall_us() - e->arrival_us;
+    int64_t age_us = clock_wall_us() - e->life_us;
 
-    return age_us / 1000 >= (int64_t)s->config->maximal_queue_lifetime;
+    return e->forced_expire || age_us / 1000 >= (int64_t)s->config->maximal_queue_lifetime;
 }
 
-static struct queue_entry *entry_find(const struct scheduler *s, const struct queue_id *id)
+struct queue_entry *queue_entry_find(const struct scheduler *s, const struct queue_id *id)
 {
     struct queue_entry *e = NULL;
 
@@ -171,10 +178,11 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
     }
     e->id = envelope->id;
     e->arrival_us = envelope->arrival_us;
+    e->life_us = envelope->arrival_us;
     e->upstream = relay_destination(s->relay, first_domain(envelope));
     e->state = QUEUE_CLAIMED;
     HASH_ADD(hh, s->entries, id.text, QUEUE_ID_LEN, e);
-    if (!entry_find(s, &e->id)) { /* the hash could not grow */
+    if (!queue_entry_find(s, &e->id)) { /* the hash could not grow */
         free(e->sender);
         free(e);
         return NULL;
@@ -210,7 +218,7 @@ static void save_before_stop(struct scheduler *s)
             return;
         if (!waits || e->unsaved.len == 0)
             continue;
-        leave_state(s, e);
+        queue_entry_leave(s, e);
         queue_run_start(s, e);
     }
 }
@@ -225,7 +233,7 @@ void queue_dispatch(struct scheduler *s)
         while ((site->fresh || site->old) && has_place(s, site)) {
             struct queue_entry *e = site_take(site);
 
-            leave_state(s, e);
+            queue_entry_leave(s, e);
             take_place(site, e);
             queue_run_start(s, e);
         }
@@ -238,7 +246,7 @@ static bool start_chore(struct scheduler *s, struct queue_entry *e)
 {
     if (!e->decided && e->unsaved.len == 0)
         return false;
-    leave_state(s, e);
+    queue_entry_leave(s, e);
     if (s->run_count < QUEUE_CHORES_MAX)
         queue_run_start(s, e);
     else
@@ -302,7 +310,7 @@ static void on_expiry_check(uv_timer_t *timer)
             uv_timer_start(timer, on_expiry_check, EXPIRY_CHECK_MIN, uv_timer_get_repeat(timer));
             return;
         }
-        leave_state(s, e);
+        queue_entry_leave(s, e);
         queue_run_expire(s, e);
     }
 }
@@ -388,8 +396,12 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     e->fresh = f->attempts == 0;
     e->attempts = f->attempts;
     e->decided = envelope_pending(f->envelope) == 0;
+    e->forced_expire = f->forced_expire;
+    if (f->released_s * 1000000 > e->life_us)
+        e->life_us = f->released_s * 1000000;
     if (f->on_hold || (e->decided && failed > 0)) {
-        e->operator_needed = failed > 0 || strcmp(f->hold_why, "expired") == 0;
+        e->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
+        e->operator_needed = failed > 0 || e->hold_expired;
         queue_entry_hold(s, e);
     } else {
         queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
@@ -399,7 +411,7 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
 void scheduler_settle(struct scheduler *s, const struct envelope *envelope, struct records *records,
                       bool trouble, bool broken)
 {
-    struct queue_entry *e = entry_find(s, &envelope->id);
+    struct queue_entry *e = queue_entry_find(s, &envelope->id);
 
     if (!e || e->state != QUEUE_CLAIMED) {
         records_deinit(records);
@@ -422,7 +434,7 @@ static bool flush_entry(struct scheduler *s, struct queue_entry *e)
 
 size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)
 {
-    struct queue_entry *e = id ? entry_find(s, id) : NULL;
+    struct queue_entry *e = id ? queue_entry_find(s, id) : NULL;
     struct queue_entry *next;
     struct queue_site *site;
     size_t count = 0;
@@ -528,7 +540,7 @@ void scheduler_set_config(struct scheduler *s, struct config *config)
         if (e->upstream == u || e->state == QUEUE_RUNNING || e->state == QUEUE_CLAIMED)
             continue;
         if (e->state == QUEUE_READY) {
-            leave_state(s, e);
+            queue_entry_leave(s, e);
             e->upstream = u;
             queue_entry_ready(s, e);
         }
@@ -549,7 +561,7 @@ void scheduler_stop(struct scheduler *s)
 
 bool scheduler_idle(const struct scheduler *s)
 {
-    return s->run_count == 0;
+    return s->run_count == 0 && s->batches == 0;
 }
 
 static void on_timer_closed(uv_handle_t *handle)

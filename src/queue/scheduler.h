@@ -48,7 +48,9 @@ struct scheduler {
     uv_timer_t expiry_timer;
     struct queue_run *runs; /* owned: under way */
     unsigned run_count;
-    size_t held_bytes; /* bodies of queued messages that are still in memory */
+    struct queue_operation *operations; /* owned: orders under way (scheduler_operator) */
+    unsigned batches;                   /* orders to several messages, under way */
+    size_t held_bytes;                  /* bodies of queued messages that are still in memory */
     unsigned on_hold;
     unsigned operator_needed;
     uint64_t delivered, deferred, failed; /* recipients, since start */
@@ -104,7 +106,7 @@ void scheduler_status(const struct scheduler *s, struct status *out);
 /* Starts nothing more and takes back what has not sent its dot; scheduler_idle() tells when the
  * rest is over. */
 void scheduler_stop(struct scheduler *s);
-bool scheduler_idle(const struct scheduler *s); /* no run under way */
+bool scheduler_idle(const struct scheduler *s); /* no run and no order under way */
 void scheduler_close(struct scheduler *s, void (*on_closed)(void *ctx), void *ctx);
 
 #endif

@@ -4,6 +4,7 @@
 #define MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 
 #include "base/retry.h"
+#include "queue/queue_order.h"
 #include "queue/scheduler.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -19,6 +20,7 @@ enum queue_state {
     QUEUE_RUNNING,
     QUEUE_CLAIMED,
     QUEUE_HOLD,
+    QUEUE_GONE, /* its file is being removed for the operator; in no list */
 };
 
 struct queue_held; /* scheduler_held.c */
@@ -28,6 +30,7 @@ struct queue_entry {
     UT_hash_handle hh;
     struct queue_id id;
     int64_t arrival_us;
+    int64_t life_us;           /* from when on its lifetime counts: arrival, or the last release */
     struct upstream *upstream; /* borrowed */
     struct queue_site *site; /* whose list it is in, when READY; whose place it has, when RUNNING */
     struct queue_entry *prev, *next;
@@ -39,6 +42,13 @@ struct queue_entry {
     bool decided;    /* no recipient is pending: only the file's removal is left */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
+    /* what the operator ordered: scheduler_effect.c */
+    bool deleted;       /* its file goes, or is gone: nothing more is begun */
+    bool removing;      /* the file's removal is under way */
+    bool hold_asked;    /* while busy: on hold when that ends */
+    bool again;         /* while busy: due when that ends, whatever came out */
+    bool forced_expire; /* expires now; on hold: when it is released */
+    bool hold_expired;  /* on hold because it has expired */
     struct records
         unsaved; /* results that could not be written: written before it is tried again */
     struct queue_held *held; /* owned; NULL: read from the file */
@@ -82,6 +92,24 @@ void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
 void queue_entry_free(struct scheduler *s, struct queue_entry *e);
 void queue_dispatch(struct scheduler *s);
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e);
+struct queue_entry *queue_entry_find(const struct scheduler *s, const struct queue_id *id);
+/* Out of the list of its state; into none. */
+void queue_entry_leave(struct scheduler *s, struct queue_entry *e);
+
+/* scheduler_effect.c */
+/* QUEUE_ORDER_BITs of what is to be done to it. */
+unsigned queue_effect_wanted(const struct queue_order_request *r, const struct queue_entry *e);
+/* The record of these orders is in the file. False: it goes anyway. The entry may be gone after. */
+bool queue_effect_apply(struct scheduler *s, struct queue_entry *e, unsigned orders);
+/* Its file is being removed; then: it was, or could not be. The entry may be gone after both. */
+void queue_effect_remove(struct scheduler *s, struct queue_entry *e);
+void queue_effect_removed(struct scheduler *s, struct queue_entry *e, bool removed,
+                          bool was_on_hold);
+/*
+ * To be asked before an entry goes into READY, WAITING or HOLD: true when the operator wants it
+ * elsewhere, and there it is (or it was freed).
+ */
+bool queue_effect_overrules(struct scheduler *s, struct queue_entry *e, enum queue_state next);
 
 /* scheduler_held.c */
 /*
@@ -106,5 +134,8 @@ void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct e
 /* Marks the message expired and on hold. */
 void queue_run_expire(struct scheduler *s, struct queue_entry *e);
 void queue_run_cancel_all(struct scheduler *s);
+/* Takes back the delivery of this entry, if there is one that has not sent its dot. The entry may
+ * be gone after. */
+void queue_run_cancel(struct scheduler *s, struct queue_entry *e, const char *why);
 
 #endif

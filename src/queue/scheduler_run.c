@@ -148,6 +148,14 @@ static void run_remove(struct queue_run *run)
     spool_remove(run->s->spool, &run->remove);
 }
 
+static void say_expired(const struct scheduler *s, const struct queue_entry *e)
+{
+    if (e->forced_expire)
+        log_force_expired(s->log, e->id.text, e->sender, false);
+    else
+        log_expired(s->log, e->id.text, e->sender, false);
+}
+
 static void run_end(struct queue_run *run)
 {
     struct queue_entry *e = run->entry;
@@ -165,8 +173,9 @@ static void run_end(struct queue_run *run)
     if (run->pending == 0 || run->expired) {
         e->decided = run->pending == 0;
         e->operator_needed = true;
-        if (run->expired)
-            log_expired(run->s->log, e->id.text, e->sender, false);
+        e->hold_expired = run->expired;
+        if (run->expired && !e->deleted)
+            say_expired(run->s, e);
         queue_entry_hold(run->s, e);
         run_free(run, site);
         return;
@@ -179,17 +188,23 @@ static void run_end(struct queue_run *run)
     run_free(run, site);
 }
 
+/* No further batch: we stop, or the operator wants it held or gone. */
+static bool is_wanted_back(const struct queue_run *run)
+{
+    return run->s->stopping || run->entry->deleted || run->entry->hold_asked;
+}
+
 static void on_appended(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
-    if (rc < 0)
+    if (rc == 0)
+        records_deinit(&run->records);
+    else if (!run->entry->deleted)
         log_error(run->s->log, "qmgr",
                   "%s: its results cannot be recorded: %s (after a crash it may be sent again)",
                   run_id(run), strerror(-rc));
-    else
-        records_deinit(&run->records);
-    if (run->more && run->s->stopping) { /* the rest is for the next start */
+    if (run->more && is_wanted_back(run)) { /* the rest is for later */
         run->more = false;
         run->destination_trouble = true;
     }
@@ -222,7 +237,7 @@ static void run_settle(struct queue_run *run)
     if (run->pending == 0)
         records_add_hold(&run->records, wall_s, "failed");
     else if (run->expired)
-        records_add_hold(&run->records, wall_s, "expired");
+        records_add_hold(&run->records, wall_s, SPOOL_WHY_EXPIRED);
     run_append(run);
 }
 
@@ -249,7 +264,7 @@ static void on_delivered(struct delivery *d)
     delivery_deinit(d);
     run->pending = envelope_pending(run->envelope);
     run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
-    run->more = !run->destination_trouble && !s->stopping;
+    run->more = !run->destination_trouble && !is_wanted_back(run);
     for (size_t i = run->cursor; run->more; i++) {
         if (i >= run->envelope->recipient_count)
             run->more = false;
@@ -304,6 +319,8 @@ static void load_failed(struct queue_run *run, int rc)
         s->corrupt++;
         log_error(s->log, "qmgr", "%s: corrupt, kept in corrupt/: %s", run_id(run),
                   run->load.err.text);
+    } else if (rc == -ENOENT && run->entry->deleted) {
+        log_removed(s->log, run_id(run));
     } else if (rc == -ENOENT) { /* somebody removed it by hand */
         log_warning(s->log, "qmgr", "%s: its file is gone", run_id(run));
     } else {
@@ -324,8 +341,9 @@ static void run_hold(struct queue_run *run, bool expired)
 
     run->entry->decided = run->pending == 0;
     run->entry->operator_needed = expired || run->failed_recipients > 0;
+    run->entry->hold_expired = expired;
     if (expired)
-        log_expired(run->s->log, run_id(run), run->entry->sender, false);
+        say_expired(run->s, run->entry);
     queue_entry_hold(run->s, run->entry);
     run_free(run, site);
 }
@@ -350,14 +368,14 @@ static void on_loaded(struct spool_load *l, int rc)
         return;
     }
     if (l->file.on_hold) { /* as it was written when the disk had room again */
-        run_hold(run, strcmp(l->file.hold_why, "expired") == 0);
+        run_hold(run, strcmp(l->file.hold_why, SPOOL_WHY_EXPIRED) == 0);
         return;
     }
-    if (run->pending == 0) {
+    if (run->pending == 0 || run->entry->forced_expire) {
         run_settle(run);
         return;
     }
-    if (s->stopping) { /* not begun: it stays as it is */
+    if (is_wanted_back(run)) { /* not begun: it stays as it is */
         run->destination_trouble = true;
         run_end(run);
         return;
@@ -451,7 +469,7 @@ void queue_run_expire(struct scheduler *s, struct queue_entry *e)
     run->expired = true;
     run->records = e->unsaved;
     e->unsaved = (struct records){NULL, 0, 0, false};
-    records_add_hold(&run->records, clock_wall_us() / 1000000, "expired");
+    records_add_hold(&run->records, clock_wall_us() / 1000000, SPOOL_WHY_EXPIRED);
     run_append(run);
 }
 
@@ -463,4 +481,13 @@ void queue_run_cancel_all(struct scheduler *s)
         if (run->delivering)
             delivery_cancel(&run->delivery, "mxgate is stopping");
     }
+}
+
+void queue_run_cancel(struct scheduler *s, struct queue_entry *e, const char *why)
+{
+    struct queue_run *run;
+
+    DL_SEARCH_SCALAR(s->runs, run, entry, e);
+    if (run && run->delivering)
+        delivery_cancel(&run->delivery, why);
 }

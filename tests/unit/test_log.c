@@ -148,6 +148,14 @@ static void test_message(void **state)
     info("postfix/qmgr[42]: " ID ": from=<s@x.example>, status=expired, returned to sender");
     log_expired(&l, ID, "s@x.example", false);
     info("postfix/qmgr[42]: " ID ": from=<s@x.example>, status=expired, kept on hold");
+    log_force_expired(&l, ID, "", false);
+    info("postfix/qmgr[42]: " ID ": from=<>, status=force-expired, kept on hold");
+    log_order(&l, ID, "placed on hold");
+    info("postfix/postsuper[42]: " ID ": placed on hold");
+    log_order_total(&l, "Placed on hold", 1);
+    info("postfix/postsuper[42]: Placed on hold: 1 message");
+    log_order_total(&l, "Deleted", 0);
+    info("postfix/postsuper[42]: Deleted: 0 messages");
     log_connect_failed(&l, "lmtp", "dovecot.example[192.0.2.10]:2525", "Connection refused");
     info("postfix/lmtp[42]: connect to dovecot.example[192.0.2.10]:2525: Connection refused");
 }
