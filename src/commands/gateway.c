@@ -68,6 +68,13 @@ static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
     return scheduler_flush(&g->scheduler, id);
 }
 
+static bool on_order(void *ctx, const struct queue_order_request *r, struct queue_asker *asker)
+{
+    struct gateway *g = ctx;
+
+    return scheduler_order(&g->scheduler, r, asker);
+}
+
 static void on_reload(void *ctx)
 {
     struct gateway *g = ctx;
@@ -132,8 +139,12 @@ static int start_control(struct gateway *g, struct errbuf *err)
                                   .config = g->config,
                                   .log = g->log};
 
-    g->control_ops = (struct control_ops){
-        .ctx = g, .status = on_status, .active = on_active, .flush = on_flush, .reload = on_reload};
+    g->control_ops = (struct control_ops){.ctx = g,
+                                          .status = on_status,
+                                          .active = on_active,
+                                          .flush = on_flush,
+                                          .reload = on_reload,
+                                          .order = on_order};
     return control_server_start(&g->control, &setup, err);
 }
 

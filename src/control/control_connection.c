@@ -32,6 +32,7 @@ static void take_step(struct control_connection *c, enum submission_step step)
 }
 
 static const struct submission_events submission_events;
+static void on_ordered(void *ctx, const struct queue_order_result *result);
 
 static void run_submit(struct control_connection *c, const struct control_request *r)
 {
@@ -90,10 +91,23 @@ static void run_end(struct control_connection *c, const struct control_request *
     end_submission(c);
 }
 
+static void run_order(struct control_connection *c, const struct control_request *r)
+{
+    const struct control_ops *ops = c->setup->ops;
+    struct queue_order_request order;
+
+    queue_order_parse(r->argument, &order); /* it was checked */
+    c->order.asker.done = on_ordered;
+    c->order.asker.ctx = c;
+    wait_for_us(c); /* before: the end may come inside the call */
+    if (!ops->order(ops->ctx, &order, &c->order.asker))
+        control_answer_failure(c, EX_OSERR, SPAN_LIT("out of memory"));
+}
+
 typedef void (*run_fn)(struct control_connection *c, const struct control_request *r);
 static const run_fn runs[CONTROL_VERB_COUNT] = {
     [CONTROL_SUBMIT] = run_submit, [CONTROL_FROM] = run_from, [CONTROL_RCPT] = run_rcpt,
-    [CONTROL_CHUNK] = run_chunk,   [CONTROL_END] = run_end,
+    [CONTROL_CHUNK] = run_chunk,   [CONTROL_END] = run_end,   [CONTROL_ORDER] = run_order,
 };
 
 static void run_request(struct control_connection *c, const struct control_request *r)
@@ -196,6 +210,30 @@ static void on_verdict(void *ctx, const struct smtp_verdict *verdict)
 
 static const struct submission_events submission_events = {on_ready, on_verdict};
 
+/* ---- orders ---- */
+
+static void write_line(void *ctx, const char *line)
+{
+    control_answer_line(ctx, line);
+}
+
+static void on_ordered(void *ctx, const struct queue_order_result *result)
+{
+    struct control_connection *c = ctx;
+
+    control_order_count(&c->order, result);
+    control_order_report(result, write_line, c);
+    if (result->stopped) {
+        control_answer_failure(c, EX_TEMPFAIL, SPAN_LIT("the mail system is stopping"));
+        return;
+    }
+    control_answer_ok(c);
+    if (c->stopping)
+        stream_finish(&c->stream);
+    else
+        go_on(c);
+}
+
 /* ---- connections ---- */
 
 static void on_deadline(void *ctx)
@@ -219,6 +257,8 @@ static void on_closed(void *ctx)
 
     submission_abort(&c->submission);
     leave_submission(c);
+    scheduler_order_forget(&c->order.asker);
+    control_order_log(&c->order, c->setup->log);
     c->setup = NULL;
     c->released(c->released_ctx);
 }
@@ -264,7 +304,7 @@ int control_connection_accept(struct control_connection *c, const struct control
 void control_connection_stop(struct control_connection *c)
 {
     c->stopping = true;
-    if (c->submission.submitted)
+    if (c->submission.submitted || c->order.asker.batch)
         return; /* its verdict is on the way */
     if (submission_is_under_way(&c->submission))
         control_answer_failure(c, EX_TEMPFAIL, SPAN_LIT("the mail system is stopping"));

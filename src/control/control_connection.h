@@ -2,7 +2,7 @@
  * control_connection - one connection on the control socket: requests in, replies out
  *
  *     reading --request--> reply --> reading          "submit": see control_submission.h
- *        |  \--WAIT (body room, verdict)--> reading
+ *        |  \--WAIT (body room, verdict, order)--> reading
  *        \--fault, failure--> reply --> finishing --> closed
  *
  * After a failure the connection ends: what follows may be the rest of a message.
@@ -17,6 +17,7 @@
 #define MXGATE_CONTROL_CONTROL_CONNECTION_H
 
 #include "control/control_format.h"
+#include "control/control_order.h"
 #include "control/control_submission.h"
 #include "net/stream.h"
 #include "observe/status.h"
@@ -34,6 +35,8 @@ struct control_ops {
     /* id NULL and site NULL: all. The number of messages made due. */
     size_t (*flush)(void *ctx, const struct queue_id *id, const char *site);
     void (*reload)(void *ctx);
+    /* As scheduler_order(). */
+    bool (*order)(void *ctx, const struct queue_order_request *r, struct queue_asker *asker);
 };
 
 struct control_setup {
@@ -53,10 +56,11 @@ struct control_connection {
     struct stream stream;
     struct control_parser parser;
     struct control_submission submission;
+    struct control_order order;
     unsigned uid;      /* of the peer */
     bool submitting;   /* counted in setup->submissions */
     uint64_t moved_ms; /* when the last part of its message came */
-    bool waiting;      /* for body room or a verdict: nothing is parsed */
+    bool waiting;      /* for body room, a verdict, the end of an order: nothing is parsed */
     bool ending;       /* "end" was said, and waits for room */
     bool finishing;    /* the last word was said */
     bool stopping;

@@ -1,11 +1,13 @@
 /* control_format - see control_format.h */
 #include "control/control_format.h"
 
+#include "queue/queue_order.h"
+
 #include <assert.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum argument_kind { ARG_NONE, ARG_TEXT, ARG_JSON, ARG_ID, ARG_SIZE };
+enum argument_kind { ARG_NONE, ARG_TEXT, ARG_JSON, ARG_ID, ARG_SIZE, ARG_ORDER };
 
 #define IN(stage) (1u << CONTROL_##stage)
 
@@ -17,19 +19,20 @@ static const struct request_row {
     unsigned stages; /* in which it may come */
     enum control_stage next;
 } rows[] = {
-    {"ping",       ARG_NONE, CONTROL_PING,        IN(IDLE),                    CONTROL_IDLE     },
-    {"status",     ARG_NONE, CONTROL_STATUS,      IN(IDLE),                    CONTROL_IDLE     },
-    {"status",     ARG_JSON, CONTROL_STATUS_JSON, IN(IDLE),                    CONTROL_IDLE     },
-    {"active",     ARG_NONE, CONTROL_ACTIVE,      IN(IDLE),                    CONTROL_IDLE     },
-    {"flush",      ARG_NONE, CONTROL_FLUSH,       IN(IDLE),                    CONTROL_IDLE     },
-    {"flush",      ARG_ID,   CONTROL_FLUSH_ID,    IN(IDLE),                    CONTROL_IDLE     },
-    {"flush-site", ARG_TEXT, CONTROL_FLUSH_SITE,  IN(IDLE),                    CONTROL_IDLE     },
-    {"reload",     ARG_NONE, CONTROL_RELOAD,      IN(IDLE),                    CONTROL_IDLE     },
-    {"submit",     ARG_NONE, CONTROL_SUBMIT,      IN(IDLE),                    CONTROL_WANT_FROM},
-    {"from",       ARG_TEXT, CONTROL_FROM,        IN(WANT_FROM),               CONTROL_WANT_RCPT},
-    {"rcpt",       ARG_TEXT, CONTROL_RCPT,        IN(WANT_RCPT) | IN(IN_RCPT), CONTROL_IN_RCPT  },
-    {"chunk",      ARG_SIZE, CONTROL_CHUNK,       IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IN_BODY  },
-    {"end",        ARG_NONE, CONTROL_END,         IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IDLE     },
+    {"ping",       ARG_NONE,  CONTROL_PING,        IN(IDLE),                    CONTROL_IDLE     },
+    {"status",     ARG_NONE,  CONTROL_STATUS,      IN(IDLE),                    CONTROL_IDLE     },
+    {"status",     ARG_JSON,  CONTROL_STATUS_JSON, IN(IDLE),                    CONTROL_IDLE     },
+    {"active",     ARG_NONE,  CONTROL_ACTIVE,      IN(IDLE),                    CONTROL_IDLE     },
+    {"flush",      ARG_NONE,  CONTROL_FLUSH,       IN(IDLE),                    CONTROL_IDLE     },
+    {"flush",      ARG_ID,    CONTROL_FLUSH_ID,    IN(IDLE),                    CONTROL_IDLE     },
+    {"flush-site", ARG_TEXT,  CONTROL_FLUSH_SITE,  IN(IDLE),                    CONTROL_IDLE     },
+    {"order",      ARG_ORDER, CONTROL_ORDER,       IN(IDLE),                    CONTROL_IDLE     },
+    {"reload",     ARG_NONE,  CONTROL_RELOAD,      IN(IDLE),                    CONTROL_IDLE     },
+    {"submit",     ARG_NONE,  CONTROL_SUBMIT,      IN(IDLE),                    CONTROL_WANT_FROM},
+    {"from",       ARG_TEXT,  CONTROL_FROM,        IN(WANT_FROM),               CONTROL_WANT_RCPT},
+    {"rcpt",       ARG_TEXT,  CONTROL_RCPT,        IN(WANT_RCPT) | IN(IN_RCPT), CONTROL_IN_RCPT  },
+    {"chunk",      ARG_SIZE,  CONTROL_CHUNK,       IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IN_BODY  },
+    {"end",        ARG_NONE,  CONTROL_END,         IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IDLE     },
 };
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
@@ -59,6 +62,8 @@ static bool has_control(struct span s)
 static bool argument_fits(struct control_parser *p, enum argument_kind kind, struct span argument,
                           struct queue_id *id_out)
 {
+    struct queue_order_request order;
+
     switch (kind) {
     case ARG_NONE:
         return argument.len == 0;
@@ -70,6 +75,8 @@ static bool argument_fits(struct control_parser *p, enum argument_kind kind, str
         return queue_id_parse(argument, id_out);
     case ARG_SIZE:
         return span_to_u64(argument, CONTROL_CHUNK_MAX, &p->chunk_left);
+    case ARG_ORDER:
+        return queue_order_parse(argument, &order);
     }
     return false;
 }

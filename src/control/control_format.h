@@ -37,6 +37,7 @@ enum control_verb {
     CONTROL_FLUSH_ID,   /* argument: id */
     CONTROL_FLUSH_SITE, /* argument: a domain */
     CONTROL_RELOAD,
+    CONTROL_ORDER, /* argument: see queue/queue_order.h */
     CONTROL_SUBMIT,
     CONTROL_FROM, /* argument: "<address>" and parameters as in MAIL */
     CONTROL_RCPT, /* argument: "<address>" and parameters as in RCPT */

@@ -4,6 +4,7 @@
  */
 #include "control/control_format.h"
 #include "input.h"
+#include "queue/queue_order.h"
 
 #include <assert.h>
 
@@ -15,6 +16,20 @@ struct reading {
     bool dead;
 };
 
+static void check_order(struct span argument)
+{
+    struct queue_order_request order;
+    struct queue_id id;
+    size_t count = 0;
+
+    assert(queue_order_parse(argument, &order));
+    assert(order.queues != 0);
+    while (queue_order_next(&order, &id))
+        count++;
+    assert(order.ids.len == 0 && count <= QUEUE_ORDER_IDS_MAX);
+    assert(order.all == (count == 0));
+}
+
 static void check_request(struct reading *r, const struct control_request *request)
 {
     bool inside = request->verb >= CONTROL_FROM;
@@ -24,6 +39,8 @@ static void check_request(struct reading *r, const struct control_request *reque
     assert(request->argument.len <= CONTROL_LINE_MAX);
     for (size_t i = 0; i < request->argument.len; i++)
         assert(!ascii_is_control(request->argument.ptr[i]));
+    if (request->verb == CONTROL_ORDER)
+        check_order(request->argument);
     if (request->verb == CONTROL_SUBMIT)
         r->recipients = 0;
     r->recipients += request->verb == CONTROL_RCPT;

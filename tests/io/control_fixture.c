@@ -64,6 +64,39 @@ static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
     return 3;
 }
 
+/* Answered by the test: order_over(). */
+static bool on_order(void *ctx, const struct queue_order_request *r, struct queue_asker *asker)
+{
+    note("order(%s,%x,", queue_order_name(r->order), r->queues);
+    note("%.*s) ", r->all ? 3 : (int)r->ids.len, r->all ? "ALL" : r->ids.ptr);
+    if (world.no_memory)
+        return false;
+    assert_null(world.asker);
+    world.asker = asker;
+    asker->batch = (struct queue_batch *)&world; /* something; only whether there is one counts */
+    return true;
+}
+
+/* In place of the real one, as in fake_intake.h. */
+void scheduler_order_forget(struct queue_asker *asker)
+{
+    if (asker->batch)
+        note("forget ");
+    if (world.asker == asker)
+        world.asker = NULL;
+    asker->batch = NULL;
+}
+
+void order_over(const struct queue_order_result *result)
+{
+    struct queue_asker *asker = world.asker;
+
+    assert_non_null(asker);
+    world.asker = NULL;
+    asker->batch = NULL;
+    asker->done(asker->ctx, result);
+}
+
 static void on_reload(void *ctx)
 {
     note("reload ");
@@ -113,7 +146,7 @@ int world_setup(void **state)
         .disk = &world.disk.disk,
         .budget = {.limit = 1 << 20},
     };
-    world.ops = (struct control_ops){NULL, on_status, on_active, on_flush, on_reload};
+    world.ops = (struct control_ops){NULL, on_status, on_active, on_flush, on_reload, on_order};
     world.log = (struct log){.syslog_name = "postfix", .pid = 7, .sink = on_line};
     snprintf(world.socket, sizeof world.socket, "%s/control.sock", world.disk.path);
     if (world_start(&err, NULL) < 0)

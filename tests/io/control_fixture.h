@@ -30,6 +30,8 @@ struct control_world {
     struct status status;
     struct queue_id active[8];
     size_t active_count;
+    struct queue_asker *asker; /* of the order that waits for order_over() */
+    bool no_memory;
 };
 
 extern struct control_world world;
@@ -43,6 +45,8 @@ void world_stop(void);
 /* Lets the loop run until *flag, or until nothing has happened for a while. */
 void world_run(void);
 void world_expect_log(const char *words);
+/* Ends the order that was given. */
+void order_over(const struct queue_order_result *result);
 
 int client_open(void);
 void client_say_bytes(int fd, struct span bytes);

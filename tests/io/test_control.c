@@ -27,6 +27,106 @@ static int teardown(void **state)
     return rc;
 }
 
+/* ---- orders ---- */
+
+#define ID_A "06401F3A9C2E7001"
+#define ID_B "06401F3A9C2E7002"
+
+static const struct queue_id two[] = {{ID_A}, {ID_B}};
+
+static void test_order(void **state)
+{
+    static const uint8_t done[] = {QUEUE_ORDER_BIT(QUEUE_ORDER_DELETE), 0};
+    struct queue_order_result result = {
+        .order = QUEUE_ORDER_DELETE, .ids = two, .done = done, .count = 2};
+    int fd = client_open();
+
+    result.totals[QUEUE_ORDER_DELETE] = 1;
+    client_say(fd, "order delete deferred,hold " ID_A " " ID_B "\nping\n");
+    client_expect_silence(fd); /* until it is done, durably */
+    assert_string_equal(world.asked, "order(delete,6," ID_A " " ID_B ") ");
+    order_over(&result);
+    client_expect(fd, "text " ID_A " removed\nok\nok\n");
+    client_say(fd, "order delete hold " ID_B "\n");
+    client_expect_silence(fd);
+    result.totals[QUEUE_ORDER_DELETE] = 0;
+    result.count = 0;
+    order_over(&result);
+    client_expect(fd, "ok\n");
+    close(fd);
+    world_run();
+    world_expect_log("postfix/postsuper[7]: Deleted: 1 message"); /* of both, at the end */
+}
+
+static void test_order_to_all(void **state)
+{
+    struct queue_order_result result = {.order = QUEUE_ORDER_EXPIRE_RELEASE, .all = true};
+    int fd = client_open();
+
+    result.totals[QUEUE_ORDER_EXPIRE] = 12;
+    client_say(fd, "order expire-release active ALL\n");
+    client_expect_silence(fd);
+    assert_string_equal(world.asked, "order(expire-release,1,ALL) ");
+    order_over(&result);
+    client_expect(fd, "text 12 expired\nok\n");
+    close(fd);
+    world_run();
+    world_expect_log("Force-expired: 12 messages");
+    world_expect_log("Released from hold: 0 messages");
+}
+
+static void test_order_that_fails(void **state)
+{
+    static const uint8_t done[] = {0, 0};
+    struct queue_order_result result = {.order = QUEUE_ORDER_HOLD,
+                                        .ids = two,
+                                        .done = done,
+                                        .count = 2,
+                                        .failed = 2,
+                                        .first_id = {ID_A},
+                                        .first_rc = -ENOSPC};
+    int fd = client_open();
+
+    client_say(fd, "order hold deferred " ID_A " " ID_B "\n");
+    client_expect_silence(fd);
+    order_over(&result);
+    client_expect(fd, "text " ID_A " failed: No space left on device, and 1 more\nok\n");
+    close(fd);
+    fd = client_open();
+    world.no_memory = true;
+    client_say(fd, "order hold deferred ALL\n");
+    client_expect_end(fd, "error 71 out of memory\n");
+}
+
+static void test_order_of_somebody_who_went(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "order hold deferred ALL\n");
+    client_expect_silence(fd);
+    assert_non_null(world.asker);
+    close(fd);
+    world_run();
+    assert_null(world.asker);
+    assert_non_null(strstr(world.asked, "forget "));
+}
+
+static void test_stop_waits_for_an_order(void **state)
+{
+    struct queue_order_result result = {.order = QUEUE_ORDER_HOLD, .all = true, .stopped = true};
+    int fd = client_open();
+
+    result.totals[QUEUE_ORDER_HOLD] = 3;
+    client_say(fd, "order hold deferred ALL\n");
+    client_expect_silence(fd);
+    world_stop();
+    client_expect_silence(fd);
+    order_over(&result);
+    client_expect_end(fd, "text 3 placed on hold\nerror 75 the mail system is stopping\n");
+    world_run();
+    assert_true(world.stopped);
+}
+
 /* ---- requests ---- */
 
 static void test_requests(void **state)
@@ -284,6 +384,11 @@ static void test_stop_closes_idle_connections(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_order),
+        TEST(test_order_to_all),
+        TEST(test_order_that_fails),
+        TEST(test_order_of_somebody_who_went),
+        TEST(test_stop_waits_for_an_order),
         TEST(test_requests),
         TEST(test_status),
         TEST(test_active),
