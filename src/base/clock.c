@@ -104,3 +104,9 @@ void clock_text_asctime(struct text *t, int64_t wall_us)
     text_printf(t, "%s %s %2d %02d:%02d:%02d", day_names[tm.tm_wday % 7],
                 month_names[tm.tm_mon % 12], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
+
+void clock_text_asctime_year(struct text *t, int64_t wall_us)
+{
+    clock_text_asctime(t, wall_us);
+    text_printf(t, " %d", local_time(wall_us).tm_year + 1900);
+}

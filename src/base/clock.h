@@ -19,5 +19,7 @@ void clock_text_rfc3339(struct text *t, int64_t wall_us);
 void clock_text_rfc5322(struct text *t, int64_t wall_us);
 /* "Thu Oct  9 08:53:20" as in mailq (asctime's first 19 bytes; local zone). */
 void clock_text_asctime(struct text *t, int64_t wall_us);
+/* "Thu Oct  9 08:53:20 2025" as in postcat (all of asctime). */
+void clock_text_asctime_year(struct text *t, int64_t wall_us);
 
 #endif

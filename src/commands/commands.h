@@ -17,6 +17,9 @@ int command_version(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_postqueue(int argc, char **argv);
 int command_mailq(int argc, char **argv);
+int command_postsuper(int argc, char **argv);
+int command_postcat(int argc, char **argv);
+int command_flush(int argc, char **argv);
 int command_sendmail(int argc, char **argv);
 
 /* Prints "NAME: fatal: words" and returns the exit code. */

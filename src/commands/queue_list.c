@@ -3,6 +3,7 @@
 
 #include "commands/commands.h"
 #include "commands/daemon.h"
+#include "commands/queue_active.h"
 #include "control/control_format_queue.h"
 #include "queue/spool.h"
 
@@ -15,62 +16,15 @@
 
 struct listing {
     const char *name;
-    struct queue_id *active; /* owned; sorted */
-    size_t active_count;
-    size_t active_cap;
+    struct queue_active active;
     struct queue_report report;
 };
-
-static int by_text(const void *a, const void *b)
-{
-    const struct queue_id *x = a;
-    const struct queue_id *y = b;
-
-    return strcmp(x->text, y->text);
-}
-
-/* Out of memory only costs the marks. */
-static void on_active(void *ctx, struct span line)
-{
-    struct listing *l = ctx;
-    struct queue_id id;
-
-    if (!queue_id_parse(line, &id))
-        return;
-    if (l->active_count == l->active_cap) {
-        size_t cap = l->active_cap > 0 ? l->active_cap * 2 : 64;
-        struct queue_id *more = realloc(l->active, cap * sizeof *more);
-
-        if (!more)
-            return;
-        l->active = more;
-        l->active_cap = cap;
-    }
-    l->active[l->active_count++] = id;
-}
-
-/* 0, or why the daemon could not be asked. */
-static int ask_active(struct listing *l, const char *socket)
-{
-    struct control_client client;
-    int rc = control_client_open(&client, socket, NULL);
-
-    if (rc < 0)
-        return rc;
-    control_client_ask(&client, "active", on_active, l, NULL); /* else without marks */
-    control_client_close(&client);
-    if (l->active_count > 0)
-        qsort(l->active, l->active_count, sizeof *l->active, by_text);
-    return 0;
-}
 
 static void on_message(void *ctx, struct spool_file *f)
 {
     struct listing *l = ctx;
-    bool active = l->active_count > 0 && bsearch(&f->envelope->id, l->active, l->active_count,
-                                                 sizeof *l->active, by_text) != NULL;
 
-    queue_report_message(&l->report, f, active);
+    queue_report_message(&l->report, f, queue_active_has(&l->active, &f->envelope->id));
 }
 
 static void on_bad(void *ctx, const char *file, const char *why)
@@ -128,18 +82,20 @@ int queue_list(const char *name, const struct config *config, bool json)
     if (!l)
         return command_fatal(name, EX_OSERR, "out of memory");
     l->name = name;
-    asked = ask_active(l, config->control_socket);
+    asked = queue_active_ask(&l->active, config->control_socket);
     if (spool_open_readonly(&spool, config->queue_directory, &err) < 0) {
         rc = fail_to_open(name, asked, &err);
     } else {
         if (daemon_is_down(asked))
-            command_warning(name, "Mail system is down -- accessing queue directly");
+            command_warning(name,
+                            "Mail system is down -- accessing queue directly (connect to %s: %s)",
+                            config->control_socket, strerror(-asked));
         else if (asked < 0)
             command_warning(name, "the mail system does not answer: %s", strerror(-asked));
         rc = list_spool(l, &spool, json);
         spool_close(&spool);
     }
-    free(l->active);
+    queue_active_deinit(&l->active);
     free(l);
     return rc;
 }

@@ -74,7 +74,7 @@ static void put_recipient(struct queue_report *r, const struct recipient *rcpt)
 static void put_head(struct queue_report *r, const struct spool_file *f, bool active)
 {
     const struct envelope *e = f->envelope;
-    char id[QUEUE_ID_LEN + 2];
+    char id[QUEUE_ID_LEN + 3];
     char time[32];
     struct text id_text;
     struct text time_text;
@@ -83,6 +83,7 @@ static void put_head(struct queue_report *r, const struct spool_file *f, bool ac
     text_init(&id_text, id, sizeof id);
     text_cstr(&id_text, e->id.text);
     text_cstr(&id_text, active ? "*" : f->on_hold ? "!" : "");
+    text_cstr(&id_text, f->forced_expire ? "#" : "");
     text_init(&time_text, time, sizeof time);
     clock_text_asctime(&time_text, e->arrival_us);
     text_char(&time_text, ' '); /* Postfix cuts asctime's 24 bytes at 20: two blanks follow */
@@ -147,9 +148,9 @@ static void put_message_json(struct queue_report *r, const struct spool_file *f,
     put_string(r, "queue_name", active ? "active" : f->on_hold ? "hold" : "deferred");
     text_cstr(&r->text, ", ");
     put_string(r, "queue_id", e->id.text);
-    text_printf(&r->text,
-                ", \"arrival_time\": %jd, \"message_size\": %ju, \"forced_expire\": false, ",
-                (intmax_t)(e->arrival_us / 1000000), (uintmax_t)f->body_len);
+    text_printf(&r->text, ", \"arrival_time\": %jd, \"message_size\": %ju, \"forced_expire\": %s, ",
+                (intmax_t)(e->arrival_us / 1000000), (uintmax_t)f->body_len,
+                f->forced_expire ? "true" : "false");
     put_string(r, "sender", sender_of(e));
     text_cstr(&r->text, ", \"recipients\": [");
     for (size_t i = 0; i < e->recipient_count; i++) {

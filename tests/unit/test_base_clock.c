@@ -65,6 +65,18 @@ static void test_shapes(void **state)
     }
 }
 
+static void test_asctime_with_its_year(void **state)
+{
+    char buf[100];
+    struct text t;
+
+    setenv("TZ", "UTC0", 1);
+    tzset();
+    text_init(&t, buf, sizeof buf);
+    clock_text_asctime_year(&t, INT64_C(1760000000000000));
+    assert_string_equal(buf, "Thu Oct  9 08:53:20 2025");
+}
+
 /* A year beyond what localtime takes must not read beyond the tables of names. */
 static void test_absurd_times(void **state)
 {
@@ -79,7 +91,7 @@ static void test_absurd_times(void **state)
         for (size_t k = 0; k < t.len; k++)
             assert_true(strchr("0123456789-T:.+", buf[k]));
         clock_text_rfc5322(&t, times[i]);
-        clock_text_asctime(&t, times[i]);
+        clock_text_asctime_year(&t, times[i]);
         assert_false(t.overflow);
     }
 }
@@ -100,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_asctime_with_its_year),
         cmocka_unit_test(test_absurd_times),
         cmocka_unit_test(test_clocks_run),
     };

@@ -128,6 +128,30 @@ static void test_several(void **state)
         "\n-- 25600 Kbytes in 3 Requests.\n");
 }
 
+/* To expire: '#', after what else there is to say, as Postfix has it. */
+static void test_forced_expire(void **state)
+{
+    struct spool_file f = message("06401F3A9C2E7001", 10, "a@example.net");
+
+    f.forced_expire = true;
+    add(&f, "u@example.org", RECIPIENT_PENDING, NULL);
+    begin(false);
+    list(&f, false);
+    assert_non_null(strstr(out.text, "\n06401F3A9C2E7001#      10 Thu"));
+    f = message("06401F3A9C2E7001", 10, "a@example.net");
+    f.forced_expire = f.on_hold = true;
+    add(&f, "u@example.org", RECIPIENT_PENDING, NULL);
+    begin(false);
+    list(&f, false);
+    assert_non_null(strstr(out.text, "\n06401F3A9C2E7001!#      10 Thu"));
+    f = message("06401F3A9C2E7001", 10, "a@example.net");
+    f.forced_expire = f.on_hold = true;
+    add(&f, "u@example.org", RECIPIENT_PENDING, NULL);
+    begin(true);
+    list(&f, false);
+    assert_non_null(strstr(out.text, "\"forced_expire\": true, "));
+}
+
 /* Fully decided: what an operator has to look at. */
 static void test_failed_ones(void **state)
 {
@@ -227,13 +251,10 @@ static int set_zone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_one),
-        cmocka_unit_test(test_several),
-        cmocka_unit_test(test_failed_ones),
-        cmocka_unit_test(test_long_reason_and_hostile_bytes),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_many_recipients),
+        cmocka_unit_test(test_empty),         cmocka_unit_test(test_one),
+        cmocka_unit_test(test_several),       cmocka_unit_test(test_failed_ones),
+        cmocka_unit_test(test_forced_expire), cmocka_unit_test(test_long_reason_and_hostile_bytes),
+        cmocka_unit_test(test_json),          cmocka_unit_test(test_many_recipients),
     };
 
     return cmocka_run_group_tests(tests, set_zone, NULL);
