@@ -7,7 +7,8 @@
  *         one a line; queue: only messages that are there (active, deferred, hold)
  *     postsuper -s [-p]        check every message in the spool; what is damaged is told
  *
- * Messages named by id are done first, in the order of the command line, then ALL. Ids that are not
+ * Messages named by id are done first, in the order of the command line, then ALL (where ids beside
+ * it say nothing new). Ids that are not
  * there are passed over, as Postfix does. There are no temporary files to purge (-p): the daemon
  * does that itself at each start.
  */
@@ -92,8 +93,9 @@ static int take_id(struct postsuper *p, enum queue_order order, const char *id)
     int rc = 0;
 
     if (!queue_id_plausible(span_of(id))) {
+        rc = send_named(p); /* what is told stays in order */
         warn_invalid(id);
-        return 0;
+        return rc;
     }
     if (p->order != order || p->count == QUEUE_ORDER_IDS_MAX)
         rc = send_named(p);
@@ -123,8 +125,8 @@ static int take_argument(struct postsuper *p, int option, const char *argument)
 {
     enum queue_order order;
 
-    if (!order_of(option, &order) || strcmp(argument, "ALL") == 0)
-        return 0;
+    if (!order_of(option, &order) || (p->all & QUEUE_ORDER_BIT(order)))
+        return 0; /* of all: later */
     if (strcmp(argument, "-") == 0)
         return take_input(p, order);
     return take_id(p, order, argument);
