@@ -17,7 +17,7 @@
 
 /* ---- opening ---- */
 
-static int refuse(const struct operator* o, int rc, const struct errbuf *err)
+static int refuse(const struct operator_link *o, int rc, const struct errbuf *err)
 {
     if (rc == -EACCES || rc == -EPERM)
         return command_fatal(o->name, FAILED,
@@ -34,13 +34,13 @@ static void pause_a_moment(void)
     nanosleep(&moment, NULL);
 }
 
-int operator_open(struct operator* o, const char *name, const struct config *config)
+int operator_open(struct operator_link *o, const char *name, const struct config *config)
 {
     uint64_t until_ms = clock_mono_ms() + OPERATOR_PATIENCE_MS;
     struct errbuf err;
     int rc;
 
-    *o = (struct operator){.name = name};
+    *o = (struct operator_link){.name = name};
     for (;;) {
         rc = control_client_open(&o->client, config->control_socket, &err);
         o->live = rc == 0;
@@ -56,7 +56,7 @@ int operator_open(struct operator* o, const char *name, const struct config *con
     return rc == 0 ? 0 : refuse(o, rc, &err);
 }
 
-void operator_close(struct operator* o)
+void operator_close(struct operator_link *o)
 {
     if (o->live)
         control_client_close(&o->client);
@@ -66,13 +66,13 @@ void operator_close(struct operator* o)
 
 /* ---- what was done ---- */
 
-static void tell_failure(struct operator* o, const char *id, const char *why)
+static void tell_failure(struct operator_link *o, const char *id, const char *why)
 {
     o->failed = true;
     command_warning(o->name, "%s: %s", id, why);
 }
 
-static void tell(struct operator* o, const char *id, enum queue_order done)
+static void tell(struct operator_link *o, const char *id, enum queue_order done)
 {
     o->totals[done]++;
     fprintf(stderr, "%s: %s: %s\n", o->name, id, queue_order_done(done));
@@ -94,7 +94,7 @@ static bool done_word(struct span words, enum queue_order *done_out)
 /* "ID removed", "ID failed: why"; of ALL, "12 removed". */
 static void on_line(void *ctx, struct span line)
 {
-    struct operator* o = ctx;
+    struct operator_link *o = ctx;
     struct span first = span_first(line, span_find(line, ' '));
     struct span words = span_from(line, first.len + 1);
     enum queue_order done;
@@ -111,7 +111,7 @@ static void on_line(void *ctx, struct span line)
     }
 }
 
-static int order_live(struct operator* o, enum queue_order order, unsigned queues,
+static int order_live(struct operator_link *o, enum queue_order order, unsigned queues,
                       const struct queue_id *ids, size_t count)
 {
     char request[CONTROL_LINE_MAX + 1];
@@ -139,7 +139,7 @@ static void on_failed(void *ctx, const char *id, const char *why)
     tell_failure(ctx, id, why);
 }
 
-static int order_all(struct operator* o, const struct queue_order_request *r)
+static int order_all(struct operator_link *o, const struct queue_order_request *r)
 {
     uint64_t counts[QUEUE_ORDER_COUNT];
     int rc = spool_order_all(&o->spool, r, counts, on_failed, o);
@@ -149,7 +149,7 @@ static int order_all(struct operator* o, const struct queue_order_request *r)
     return rc == 0 ? 0 : command_fatal(o->name, FAILED, "queue directory: %s", uv_strerror(rc));
 }
 
-static void order_one(struct operator* o, const struct queue_order_request *r,
+static void order_one(struct operator_link *o, const struct queue_order_request *r,
                       const struct queue_id *id)
 {
     struct errbuf err;
@@ -163,7 +163,7 @@ static void order_one(struct operator* o, const struct queue_order_request *r,
     }
 }
 
-int operator_order(struct operator* o, enum queue_order order, unsigned queues,
+int operator_order(struct operator_link *o, enum queue_order order, unsigned queues,
                    const struct queue_id *ids, size_t count)
 {
     struct queue_order_request r = {.order = order, .queues = queues, .all = count == 0};

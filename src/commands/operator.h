@@ -19,7 +19,7 @@
 
 #define OPERATOR_PATIENCE_MS 5000
 
-struct operator {
+struct operator_link {
     const char *name; /* of the command */
     bool live;        /* the daemon does it */
     struct control_client client;
@@ -29,11 +29,11 @@ struct operator {
 };
 
 /* 0, or the exit code. */
-int operator_open(struct operator *o, const char *name, const struct config *config);
+int operator_open(struct operator_link *o, const char *name, const struct config *config);
 /* To these messages (at most QUEUE_ORDER_IDS_MAX), or, with a count of 0, to all. 0, or the exit
  * code: then nothing more can be ordered. */
-int operator_order(struct operator *o, enum queue_order order, unsigned queues,
+int operator_order(struct operator_link *o, enum queue_order order, unsigned queues,
                    const struct queue_id *ids, size_t count);
-void operator_close(struct operator *o);
+void operator_close(struct operator_link *o);
 
 #endif

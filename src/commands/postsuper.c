@@ -37,7 +37,7 @@ struct postsuper {
     unsigned ordered; /* QUEUE_ORDER_BITs, for the totals */
     unsigned all;     /* ... of orders to ALL */
     unsigned queues;  /* enum queue_name bits; 0: none were named */
-    struct operator operator;
+    struct operator_link link;
     /* named ones that were not sent yet: as many as go into one request */
     enum queue_order order;
     struct queue_id ids[QUEUE_ORDER_IDS_MAX];
@@ -75,7 +75,7 @@ static int send_named(struct postsuper *p)
     size_t count = p->count;
 
     p->count = 0;
-    return count > 0 ? operator_order(&p->operator, p->order, queues, p->ids, count) : 0;
+    return count > 0 ? operator_order(&p->link, p->order, queues, p->ids, count) : 0;
 }
 
 static void warn_invalid(const char *id)
@@ -203,7 +203,7 @@ static int do_all(struct postsuper *p)
         unsigned queues = p->queues ? p->queues : queue_order_queues(sequence[i]);
 
         if (p->all & QUEUE_ORDER_BIT(sequence[i]))
-            rc = operator_order(&p->operator, sequence[i], queues, NULL, 0);
+            rc = operator_order(&p->link, sequence[i], queues, NULL, 0);
     }
     return rc;
 }
@@ -211,7 +211,7 @@ static int do_all(struct postsuper *p)
 static void tell_totals(const struct postsuper *p)
 {
     for (int i = 0; i < QUEUE_ORDER_EXPIRE_RELEASE; i++) {
-        uint64_t total = p->operator.totals[i];
+        uint64_t total = p->link.totals[i];
 
         if (p->ordered & QUEUE_ORDER_BIT(i))
             fprintf(stderr, NAME ": %s: %ju message%s\n", queue_order_total((enum queue_order)i),
@@ -221,16 +221,16 @@ static void tell_totals(const struct postsuper *p)
 
 static int do_orders(struct postsuper *p, const struct config *config, int argc, char **argv)
 {
-    int rc = operator_open(&p->operator, NAME, config);
+    int rc = operator_open(&p->link, NAME, config);
 
     if (rc != 0)
         return rc;
     rc = do_options(p, argc, argv);
     if (rc == 0)
         rc = do_all(p);
-    operator_close(&p->operator);
+    operator_close(&p->link);
     tell_totals(p);
-    return rc != 0 || p->operator.failed ? FAILED : EX_OK;
+    return rc != 0 || p->link.failed ? FAILED : EX_OK;
 }
 
 /* ---- the structure ---- */

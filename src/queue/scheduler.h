@@ -7,6 +7,8 @@
  *    |        +--destination------+--failed for good, or expired--> HOLD (bounces are a later part)
  *    +--> CLAIMED (a direct delivery is still under way) --settle--> any of the above
  *
+ * An operator's orders lead elsewhere: scheduler_operator.h.
+ *
  * READY entries of a destination wait while it is down and all go when it is up, as many at a time
  * as default_destination_concurrency_limit; fresh mail before old, but every fourth place is for
  * the oldest. A message whose own conversation broke BREAKS_MAX times in a row backs off alone, so

@@ -77,16 +77,6 @@ static bool on_order(void *ctx, const struct queue_order_request *r, struct queu
     return true;
 }
 
-/* In place of the real one, as in fake_intake.h. */
-void scheduler_order_forget(struct queue_asker *asker)
-{
-    if (asker->batch)
-        note("forget ");
-    if (world.asker == asker)
-        world.asker = NULL;
-    asker->batch = NULL;
-}
-
 void order_over(const struct queue_order_result *result)
 {
     struct queue_asker *asker = world.asker;

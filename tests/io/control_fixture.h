@@ -31,6 +31,7 @@ struct control_world {
     struct queue_id active[8];
     size_t active_count;
     struct queue_asker *asker; /* of the order that waits for order_over() */
+    unsigned orders_forgotten;
     bool no_memory;
 };
 

@@ -29,6 +29,15 @@ static int teardown(void **state)
 
 /* ---- orders ---- */
 
+/* In place of the real one: the batch is not one. */
+void scheduler_order_forget(struct queue_asker *asker)
+{
+    world.orders_forgotten += asker->batch != NULL;
+    if (world.asker == asker)
+        world.asker = NULL;
+    asker->batch = NULL;
+}
+
 #define ID_A "06401F3A9C2E7001"
 #define ID_B "06401F3A9C2E7002"
 
@@ -108,7 +117,7 @@ static void test_order_of_somebody_who_went(void **state)
     close(fd);
     world_run();
     assert_null(world.asker);
-    assert_non_null(strstr(world.asked, "forget "));
+    assert_int_equal(world.orders_forgotten, 1);
 }
 
 static void test_stop_waits_for_an_order(void **state)
