@@ -38,10 +38,19 @@ struct postsuper {
     unsigned all;     /* ... of orders to ALL */
     unsigned queues;  /* enum queue_name bits; 0: none were named */
     struct operator_link link;
+    struct wish *wishes; /* owned: of messages by id, as they came */
+    size_t wish_count;
+    size_t wish_cap;
     /* named ones that were not sent yet: as many as go into one request */
     enum queue_order order;
     struct queue_id ids[QUEUE_ORDER_IDS_MAX];
     size_t count;
+};
+
+struct wish {
+    enum queue_order order;
+    struct queue_id id;
+    char *invalid; /* owned; what is no id, to be told; else NULL */
 };
 
 static bool order_of(int option, enum queue_order *order_out)
@@ -88,24 +97,32 @@ static void warn_invalid(const char *id)
     command_warning(NAME, "invalid mail queue id: %s", shown);
 }
 
-static int take_id(struct postsuper *p, enum queue_order order, const char *id)
+/* Every one is read before the first is done: the daemon does not wait for a slow pipe, nor does
+ * the spool's lock. */
+static int wish_for(struct postsuper *p, enum queue_order order, const char *id)
 {
-    int rc = 0;
+    struct wish wish = {.order = order};
 
-    if (!queue_id_plausible(span_of(id))) {
-        rc = send_named(p); /* what is told stays in order */
-        warn_invalid(id);
-        return rc;
+    if (!queue_id_plausible(span_of(id)))
+        wish.invalid = strdup(id);
+    else if (!queue_id_parse(span_of(id), &wish.id))
+        return 0; /* of another shape than ours: it is not there */
+    if (p->wish_count == p->wish_cap) {
+        size_t cap = p->wish_cap > 0 ? p->wish_cap * 2 : 64;
+        struct wish *more = realloc(p->wishes, cap * sizeof *more);
+
+        if (!more) {
+            free(wish.invalid);
+            return command_fatal(NAME, FAILED, "out of memory");
+        }
+        p->wishes = more;
+        p->wish_cap = cap;
     }
-    if (p->order != order || p->count == QUEUE_ORDER_IDS_MAX)
-        rc = send_named(p);
-    p->order = order;
-    if (rc == 0 && queue_id_parse(span_of(id), &p->ids[p->count]))
-        p->count++;
-    return rc;
+    p->wishes[p->wish_count++] = wish;
+    return 0;
 }
 
-static int take_input(struct postsuper *p, enum queue_order order)
+static int read_input(struct postsuper *p, enum queue_order order)
 {
     char *line = NULL;
     size_t cap = 0;
@@ -115,7 +132,7 @@ static int take_input(struct postsuper *p, enum queue_order order)
     while (rc == 0 && (len = getline(&line, &cap, stdin)) >= 0) {
         if (len > 0 && line[len - 1] == '\n')
             line[len - 1] = '\0';
-        rc = take_id(p, order, line);
+        rc = wish_for(p, order, line);
     }
     free(line);
     return rc;
@@ -128,11 +145,36 @@ static int take_argument(struct postsuper *p, int option, const char *argument)
     if (!order_of(option, &order) || (p->all & QUEUE_ORDER_BIT(order)))
         return 0; /* of all: later */
     if (strcmp(argument, "-") == 0)
-        return take_input(p, order);
-    return take_id(p, order, argument);
+        return read_input(p, order);
+    return wish_for(p, order, argument);
 }
 
-/* ---- the command line, read twice: once whether it is one, and once to do it ---- */
+static int do_wishes(struct postsuper *p)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < p->wish_count; i++) {
+        const struct wish *wish = &p->wishes[i];
+
+        if (wish->invalid || p->order != wish->order || p->count == QUEUE_ORDER_IDS_MAX)
+            rc = send_named(p); /* what is told stays in order */
+        p->order = wish->order;
+        if (wish->invalid)
+            warn_invalid(wish->invalid);
+        else
+            p->ids[p->count++] = wish->id;
+    }
+    return rc == 0 ? send_named(p) : rc;
+}
+
+static void wishes_free(struct postsuper *p)
+{
+    for (size_t i = 0; i < p->wish_count; i++)
+        free(p->wishes[i].invalid);
+    free(p->wishes);
+}
+
+/* ---- the command line, read twice: whether it is one, and what it wishes for ---- */
 
 #define OPTIONS "c:d:e:f:h:H:pr:sSv"
 
@@ -179,7 +221,7 @@ static int parse_options(struct postsuper *p, int argc, char **argv)
     return parse_queues(p, argv + optind);
 }
 
-static int do_options(struct postsuper *p, int argc, char **argv)
+static int read_wishes(struct postsuper *p, int argc, char **argv)
 {
     int option;
     int rc = 0;
@@ -187,7 +229,7 @@ static int do_options(struct postsuper *p, int argc, char **argv)
     optind = 1;
     while (rc == 0 && (option = getopt(argc, argv, OPTIONS)) != -1)
         rc = optarg ? take_argument(p, option, optarg) : 0;
-    return rc == 0 ? send_named(p) : rc;
+    return rc;
 }
 
 /* What is deleted needs nothing else any more. */
@@ -221,11 +263,13 @@ static void tell_totals(const struct postsuper *p)
 
 static int do_orders(struct postsuper *p, const struct config *config, int argc, char **argv)
 {
-    int rc = operator_open(&p->link, NAME, config);
+    int rc = read_wishes(p, argc, argv);
 
+    if (rc == 0)
+        rc = operator_open(&p->link, NAME, config);
     if (rc != 0)
         return rc;
-    rc = do_options(p, argc, argv);
+    rc = do_wishes(p);
     if (rc == 0)
         rc = do_all(p);
     operator_close(&p->link);
@@ -294,6 +338,7 @@ int command_postsuper(int argc, char **argv)
     if (rc == 0 && p->ordered != 0)
         rc = do_orders(p, config, argc, argv);
     config_unref(&config);
+    wishes_free(p);
     free(p);
     return rc;
 }

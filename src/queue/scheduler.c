@@ -241,16 +241,20 @@ void queue_dispatch(struct scheduler *s)
 }
 
 /* A chore needs no destination: what is decided is removed, what could not be written is tried
- * again. */
+ * again, what is to expire does. */
 static bool start_chore(struct scheduler *s, struct queue_entry *e)
 {
-    if (!e->decided && e->unsaved.len == 0)
+    bool to_run = e->decided || e->unsaved.len > 0;
+
+    if (!to_run && !e->forced_expire)
         return false;
     queue_entry_leave(s, e);
-    if (s->run_count < QUEUE_CHORES_MAX)
+    if (s->run_count >= QUEUE_CHORES_MAX)
+        queue_entry_wait(s, e, CROWDED_MS);
+    else if (to_run)
         queue_run_start(s, e);
     else
-        queue_entry_wait(s, e, CROWDED_MS);
+        queue_run_expire(s, e);
     return true;
 }
 
@@ -403,6 +407,8 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
         e->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
         e->operator_needed = failed > 0 || e->hold_expired;
         queue_entry_hold(s, e);
+    } else if (e->forced_expire && !e->decided) {
+        queue_entry_wait(s, e, 0);
     } else {
         queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
     }
@@ -424,6 +430,8 @@ void scheduler_settle(struct scheduler *s, const struct envelope *envelope, stru
 
 static bool flush_entry(struct scheduler *s, struct queue_entry *e)
 {
+    if (e->state == QUEUE_WAITING && e->forced_expire)
+        return false;
     if (e->state == QUEUE_WAITING) {
         e->breaks = 0;
         queue_entry_ready(s, e);

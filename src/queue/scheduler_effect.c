@@ -50,11 +50,10 @@ static void begin_anew(struct queue_entry *e)
     e->life_us = clock_wall_us();
 }
 
+/* By a chore, since there may be many. */
 static void expire(struct scheduler *s, struct queue_entry *e)
 {
-    queue_entry_leave(s, e);
-    queue_held_drop(s, e);
-    queue_run_expire(s, e);
+    queue_entry_wait(s, e, 0);
 }
 
 /* Off hold: what failed is tried again when its file says so. */

@@ -589,13 +589,14 @@ def test_postsuper_without_the_daemon(gateway, peer):
     assert gateway.run("mailq", check=0).stdout == b"Mail queue is empty\n"
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_no_daemon_starts_while_the_command_has_the_lock(gateway):
     ids = put_deferred(gateway, 2)
     gateway.stop()
-    command = subprocess.Popen([binary(), "postsuper", "-d", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env=clean_environment({"queue_directory": gateway.spool}))
-    command.stdin.write(f"{ids[0]}\nAAAA\n".encode())
-    command.stdin.flush()
+    # every sync takes a second longer
+    command = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_exit=1000000",
+                                binary(), "postsuper", "-h", ids[0], "-h", ids[1]], stderr=subprocess.PIPE,
+                               env={**clean_environment({"queue_directory": gateway.spool}), "ASAN_OPTIONS": "detect_leaks=0"})
 
     def locked():
         held = f":{(gateway.spool / 'lock').stat().st_ino} "
@@ -605,8 +606,24 @@ def test_no_daemon_starts_while_the_command_has_the_lock(gateway):
     gateway.start(ready=False)
     assert gateway.wait_exit() == 75
     _, err = command.communicate(timeout=20 * wait.SCALE)
-    assert err.decode() == f"postsuper: {ids[0]}: removed\npostsuper: Deleted: 1 message\n"
+    assert err.decode().splitlines()[-1] == "postsuper: Placed on hold: 2 messages", err
     gateway.start()
+    assert set(queue_names(gateway).values()) == {"hold"}
+
+
+def test_a_slow_pipe_holds_nobody(gateway):
+    """Neither the daemon nor the lock waits for it: ids are read to their end first."""
+    ids = put_deferred(gateway, 2)
+    gateway.stop()
+    command = subprocess.Popen([binary(), "postsuper", "-d", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=clean_environment({"queue_directory": gateway.spool}))
+    command.stdin.write(f"{ids[0]}\n".encode())
+    command.stdin.flush()
+    time.sleep(0.3)
+    gateway.start()
+    assert set(queue_names(gateway)) == set(ids)
+    _, err = command.communicate(timeout=20 * wait.SCALE)
+    assert err.decode() == f"postsuper: {ids[0]}: removed\npostsuper: Deleted: 1 message\n"
     assert list(queue_names(gateway)) == [ids[1]]
 
 
