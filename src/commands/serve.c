@@ -50,6 +50,7 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 
     switch (kind) {
     case CONFIG_NOTE_APPLIED:
+    case CONFIG_NOTE_INFO:
         log_startup(&s->log, LOG_SEVERITY_INFO, "%s", text);
         break;
     case CONFIG_NOTE_WARNING:

@@ -76,6 +76,7 @@ enum config_note_kind {
     CONFIG_NOTE_WARNING, /* "POSTFIX_relay_domain is not a setting; did you mean
                             POSTFIX_relay_domains?" */
     CONFIG_NOTE_ERROR,   /* why the start is refused */
+    CONFIG_NOTE_INFO,    /* "POSTFIX_max_idle has no meaning here and is ignored: ..." */
 };
 typedef void (*config_note_fn)(void *ctx, enum config_note_kind kind, const char *text);
 

@@ -40,11 +40,42 @@ static void check_domains(struct config_builder *b)
                     "set ALLOWED_DOMAINS=example.com");
 }
 
+static bool is_smtp(const char *transport)
+{
+    return span_starts_nocase(span_trim(span_of(transport)), SPAN_LIT("smtp:"));
+}
+
+/* RELAYHOST of boky/postfix: where mail of one's own goes out. Some set it in the hope that mail
+ * comes in that way. */
+static void check_relayhost(struct config_builder *b, bool has_transport)
+{
+    struct config_shown host = config_shown(SETTING_AT_relay_transport, b->relayhost);
+
+    if (b->relayhost.len == 0)
+        return;
+    if (has_transport)
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "RELAYHOST=%s is not supported by this version and is ignored: all mail goes "
+                    "to relay_transport=%s; remove RELAYHOST",
+                    host.text, b->config->relay_transport);
+    else
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "RELAYHOST=%s is not supported by this version and is ignored: mail leaves "
+                    "only for relay_transport; set RELAY_TRANSPORT=smtp:%s, or "
+                    "RELAY_TRANSPORT=lmtp:%s if LMTP is spoken there",
+                    host.text, host.text, host.text);
+}
+
 static void check_transport(struct config_builder *b)
 {
+    bool empty;
+
     if (is_bad(b, SETTING_AT_relay_transport))
         return;
-    if (span_trim(span_of(b->config->relay_transport)).len == 0 && !b->lenient)
+    empty = span_trim(span_of(b->config->relay_transport)).len == 0;
+    check_relayhost(b, !empty);
+    config_check_smtp_only(b, is_smtp(b->config->relay_transport));
+    if (empty && !b->lenient)
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
                     "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24");
