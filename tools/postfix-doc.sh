@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints docs/POSTFIX-PARAMETERS.md from src/config/postfix_names.def, boky_names.def, settings.def and the list of all
+# Prints docs/POSTFIX-PARAMETERS.md from src/config/ (postfix_names, boky_names, settings, aliases) and the list of all
 # parameters (tests/unit/postfix_parameters.inc); `make lint` compares the two.
 #
 #   tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md
@@ -26,7 +26,10 @@ rows() {
 }
 
 listed() { grep -oE '"[^"]+"' tests/unit/postfix_parameters.inc | tr -d '"'; }
-settings() { grep -oE '^SETTING\([a-z]+, [A-Za-z0-9_]+' src/config/settings.def | sed 's/.* //'; }
+settings() {
+    grep -oE '^SETTING\([a-z]+, [A-Za-z0-9_]+' src/config/settings.def | sed 's/.* //'
+    grep -oE '^ALIAS\([A-Za-z0-9_]+' src/config/aliases.def | sed 's/.*(//'
+}
 
 classified() {
     rows src/config/postfix_names.def | awk -F '\t' '

@@ -136,6 +136,31 @@ static void check_dns_servers(struct config_builder *b)
     }
 }
 
+/* Of the right family; an empty one is the system's choice. */
+static void check_bind_address(struct config_builder *b, enum setting_index at, const char *value,
+                               bool v6)
+{
+    unsigned char binary[16];
+    struct span address = span_of(value);
+    bool colon = span_find(address, ':') < address.len;
+
+    if (is_bad(b, at) || address.len == 0)
+        return;
+    if (!cidr_address_parse(address, binary) || colon != v6)
+        config_fault(b, at, "is not an IPv%c address; write %s, or remove it", v6 ? '6' : '4',
+                     v6 ? "2001:db8::1" : "192.0.2.1");
+}
+
+static void check_bind_addresses(struct config_builder *b)
+{
+    const struct config *c = b->config;
+
+    check_bind_address(b, SETTING_AT_lmtp_bind_address, c->lmtp_bind_address, false);
+    check_bind_address(b, SETTING_AT_lmtp_bind_address6, c->lmtp_bind_address6, true);
+    check_bind_address(b, SETTING_AT_smtp_bind_address, c->smtp_bind_address, false);
+    check_bind_address(b, SETTING_AT_smtp_bind_address6, c->smtp_bind_address6, true);
+}
+
 static void check_host_name(struct config_builder *b, enum setting_index at, const char *value,
                             const char *remedy)
 {
@@ -166,6 +191,9 @@ static void check_names(struct config_builder *b)
     if (config_value(b, SETTING_AT_lmtp_lhlo_name)->source) /* else it is myhostname */
         check_host_name(b, SETTING_AT_lmtp_lhlo_name, c->lmtp_lhlo_name,
                         "write a host name such as mx.example.com, or remove it");
+    if (config_value(b, SETTING_AT_smtp_helo_name)->source)
+        check_host_name(b, SETTING_AT_smtp_helo_name, c->smtp_helo_name,
+                        "write a host name such as mx.example.com, or remove it");
     check_not_empty(b, SETTING_AT_smtpd_banner, c->smtpd_banner);
     check_not_empty(b, SETTING_AT_mail_name, c->mail_name);
     check_not_empty(b, SETTING_AT_syslog_name, c->syslog_name);
@@ -194,6 +222,7 @@ void config_check(struct config_builder *b)
     check_networks(b);
     check_listen(b);
     check_dns_servers(b);
+    check_bind_addresses(b);
     check_names(b);
     if (b->faults == 0)
         adjust_times(b);

@@ -80,7 +80,7 @@ bool config_is_secret(struct span name);
 /* As text_printable_max, but white space becomes a blank and a cut shows as "...". */
 void config_text_flat(struct text *t, struct span s, size_t max);
 
-/* Index of a setting by name, or SETTING_AT_COUNT. */
+/* Index of a setting by name, ours or Postfix's (aliases.def), or SETTING_AT_COUNT. */
 enum setting_index config_index(struct span name);
 struct config_value *config_value(struct config_builder *b, enum setting_index at);
 /* The default as written: for a choice its first word. */

@@ -187,7 +187,7 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
 static bool has_place(const struct scheduler *s, const struct queue_site *site)
 {
     return !s->stopping && site->upstream->health != UPSTREAM_DOWN &&
-           site->running < s->config->default_destination_concurrency_limit + site->upstream->stale;
+           site->running < upstream_sessions_limit(site->upstream) + site->upstream->stale;
 }
 
 static void take_place(struct queue_site *site, struct queue_entry *e)

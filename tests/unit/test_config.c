@@ -52,6 +52,10 @@ static void check_default(const struct config *c, const struct setting *s, const
     uint64_t number = 0;
     bool flag = false;
 
+    if (value[0] == '$' && s->kind == SETTING_number) { /* another setting's */
+        assert_int_equal(number_of(c, s), number_of(c, setting_find(span_of(value + 1))));
+        return;
+    }
     switch (s->kind) {
     case SETTING_text:
     case SETTING_words:

@@ -223,6 +223,58 @@ static void test_environment_every_setting(void **state)
     }
 }
 
+/* Postfix's name for what has its own here. */
+static void test_aliases(void **state)
+{
+    struct config *c = built_good(&built, "smtp_connection_cache_time_limit = 7s\n",
+                                  "POSTFIX_default_process_limit=70");
+
+    assert_int_equal(c->lmtp_connection_idle_time, 7000);
+    assert_int_equal(c->smtpd_connection_limit, 70);
+    built_expect(&built, "A Applying custom postfix setting: smtpd_connection_limit=70");
+    assert_ptr_equal(setting_find(SPAN_LIT("lmtp_connection_cache_time_limit")),
+                     setting_find(SPAN_LIT("lmtp_connection_idle_time")));
+    built_free(&built);
+}
+
+/* Limits of one kind of upstream are those of all unless they are set. */
+static void test_default_of_another(void **state)
+{
+    struct config *c = built_good(&built, "default_destination_concurrency_limit = 7\n",
+                                  "POSTFIX_smtp_destination_concurrency_limit=3");
+
+    assert_int_equal(c->lmtp_destination_concurrency_limit, 7);
+    assert_int_equal(c->smtp_destination_concurrency_limit, 3);
+    assert_string_equal(built_value(&built, "lmtp_destination_concurrency_limit"),
+                        "$default_destination_concurrency_limit");
+    built_free(&built);
+    built_from(&built, CONFIG_MINIMUM "default_destination_concurrency_limit = 0\n", NULL);
+    assert_int_equal(built.errors, 1); /* not once more for each that takes it over */
+}
+
+static void test_bind_addresses(void **state)
+{
+    static const struct {
+        const char *variable;
+        bool good;
+    } rows[] = {
+        {"LMTP_BIND_ADDRESS=192.0.2.1",    true },
+        {"LMTP_BIND_ADDRESS6=2001:db8::1", true },
+        {"SMTP_BIND_ADDRESS=",             true },
+        {"LMTP_BIND_ADDRESS=2001:db8::1",  false},
+        {"LMTP_BIND_ADDRESS6=192.0.2.1",   false},
+        {"SMTP_BIND_ADDRESS=mx.example",   false},
+        {"SMTP_BIND_ADDRESS6=[::1]",       false},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        built_from(&built, CONFIG_MINIMUM, rows[i].variable);
+        if ((built.rc == 0) != rows[i].good || built.errors != !rows[i].good)
+            fail_msg("%s\n%s", rows[i].variable, built.notes);
+        built_free(&built);
+    }
+}
+
 static void test_compose_example(void **state)
 {
     static const char environment[] =
@@ -466,6 +518,9 @@ int main(void)
         cmocka_unit_test(test_ini_list_limit),
         cmocka_unit_test(test_environment_names),
         cmocka_unit_test(test_environment_every_setting),
+        cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_default_of_another),
+        cmocka_unit_test(test_bind_addresses),
         cmocka_unit_test(test_compose_example),
         cmocka_unit_test(test_winner),
         cmocka_unit_test(test_environment_beats_ini),
