@@ -152,6 +152,8 @@ static void look_at_space(const struct giver *g, int64_t free_bytes)
     uint64_t limit = g->config->message_size_limit;
     uint64_t floor = g->config->queue_minfree;
 
+    if (limit == CONFIG_SIZE_UNLIMITED)
+        limit = CONFIG_SIZE_USUAL;
     if (floor == 0)
         floor = limit / 2 * 3; /* as the intake does it */
     if (free_bytes < 0 || (uint64_t)free_bytes >= floor + limit)

@@ -35,6 +35,11 @@ enum config_log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
 
+/* message_size_limit as built from 0. */
+#define CONFIG_SIZE_UNLIMITED (UINT64_C(1) << 40)
+/* For what message_size_limit implies (queue_minfree) where it sets no limit. */
+#define CONFIG_SIZE_USUAL 26214400
+
 typedef const char *config_text;
 typedef const char *config_words;
 typedef bool config_flag;

@@ -114,7 +114,11 @@ static bool apply(struct config_builder *b, enum setting_index at)
     case SETTING_number:
         return span_to_u64(word, UINT64_MAX, number) && in_range(s, *number);
     case SETTING_bytes:
-        return config_parse_bytes(word, number) && in_range(s, *number);
+        if (!config_parse_bytes(word, number))
+            return false;
+        if (at == SETTING_AT_message_size_limit && *number == 0) /* Postfix: no limit */
+            *number = CONFIG_SIZE_UNLIMITED;
+        return in_range(s, *number);
     case SETTING_time:
         return config_parse_time_unit(word, default_unit(at), number) && in_range(s, *number);
     case SETTING_choice:

@@ -24,6 +24,37 @@ static void fault_from(struct config_builder *b, enum setting_index at, int rc,
 
 /* A printable piece of a list in an error text must not carry control bytes; config_apply has
  * refused them. */
+/* The names in Postfix's default that have something to do with parents; only relay_domains has
+ * here. */
+static bool is_parent_word(struct span word)
+{
+    static const char *const words[] = {
+        "debug_peer_list",           "fast_flush_domains",       "mynetworks",
+        "permit_mx_backup_networks", "qmqpd_authorized_clients", "relay_domains",
+        "smtpd_access_maps"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (span_equal(word, span_of(words[i])))
+            return true;
+    }
+    return false;
+}
+
+static void check_parents(struct config_builder *b)
+{
+    struct span rest = span_of(b->config->parent_domain_matches_subdomains);
+    struct span word;
+
+    while (!is_bad(b, SETTING_AT_parent_domain_matches_subdomains) &&
+           span_next_word(&rest, ", \t\r\n", &word)) {
+        if (!is_parent_word(word))
+            config_fault(b, SETTING_AT_parent_domain_matches_subdomains,
+                         "is not understood: write relay_domains, or nothing");
+        if (span_equal(word, SPAN_LIT("relay_domains")))
+            b->config->domains.subdomains = true;
+    }
+}
+
 static void check_domains(struct config_builder *b)
 {
     struct errbuf err;
@@ -99,11 +130,16 @@ static void check_listen(struct config_builder *b)
     struct errbuf err;
     int rc;
 
-    if (is_bad(b, SETTING_AT_listen))
+    if (is_bad(b, SETTING_AT_listen) || is_bad(b, SETTING_AT_inet_interfaces))
         return;
     rc = listen_list_parse(&list, span_of(b->config->listen), &err);
-    if (rc < 0)
+    if (rc < 0) {
         fault_from(b, SETTING_AT_listen, rc, &err);
+        return;
+    }
+    rc = listen_list_narrow(&list, span_of(b->config->inet_interfaces), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_inet_interfaces, rc, &err);
 }
 
 static bool is_name_server(struct span s)
@@ -200,6 +236,49 @@ static void check_names(struct config_builder *b)
     check_not_empty(b, SETTING_AT_queue_directory, c->queue_directory);
 }
 
+/* Empty, a code that refuses, or 250; 421 and 521 would end the session of a client that did
+ * nothing. */
+static void check_refusal_code(struct config_builder *b, enum setting_index at, const char *value)
+{
+    uint64_t code = 0;
+
+    if (is_bad(b, at) || value[0] == '\0')
+        return;
+    if (!span_to_u64(span_of(value), 599, &code) || (code != 250 && code < 400) || code == 421 ||
+        code == 521)
+        config_fault(b, at, "is not a code to refuse with; write 450 or 550, or remove it");
+}
+
+/* One word of letters each: they are compared with the first word of a line. */
+static void check_commands(struct config_builder *b, enum setting_index at, const char *value)
+{
+    struct span rest = span_of(value);
+    struct span word;
+
+    while (!is_bad(b, at) && span_next_word(&rest, ", \t\r\n", &word)) {
+        for (size_t i = 0; i < word.len; i++) {
+            if (!ascii_is_alpha(word.ptr[i])) {
+                config_fault(b, at,
+                             "has words that are no commands (lookup tables are not "
+                             "supported); write commands such as GET POST");
+                return;
+            }
+        }
+    }
+}
+
+static void check_server(struct config_builder *b)
+{
+    const struct config *c = b->config;
+
+    check_refusal_code(b, SETTING_AT_unverified_recipient_reject_code,
+                       c->unverified_recipient_reject_code);
+    check_refusal_code(b, SETTING_AT_unverified_recipient_defer_code,
+                       c->unverified_recipient_defer_code);
+    check_commands(b, SETTING_AT_smtpd_noop_commands, c->smtpd_noop_commands);
+    check_commands(b, SETTING_AT_smtpd_forbidden_commands, c->smtpd_forbidden_commands);
+}
+
 /* Postfix adjusts as well: an operator who raises one limit need not know the other. */
 static void adjust_times(struct config_builder *b)
 {
@@ -218,11 +297,13 @@ static void adjust_times(struct config_builder *b)
 void config_check(struct config_builder *b)
 {
     check_domains(b);
+    check_parents(b);
     check_transport(b);
     check_networks(b);
     check_listen(b);
     check_dns_servers(b);
     check_bind_addresses(b);
+    check_server(b);
     check_names(b);
     if (b->faults == 0)
         adjust_times(b);

@@ -122,7 +122,7 @@ int domain_list_parse(struct domain_list *list, struct span text, struct errbuf 
     size_t count = count_words(text);
     int rc;
 
-    *list = (struct domain_list){NULL, NULL, 0};
+    *list = (struct domain_list){.count = 0};
     if (count > DOMAINS_MAX)
         return errbuf_set(err, -EINVAL, "has more than %d domains", DOMAINS_MAX);
     if (count == 0)
@@ -145,7 +145,7 @@ void domain_list_free(struct domain_list *list)
     for (size_t i = 0; i < list->count; i++)
         free(list->names[i]);
     free(list->names);
-    *list = (struct domain_list){NULL, NULL, 0};
+    *list = (struct domain_list){.count = 0};
 }
 
 static bool is_listed(const struct domain_list *list, const char *name)
@@ -166,7 +166,7 @@ bool domain_list_match(const struct domain_list *list, struct span domain)
     if (is_listed(list, name))
         return true;
     for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
-        if (is_listed(list, dot))
+        if (is_listed(list, dot) || (list->subdomains && is_listed(list, dot + 1)))
             return true;
     }
     return false;

@@ -134,8 +134,10 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e)
 {
     int64_t age_us = clock_wall_us() - e->arrival_us;
+    uint64_t lifetime =
+        e->sender[0] ? s->config->maximal_queue_lifetime : s->config->bounce_queue_lifetime;
 
-    return age_us / 1000 >= (int64_t)s->config->maximal_queue_lifetime;
+    return age_us / 1000 >= (int64_t)lifetime;
 }
 
 static struct queue_entry *entry_find(const struct scheduler *s, const struct queue_id *id)
@@ -309,7 +311,9 @@ static void on_expiry_check(uv_timer_t *timer)
 
 static void arm_expiry_timer(struct scheduler *s)
 {
-    uint64_t every = s->config->maximal_queue_lifetime / 10;
+    uint64_t mail = s->config->maximal_queue_lifetime;
+    uint64_t bounces = s->config->bounce_queue_lifetime;
+    uint64_t every = (mail < bounces ? mail : bounces) / 10;
 
     every = every < EXPIRY_CHECK_MIN ? EXPIRY_CHECK_MIN : every;
     every = every > EXPIRY_CHECK_MS ? EXPIRY_CHECK_MS : every;

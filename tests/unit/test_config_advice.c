@@ -105,16 +105,18 @@ static void test_space(void **state)
         int64_t free_bytes;
         const char *advice;
     } rows[] = {
-        {"MESSAGE_SIZE_LIMIT=1000000",                   2500000, ""                                       },
+        {"MESSAGE_SIZE_LIMIT=1000000",                   2500000,  ""                                       },
         {"MESSAGE_SIZE_LIMIT=1000000",                   2499999,
          "message_size_limit=1000000 does not fit into the 2499999 bytes that are free in "
-         "queue_directory /var/spool/mxgate, of which 1500000 must stay free"                              },
-        {"MESSAGE_SIZE_LIMIT=1000000",                   1500000, "message_size_limit=1000000 does not fit"},
+         "queue_directory /var/spool/mxgate, of which 1500000 must stay free"                               },
+        {"MESSAGE_SIZE_LIMIT=1000000",                   1500000,  "message_size_limit=1000000 does not fit"},
         {"MESSAGE_SIZE_LIMIT=1000000",                   1499999,
-         "1499999 bytes are free in queue_directory /var/spool/mxgate, and 1500000 must stay free"         },
-        {"MESSAGE_SIZE_LIMIT=1000000\nQUEUE_MINFREE=10", 1000010, ""                                       },
-        {"MESSAGE_SIZE_LIMIT=1000000\nQUEUE_MINFREE=10", 1000009, "message_size_limit=1000000"             },
-        {"MESSAGE_SIZE_LIMIT=1000000",                   -1,      ""                                       },
+         "1499999 bytes are free in queue_directory /var/spool/mxgate, and 1500000 must stay free"          },
+        {"MESSAGE_SIZE_LIMIT=1000000\nQUEUE_MINFREE=10", 1000010,  ""                                       },
+        {"MESSAGE_SIZE_LIMIT=1000000\nQUEUE_MINFREE=10", 1000009,  "message_size_limit=1000000"             },
+        {"MESSAGE_SIZE_LIMIT=1000000",                   -1,       ""                                       },
+        {"MESSAGE_SIZE_LIMIT=0",                         65536000, ""                                       }, /* as for the default */
+        {"MESSAGE_SIZE_LIMIT=0",                         39321599, "39321599 bytes are free"                },
     };
 
     for (size_t i = 0; i < ROWS(rows); i++) {

@@ -275,6 +275,37 @@ static void test_bind_addresses(void **state)
     }
 }
 
+/* Values with rules of their own. */
+static void test_server_words(void **state)
+{
+    static const struct {
+        const char *variable;
+        bool good;
+    } rows[] = {
+        {"POSTFIX_unverified_recipient_reject_code=550",                      true },
+        {"POSTFIX_unverified_recipient_reject_code=250",                      true },
+        {"POSTFIX_unverified_recipient_reject_code=421",                      false},
+        {"POSTFIX_unverified_recipient_defer_code=521",                       false},
+        {"POSTFIX_unverified_recipient_defer_code=354",                       false},
+        {"POSTFIX_unverified_recipient_defer_code=600",                       false},
+        {"POSTFIX_smtpd_noop_commands=xping, XPONG",                          true },
+        {"POSTFIX_smtpd_noop_commands=hash:/etc/postfix/noop",                false},
+        {"POSTFIX_smtpd_forbidden_commands=regexp:{{/x/ y}}",                 false},
+        {"POSTFIX_parent_domain_matches_subdomains=mynetworks,relay_domains", true },
+        {"POSTFIX_parent_domain_matches_subdomains=everything",               false},
+        {"POSTFIX_inet_interfaces=loopback-only",                             true },
+        {"POSTFIX_inet_interfaces=eth0",                                      false},
+        {"POSTFIX_message_size_limit=0",                                      true },
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        built_from(&built, CONFIG_MINIMUM, rows[i].variable);
+        if ((built.rc == 0) != rows[i].good || built.errors != !rows[i].good)
+            fail_msg("%s\n%s", rows[i].variable, built.notes);
+        built_free(&built);
+    }
+}
+
 static void test_compose_example(void **state)
 {
     static const char environment[] =
@@ -521,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_default_of_another),
         cmocka_unit_test(test_bind_addresses),
+        cmocka_unit_test(test_server_words),
         cmocka_unit_test(test_compose_example),
         cmocka_unit_test(test_winner),
         cmocka_unit_test(test_environment_beats_ini),
