@@ -71,9 +71,17 @@ static void check_domains(struct config_builder *b)
                     "set ALLOWED_DOMAINS=example.com");
 }
 
-static bool is_smtp(const char *transport)
+/* Whether one of the transports that are written there is smtp:. */
+static bool has_smtp(const char *transports)
 {
-    return span_starts_nocase(span_trim(span_of(transport)), SPAN_LIT("smtp:"));
+    struct span rest = span_of(transports);
+    struct span word;
+
+    while (span_next_word(&rest, ", \t\r\n={}", &word)) {
+        if (span_starts_nocase(word, SPAN_LIT("smtp:")))
+            return true;
+    }
+    return false;
 }
 
 /* RELAYHOST of boky/postfix: where mail of one's own goes out. Some set it in the hope that mail
@@ -105,7 +113,7 @@ static void check_transport(struct config_builder *b)
         return;
     empty = span_trim(span_of(b->config->relay_transport)).len == 0;
     check_relayhost(b, !empty);
-    config_check_smtp_only(b, is_smtp(b->config->relay_transport));
+    config_check_smtp_only(b, has_smtp(b->config->relay_transport));
     if (empty && !b->lenient)
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
