@@ -28,8 +28,9 @@ A name in it that is neither a setting nor a parameter of Postfix stops the star
 `mxgate check` shows what all sources together come to, and what is wrong with them, without starting.
 
 A list takes commas, blanks and newlines alike. A time is `300s`, `5m`, `1h`, `5d` or `500ms`; a bare number has the
-unit of the default. A size is in bytes, or with K, M, G (1024). `$name` stands for another setting. Settings marked
-"restart" are fixed at start; all others are taken over by SIGHUP.
+unit of the default. A size is in bytes, or with K, M, G (1024). `$name` stands for another setting,
+`${name?{a}:{b}}` for a if that is not empty, else for b. Settings marked "restart" are fixed at start; all others are
+taken over by SIGHUP.
 
 | setting | default | what it is | values |
 | --- | --- | --- | --- |

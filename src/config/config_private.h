@@ -56,6 +56,7 @@ struct config_builder {
     bool hostname_is_set;           /* it came from HOSTNAME */
     struct span relayhost;          /* value of RELAYHOST or POSTFIX_relayhost; empty: not set */
     struct config_string smtp_only; /* see config_foreign.c: "LABEL\tWHY\n" each */
+    unsigned conditions;            /* that are being expanded, one within the other */
     size_t faults;
     bool no_memory;
     bool lenient;                   /* faults are warnings; see config_build_lenient */

@@ -1,6 +1,9 @@
 """`mxgate check`, and what is said at start: the words of both, advice, what stops a start."""
 
 import os
+import pathlib
+import re
+import shutil
 import subprocess
 import tempfile
 
@@ -149,6 +152,40 @@ def test_spool_on_the_containers_layer(tmp_path):
         assert [line for line in lines if "is in the container's own layer" in line], lines
     finally:
         subprocess.run(["umount", tmp_path / "merged"], check=True)
+
+
+# Values that Postfix has by default and that stop a start here: with what the message says.
+REFUSED_DEFAULTS = {
+    "smtputf8_enable": "has a form of $ that is not supported",  # a comparison of compatibility levels
+    "lmtp_connect_timeout": "is not a time from 100ms",  # 0: no limit
+    "smtpd_forbidden_commands": "lookup tables are not supported",  # regexp:
+}
+
+
+def test_everything_set_to_what_postfix_has(spool):
+    """The whole of `postconf -d` in the environment, as a runbook may have it: nothing else stops the start."""
+    postconf = shutil.which("postconf", path=os.environ["PATH"] + ":/usr/sbin")
+    if not postconf:
+        pytest.skip("Postfix is not installed")
+    with tempfile.TemporaryDirectory() as empty:
+        pathlib.Path(empty, "main.cf").touch()
+        listed = subprocess.run([postconf, "-c", empty, "-d"], capture_output=True, text=True, timeout=20).stdout
+    parameters = dict(re.findall(r"^(\S+) = ?(.*)$", listed, re.M))
+    assert len(parameters) > 700
+    environment = {f"POSTFIX_{name}": value for name, value in parameters.items()}
+    environment.update(POSTFIX_relay_transport="lmtp:[192.0.2.1]:24", POSTFIX_relay_domains="example.com",
+                       POSTFIX_queue_directory=spool, POSTFIX_myhostname="mx.example.com")
+    code, lines = check(**environment)
+    errors = [line for line in lines if line.startswith("‣ ERROR")]
+    for name, words in REFUSED_DEFAULTS.items():
+        assert name not in parameters or [line for line in errors if f"POSTFIX_{name}: " in line and words in line], (name, errors)
+    assert len(errors) == len(REFUSED_DEFAULTS.keys() & parameters), errors
+    for name in REFUSED_DEFAULTS:
+        environment.pop(f"POSTFIX_{name}", None)
+    code, lines = check(**environment)
+    assert code == 0, [line for line in lines if line.startswith("‣ ERROR")]
+    unknown = [line for line in lines if "nor a parameter of Postfix" in line or "did you mean" in line]
+    assert not unknown, unknown
 
 
 def test_no_advice_where_all_is_well(spool):
