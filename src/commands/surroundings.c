@@ -98,7 +98,7 @@ static int connect_to(const struct addrinfo *address)
 /* Reads to the end of one reply, or as far as it comes; whether it begins with the code. */
 static bool answers(int fd, const char *code)
 {
-    char buf[ANSWER_CAP];
+    char buf[ANSWER_CAP] = "";
     size_t len = 0;
     uint64_t end_ms = clock_mono_ms() + SURROUNDINGS_PATIENCE_MS;
 
