@@ -18,6 +18,7 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"serve",     command_serve,     "run the mail gateway in the foreground"                 },
+    {"check",     command_check,     "say what serve would say of the settings; -c FILE"      },
     {"status",    command_status,    "what the running gateway says of itself; --json"        },
     {"mailq",     command_mailq,     "list the queue"                                         },
     {"postqueue", command_postqueue, "list (-p, -j) or flush (-f, -i ID, -s SITE) the queue"  },

@@ -9,7 +9,7 @@
 #   tidy       clang-tidy over src and healthcheck
 #   cppcheck   over src, healthcheck and tests
 #   scripts    shellcheck; python compiles
-#   docs       docs/SETTINGS.md is what src/config/settings.def says; names in docs/ARCHITECTURE.md exist
+#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in docs/ARCHITECTURE.md exist
 #
 # All checks run even if one fails. What passed and did not change is not checked again (build/lint).
 set -uo pipefail
@@ -101,6 +101,8 @@ lint_scripts() {
 lint_docs() {
     local bad=0 name
     tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
+    tools/postfix-doc.sh | diff -u docs/POSTFIX-PARAMETERS.md - ||
+        { echo 'tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md makes it anew'; bad=1; }
     # What looks like a name of ours in backticks (it has an underscore, or a slash) must be in the tree.
     # shellcheck disable=SC2016 # backticks of Markdown
     while read -r name; do

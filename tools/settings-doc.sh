@@ -16,9 +16,21 @@ to its default. Names with a friendly variable: `ALLOWED_DOMAINS` (relay_domains
 `HOSTNAME` is the default of myhostname. `mail_name` is only `POSTFIX_mail_name`, since container engines
 set `MAIL_NAME` for links.
 
+The ini file is `/etc/mxgate/mxgate.ini`, or the one that `MXGATE_INI` or `-c FILE` names:
+
+    [mxgate]                        ; may be left out
+    relay_domains = example.com,    ; a comment, after a blank
+        example.net                 ; a line that begins with a blank continues the one before
+    # a comment
+
+A name in it that is neither a setting nor a parameter of Postfix stops the start; in the environment it is a warning.
+[POSTFIX-PARAMETERS.md](POSTFIX-PARAMETERS.md) says what becomes of Postfix's parameters that are not here.
+`mxgate check` shows what all sources together come to, and what is wrong with them, without starting.
+
 A list takes commas, blanks and newlines alike. A time is `300s`, `5m`, `1h`, `5d` or `500ms`; a bare number has the
-unit of the default. A size is in bytes, or with K, M, G (1024). `$name` stands for another setting. Settings marked
-"restart" are fixed at start; all others are taken over by SIGHUP.
+unit of the default. A size is in bytes, or with K, M, G (1024). `$name` stands for another setting,
+`${name?{a}:{b}}` for a if that is not empty, else for b. Settings marked "restart" are fixed at start; all others are
+taken over by SIGHUP.
 
 | setting | default | what it is | values |
 | --- | --- | --- | --- |

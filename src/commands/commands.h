@@ -13,6 +13,7 @@
 #endif
 
 int command_serve(int argc, char **argv);
+int command_check(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_postqueue(int argc, char **argv);

@@ -6,9 +6,11 @@
  * SIGINT.
  */
 #include "base/clock.h"
+#include "commands/check.h"
 #include "commands/commands.h"
 #include "commands/gateway.h"
 #include "commands/settings.h"
+#include "commands/surroundings.h"
 #include "observe/log_writer.h"
 
 #include <errno.h>
@@ -48,18 +50,8 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 {
     struct serve *s = ctx;
 
-    switch (kind) {
-    case CONFIG_NOTE_APPLIED:
-        log_startup(&s->log, LOG_SEVERITY_INFO, "%s", text);
-        break;
-    case CONFIG_NOTE_WARNING:
-        log_startup(&s->log, LOG_SEVERITY_WARNING, "%s", text);
-        break;
-    case CONFIG_NOTE_ERROR:
-        s->had_errors = true;
-        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", text);
-        break;
-    }
+    s->had_errors = s->had_errors || kind == CONFIG_NOTE_ERROR;
+    log_startup(&s->log, check_severity(kind), "%s", text);
 }
 
 static void on_quiet_note(void *ctx, enum config_note_kind kind, const char *text)
@@ -188,15 +180,10 @@ static void watch(struct serve *s, uv_signal_t *handle, int number, uv_signal_cb
 static void say_summary(const struct serve *s)
 {
     const struct gateway *g = &s->gateway;
-    const struct config *c = g->config;
 
     for (size_t i = 0; i < g->server.listener_count; i++)
         log_startup(&s->log, LOG_SEVERITY_INFO, "Listening on %s", g->server.listeners[i].text);
-    log_startup(&s->log, LOG_SEVERITY_INFO,
-                "%s accepts mail for %s from everybody, relays for nobody, and delivers to %s "
-                "(delivery_mode=%s, queue in %s)",
-                c->myhostname, c->relay_domains, c->relay_transport,
-                c->delivery_mode == DELIVERY_MODE_DIRECT ? "direct" : "queue", c->queue_directory);
+    check_say_summary(&s->log, g->config);
     log_info(&s->log, "postfix-script", "starting the Postfix mail system");
     log_info(&s->log, "master", "daemon started -- version %s, configuration %s", MXGATE_VERSION,
              ini_name(s));
@@ -299,8 +286,11 @@ int command_serve(int argc, char **argv)
                           .sink = log_writer_sink,
                           .sink_ctx = s->writer};
     rc = load(s, &s->gateway.config);
-    if (rc < 0)
+    if (rc < 0) {
+        surroundings_advise_refused(s->ini, on_note, s);
         return close_and_exit(s, EX_CONFIG);
+    }
+    surroundings_advise(s->gateway.config, on_note, s);
     s->log.syslog_name = strdup(s->gateway.config->syslog_name);
     return close_and_exit(s, run(s));
 }

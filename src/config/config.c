@@ -59,8 +59,10 @@ static int build(struct config_builder *b)
         return -ENOMEM;
     b->hostname = span_trim(span_of(b->source->system_hostname));
     b->hostname_is_set = false;
+    b->relayhost = SPAN_LIT("");
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !b->no_memory; i++)
         steps[i](b);
+    config_string_clear(&b->smtp_only);
     if (b->no_memory)
         config_unref(&b->config);
     return b->no_memory ? -ENOMEM : 0;

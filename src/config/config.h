@@ -35,6 +35,11 @@ enum config_log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
 
+/* message_size_limit as built from 0. */
+#define CONFIG_SIZE_UNLIMITED (UINT64_C(1) << 40)
+/* For what message_size_limit implies (queue_minfree) where it sets no limit. */
+#define CONFIG_SIZE_USUAL 26214400
+
 typedef const char *config_text;
 typedef const char *config_words;
 typedef bool config_flag;
@@ -76,6 +81,7 @@ enum config_note_kind {
     CONFIG_NOTE_WARNING, /* "POSTFIX_relay_domain is not a setting; did you mean
                             POSTFIX_relay_domains?" */
     CONFIG_NOTE_ERROR,   /* why the start is refused */
+    CONFIG_NOTE_INFO,    /* "POSTFIX_max_idle has no meaning here and is ignored: ..." */
 };
 typedef void (*config_note_fn)(void *ctx, enum config_note_kind kind, const char *text);
 

@@ -10,6 +10,8 @@
  */
 #include "config/config_private.h"
 
+#include "config/postfix_names.h"
+
 #include <string.h>
 
 #define NAME_MAX_LEN  64
@@ -26,10 +28,10 @@ static const struct friendly {
 
 /* Variables of boky/postfix that have no setting here yet. */
 static const char *const later_names[] = {
-    "RELAYHOST",           "RELAYHOST_USERNAME",     "RELAYHOST_PASSWORD",
-    "RELAYHOST_TLS_LEVEL", "ALLOWED_SENDER_DOMAINS", "ALLOW_EMPTY_SENDER_DOMAINS",
-    "INBOUND_DEBUGGING",   "SMTPD_SASL_USERS",       "MASQUERADED_DOMAINS",
-    "SMTP_HEADER_CHECKS",  "ANONYMIZE_EMAILS",
+    "ALLOWED_SENDER_DOMAINS",
+    "ALLOW_EMPTY_SENDER_DOMAINS",
+    "INBOUND_DEBUGGING",
+    "ANONYMIZE_EMAILS",
 };
 
 enum setting_index config_friendly(struct span name)
@@ -95,65 +97,86 @@ static struct span without_postfix(struct span name)
     return span_starts_nocase(name, prefix) ? span_from(name, prefix.len) : name;
 }
 
-void config_advise_ini(struct config_builder *b, unsigned line, struct span name)
+/* A parameter of Postfix that `name` is a slip of. */
+struct near {
+    struct span name;
+    struct span meant;
+    unsigned distance; /* of meant; SLIP_MAX + 1: none */
+};
+
+static void consider(void *ctx, struct span candidate)
+{
+    struct near *n = ctx;
+    unsigned d = distance(n->name, candidate);
+
+    if (d < n->distance) {
+        n->distance = d;
+        n->meant = candidate;
+    }
+}
+
+void config_advise_ini(struct config_builder *b, unsigned line, struct span name, struct span value)
 {
     struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
     enum setting_index meant = config_friendly(name);
+    char buf[CONFIG_NOTE_CAP];
+    struct config_foreign foreign = {.label = buf, .name = name, .value = value};
+    struct text label;
     unsigned d;
 
+    text_init(&label, buf, sizeof buf);
+    text_printf(&label, "%s line %u: %s", b->source->ini_name, line, shown.text);
+    if (config_note_postfix(b, &foreign))
+        return;
     if (meant == SETTING_AT_COUNT)
         meant = nearest_setting(without_postfix(name), &d);
     if (meant == SETTING_AT_COUNT)
-        config_note(b, CONFIG_NOTE_ERROR, "%s line %u: %s is not a setting; remove the line",
-                    b->source->ini_name, line, shown.text);
+        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; remove the line", buf);
     else
-        config_note(b, CONFIG_NOTE_ERROR, "%s line %u: %s is not a setting; did you mean %s?",
-                    b->source->ini_name, line, shown.text, settings[meant].name);
+        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; did you mean %s?", buf,
+                    settings[meant].name);
 }
 
-static void advise_postfix(struct config_builder *b, struct span name)
+static void advise_postfix(struct config_builder *b, struct span name, struct span value)
 {
     struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
+    struct span parameter = without_postfix(name);
+    struct config_foreign foreign = {.label = shown.text, .name = parameter, .value = value};
+    struct near near = {.name = parameter, .distance = SLIP_MAX + 1};
     enum setting_index meant;
     unsigned d;
 
-    meant = nearest_setting(without_postfix(name), &d);
+    if (config_note_postfix(b, &foreign))
+        return;
+    meant = nearest_setting(parameter, &d);
     if (meant != SETTING_AT_COUNT)
-        config_note(b, CONFIG_NOTE_WARNING,
-                    "%s is not a setting here and is ignored; did you mean POSTFIX_%s?", shown.text,
-                    settings[meant].name);
-    else if (span_ends_nocase(name, SPAN_LIT("_restrictions")))
-        config_note(b, CONFIG_NOTE_WARNING,
-                    "%s is not supported yet and is ignored; mail for domains outside "
-                    "relay_domains is always refused",
-                    shown.text);
+        near.meant = span_of(settings[meant].name);
     else
-        config_note(b, CONFIG_NOTE_WARNING, "%s is not supported yet and is ignored", shown.text);
+        postfix_names_each(consider, &near);
+    if (near.meant.len > 0)
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "%s is not a setting here and is ignored; did you mean POSTFIX_%.*s?",
+                    shown.text, (int)near.meant.len, near.meant.ptr);
+    else
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "%s is neither a setting here nor a parameter of Postfix, and is ignored",
+                    shown.text);
 }
 
-/* The nearest name among those that have no setting of their own name. */
-static const char *nearest_variable(struct span name, unsigned *distance_out)
+/* The nearest name among those that have no setting of their own name; empty: none. */
+static struct near nearest_variable(struct span name)
 {
-    const char *best = NULL;
+    struct near near = {.name = name, .distance = SLIP_MAX + 1};
 
-    *distance_out = SLIP_MAX + 1;
     for (size_t i = 0; i < sizeof friendly_names / sizeof friendly_names[0]; i++) {
-        unsigned d = distance(name, span_of(friendly_names[i].variable));
-
-        if (d < *distance_out && strlen(friendly_names[i].variable) >= LONG_NAME_LEN) {
-            *distance_out = d;
-            best = friendly_names[i].variable;
-        }
+        if (strlen(friendly_names[i].variable) >= LONG_NAME_LEN)
+            consider(&near, span_of(friendly_names[i].variable));
     }
-    for (size_t i = 0; i < sizeof later_names / sizeof later_names[0]; i++) {
-        unsigned d = distance(name, span_of(later_names[i]));
-
-        if (d < *distance_out) {
-            *distance_out = d;
-            best = later_names[i];
-        }
-    }
-    return best;
+    for (size_t i = 0; i < sizeof later_names / sizeof later_names[0]; i++)
+        consider(&near, span_of(later_names[i]));
+    consider(&near, SPAN_LIT("RELAYHOST"));
+    config_boky_each(consider, &near);
+    return near;
 }
 
 static void note_slip(struct config_builder *b, struct span name, struct span meant)
@@ -172,25 +195,31 @@ static void note_slip(struct config_builder *b, struct span name, struct span me
 
 static void advise_capitals(struct config_builder *b, struct span name)
 {
-    unsigned to_variable;
     unsigned to_setting;
-    const char *variable = nearest_variable(name, &to_variable);
+    struct near variable = nearest_variable(name);
     enum setting_index at = nearest_setting(name, &to_setting);
 
     if (at != SETTING_AT_COUNT && strlen(settings[at].name) < LONG_NAME_LEN)
         at = SETTING_AT_COUNT;
-    if (variable && span_equal(name, span_of(variable)))
-        config_note(b, CONFIG_NOTE_WARNING, "%s is not supported yet and is ignored", variable);
-    else if (variable && (at == SETTING_AT_COUNT || to_variable < to_setting))
-        note_slip(b, name, span_of(variable));
+    if (variable.meant.len > 0 && span_equal(name, variable.meant))
+        config_note(b, CONFIG_NOTE_WARNING, "%.*s is not supported yet and is ignored",
+                    (int)name.len, name.ptr);
+    else if (variable.meant.len > 0 && (at == SETTING_AT_COUNT || variable.distance < to_setting))
+        note_slip(b, name, variable.meant);
     else if (at != SETTING_AT_COUNT)
         note_slip(b, name, span_of(settings[at].name));
 }
 
-void config_advise_environment(struct config_builder *b, struct span name)
+void config_advise_environment(struct config_builder *b, struct span name, struct span value)
 {
-    if (span_starts_nocase(name, SPAN_LIT("POSTFIX_")))
-        advise_postfix(b, name);
-    else
+    bool relayhost = span_equal(name, SPAN_LIT("POSTFIX_relayhost"));
+
+    if (relayhost || span_equal(name, SPAN_LIT("RELAYHOST"))) {
+        if (relayhost || b->relayhost.len == 0)
+            b->relayhost = value;
+    } else if (span_starts_nocase(name, SPAN_LIT("POSTFIX_"))) {
+        advise_postfix(b, name, value);
+    } else if (!config_note_boky(b, name)) {
         advise_capitals(b, name);
+    }
 }

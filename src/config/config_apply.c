@@ -114,7 +114,11 @@ static bool apply(struct config_builder *b, enum setting_index at)
     case SETTING_number:
         return span_to_u64(word, UINT64_MAX, number) && in_range(s, *number);
     case SETTING_bytes:
-        return config_parse_bytes(word, number) && in_range(s, *number);
+        if (!config_parse_bytes(word, number))
+            return false;
+        if (at == SETTING_AT_message_size_limit && *number == 0) /* Postfix: no limit */
+            *number = CONFIG_SIZE_UNLIMITED;
+        return in_range(s, *number);
     case SETTING_time:
         return config_parse_time_unit(word, default_unit(at), number) && in_range(s, *number);
     case SETTING_choice:
@@ -134,6 +138,12 @@ static void apply_bad(struct config_builder *b, enum setting_index at)
         *(const char **)(void *)((char *)b->config + s->offset) = text->ptr ? text->ptr : "";
 }
 
+/* A default that is another setting's value: what is wrong with it was said there. */
+static bool is_anothers(struct config_builder *b, enum setting_index at)
+{
+    return !config_value(b, at)->source && settings[at].def[0] == '$';
+}
+
 void config_apply(struct config_builder *b)
 {
     for (size_t i = 0; i < SETTING_AT_COUNT; i++) {
@@ -141,7 +151,11 @@ void config_apply(struct config_builder *b)
 
         if (config_value(b, at)->bad)
             apply_bad(b, at);
-        else if (!apply(b, at))
+        else if (apply(b, at))
+            continue;
+        else if (is_anothers(b, at))
+            config_value(b, at)->bad = true;
+        else
             fault_not_allowed(b, at);
     }
 }

@@ -24,6 +24,37 @@ static void fault_from(struct config_builder *b, enum setting_index at, int rc,
 
 /* A printable piece of a list in an error text must not carry control bytes; config_apply has
  * refused them. */
+/* The names in Postfix's default that have something to do with parents; only relay_domains has
+ * here. */
+static bool is_parent_word(struct span word)
+{
+    static const char *const words[] = {
+        "debug_peer_list",           "fast_flush_domains",       "mynetworks",
+        "permit_mx_backup_networks", "qmqpd_authorized_clients", "relay_domains",
+        "smtpd_access_maps"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (span_equal(word, span_of(words[i])))
+            return true;
+    }
+    return false;
+}
+
+static void check_parents(struct config_builder *b)
+{
+    struct span rest = span_of(b->config->parent_domain_matches_subdomains);
+    struct span word;
+
+    while (!is_bad(b, SETTING_AT_parent_domain_matches_subdomains) &&
+           span_next_word(&rest, ", \t\r\n", &word)) {
+        if (!is_parent_word(word))
+            config_fault(b, SETTING_AT_parent_domain_matches_subdomains,
+                         "is not understood: write relay_domains, or nothing");
+        if (span_equal(word, SPAN_LIT("relay_domains")))
+            b->config->domains.subdomains = true;
+    }
+}
+
 static void check_domains(struct config_builder *b)
 {
     struct errbuf err;
@@ -40,11 +71,50 @@ static void check_domains(struct config_builder *b)
                     "set ALLOWED_DOMAINS=example.com");
 }
 
+/* Whether one of the transports that are written there is smtp:. */
+static bool has_smtp(const char *transports)
+{
+    struct span rest = span_of(transports);
+    struct span word;
+
+    while (span_next_word(&rest, ", \t\r\n={}", &word)) {
+        if (span_starts_nocase(word, SPAN_LIT("smtp:")))
+            return true;
+    }
+    return false;
+}
+
+/* RELAYHOST of boky/postfix: where mail of one's own goes out. Some set it in the hope that mail
+ * comes in that way. */
+static void check_relayhost(struct config_builder *b, bool has_transport)
+{
+    struct config_shown host = config_shown(SETTING_AT_relay_transport, b->relayhost);
+
+    if (b->relayhost.len == 0)
+        return;
+    if (has_transport)
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "RELAYHOST=%s is not supported by this version and is ignored: all mail goes "
+                    "to relay_transport=%s; remove RELAYHOST",
+                    host.text, b->config->relay_transport);
+    else
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "RELAYHOST=%s is not supported by this version and is ignored: mail leaves "
+                    "only for relay_transport; set RELAY_TRANSPORT=smtp:%s, or "
+                    "RELAY_TRANSPORT=lmtp:%s if LMTP is spoken there",
+                    host.text, host.text, host.text);
+}
+
 static void check_transport(struct config_builder *b)
 {
+    bool empty;
+
     if (is_bad(b, SETTING_AT_relay_transport))
         return;
-    if (span_trim(span_of(b->config->relay_transport)).len == 0 && !b->lenient)
+    empty = span_trim(span_of(b->config->relay_transport)).len == 0;
+    check_relayhost(b, !empty);
+    config_check_smtp_only(b, has_smtp(b->config->relay_transport));
+    if (empty && !b->lenient)
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
                     "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24");
@@ -68,11 +138,16 @@ static void check_listen(struct config_builder *b)
     struct errbuf err;
     int rc;
 
-    if (is_bad(b, SETTING_AT_listen))
+    if (is_bad(b, SETTING_AT_listen) || is_bad(b, SETTING_AT_inet_interfaces))
         return;
     rc = listen_list_parse(&list, span_of(b->config->listen), &err);
-    if (rc < 0)
+    if (rc < 0) {
         fault_from(b, SETTING_AT_listen, rc, &err);
+        return;
+    }
+    rc = listen_list_narrow(&list, span_of(b->config->inet_interfaces), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_inet_interfaces, rc, &err);
 }
 
 static bool is_name_server(struct span s)
@@ -105,6 +180,31 @@ static void check_dns_servers(struct config_builder *b)
     }
 }
 
+/* Of the right family; an empty one is the system's choice. */
+static void check_bind_address(struct config_builder *b, enum setting_index at, const char *value,
+                               bool v6)
+{
+    unsigned char binary[16];
+    struct span address = span_of(value);
+    bool colon = span_find(address, ':') < address.len;
+
+    if (is_bad(b, at) || address.len == 0)
+        return;
+    if (!cidr_address_parse(address, binary) || colon != v6)
+        config_fault(b, at, "is not an IPv%c address; write %s, or remove it", v6 ? '6' : '4',
+                     v6 ? "2001:db8::1" : "192.0.2.1");
+}
+
+static void check_bind_addresses(struct config_builder *b)
+{
+    const struct config *c = b->config;
+
+    check_bind_address(b, SETTING_AT_lmtp_bind_address, c->lmtp_bind_address, false);
+    check_bind_address(b, SETTING_AT_lmtp_bind_address6, c->lmtp_bind_address6, true);
+    check_bind_address(b, SETTING_AT_smtp_bind_address, c->smtp_bind_address, false);
+    check_bind_address(b, SETTING_AT_smtp_bind_address6, c->smtp_bind_address6, true);
+}
+
 static void check_host_name(struct config_builder *b, enum setting_index at, const char *value,
                             const char *remedy)
 {
@@ -135,10 +235,56 @@ static void check_names(struct config_builder *b)
     if (config_value(b, SETTING_AT_lmtp_lhlo_name)->source) /* else it is myhostname */
         check_host_name(b, SETTING_AT_lmtp_lhlo_name, c->lmtp_lhlo_name,
                         "write a host name such as mx.example.com, or remove it");
+    if (config_value(b, SETTING_AT_smtp_helo_name)->source)
+        check_host_name(b, SETTING_AT_smtp_helo_name, c->smtp_helo_name,
+                        "write a host name such as mx.example.com, or remove it");
     check_not_empty(b, SETTING_AT_smtpd_banner, c->smtpd_banner);
     check_not_empty(b, SETTING_AT_mail_name, c->mail_name);
     check_not_empty(b, SETTING_AT_syslog_name, c->syslog_name);
     check_not_empty(b, SETTING_AT_queue_directory, c->queue_directory);
+}
+
+/* Empty, a code that refuses, or 250; 421 and 521 would end the session of a client that did
+ * nothing. */
+static void check_refusal_code(struct config_builder *b, enum setting_index at, const char *value)
+{
+    uint64_t code = 0;
+
+    if (is_bad(b, at) || value[0] == '\0')
+        return;
+    if (!span_to_u64(span_of(value), 599, &code) || (code != 250 && code < 400) || code == 421 ||
+        code == 521)
+        config_fault(b, at, "is not a code to refuse with; write 450 or 550, or remove it");
+}
+
+/* One word of letters each: they are compared with the first word of a line. */
+static void check_commands(struct config_builder *b, enum setting_index at, const char *value)
+{
+    struct span rest = span_of(value);
+    struct span word;
+
+    while (!is_bad(b, at) && span_next_word(&rest, ", \t\r\n", &word)) {
+        for (size_t i = 0; i < word.len; i++) {
+            if (!ascii_is_alpha(word.ptr[i])) {
+                config_fault(b, at,
+                             "has words that are no commands (lookup tables are not "
+                             "supported); write commands such as GET POST");
+                return;
+            }
+        }
+    }
+}
+
+static void check_server(struct config_builder *b)
+{
+    const struct config *c = b->config;
+
+    check_refusal_code(b, SETTING_AT_unverified_recipient_reject_code,
+                       c->unverified_recipient_reject_code);
+    check_refusal_code(b, SETTING_AT_unverified_recipient_defer_code,
+                       c->unverified_recipient_defer_code);
+    check_commands(b, SETTING_AT_smtpd_noop_commands, c->smtpd_noop_commands);
+    check_commands(b, SETTING_AT_smtpd_forbidden_commands, c->smtpd_forbidden_commands);
 }
 
 /* Postfix adjusts as well: an operator who raises one limit need not know the other. */
@@ -159,10 +305,13 @@ static void adjust_times(struct config_builder *b)
 void config_check(struct config_builder *b)
 {
     check_domains(b);
+    check_parents(b);
     check_transport(b);
     check_networks(b);
     check_listen(b);
     check_dns_servers(b);
+    check_bind_addresses(b);
+    check_server(b);
     check_names(b);
     if (b->faults == 0)
         adjust_times(b);

@@ -54,15 +54,41 @@ static bool starts(struct span s, const char *prefix)
     return span_equal(span_first(s, strlen(prefix)), span_of(prefix));
 }
 
+static bool contains(struct span s, const char *part)
+{
+    size_t len = strlen(part);
+
+    for (size_t i = 0; i + len <= s.len; i++) {
+        if (memcmp(s.ptr + i, part, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Of a service postfix-smtp: POSTFIX_SMTP_SERVICE_HOST, POSTFIX_SMTP_PORT=tcp://10.0.0.1:25, ... No
+ * setting is in capitals, so these cannot be meant for us. */
+static bool is_of_a_service(struct span name, struct span value)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] != ascii_upper(name.ptr[i]))
+            return false;
+    }
+    return contains(name, "_SERVICE_HOST") || contains(name, "_SERVICE_PORT") ||
+           contains(name, "_PORT_") || starts(value, "tcp://") || starts(value, "udp://");
+}
+
 /*
  * What Kubernetes sets for services, and Docker for links, named postfix or mail. MAIL_NAME is one
- * of them, so mail_name has no variable in capitals.
+ * of them, so mail_name has no variable in capitals. POSTFIX_MAIL_: the image we replace passed
+ * over these.
  */
-static bool is_injected(struct span name)
+static bool is_injected(struct span name, struct span value)
 {
-    return starts(name, "POSTFIX_PORT") || starts(name, "POSTFIX_SERVICE_") ||
-           starts(name, "POSTFIX_ENV_") || span_equal(name, SPAN_LIT("POSTFIX_NAME")) ||
-           starts(name, "MAIL_");
+    if (starts(name, "POSTFIX_") && is_of_a_service(name, value))
+        return true;
+    return starts(name, "POSTFIX_MAIL_") || starts(name, "POSTFIX_PORT") ||
+           starts(name, "POSTFIX_SERVICE_") || starts(name, "POSTFIX_ENV_") ||
+           span_equal(name, SPAN_LIT("POSTFIX_NAME")) || starts(name, "MAIL_");
 }
 
 static void sort_variable(struct environment_reading *r, struct span name, struct span value)
@@ -70,7 +96,7 @@ static void sort_variable(struct environment_reading *r, struct span name, struc
     struct span postfix = SPAN_LIT("POSTFIX_");
     enum setting_index at[RANK_COUNT];
 
-    if (is_injected(name))
+    if (is_injected(name, value))
         return;
     if (span_equal(name, SPAN_LIT("HOSTNAME"))) {
         if (value.len > 0 && !r->b->hostname_is_set) {
@@ -91,7 +117,7 @@ static void sort_variable(struct environment_reading *r, struct span name, struc
         return;
     }
     if (value.len > 0) /* an empty one changes nothing */
-        config_advise_environment(r->b, name);
+        config_advise_environment(r->b, name, value);
 }
 
 static void sort_variables(struct environment_reading *r)

@@ -4,14 +4,19 @@
  *
  * Every setting is expanded once and remembered, so the work is linear however values refer to each
  * other. $$ is a dollar sign; a dollar that no name follows stands for itself. A name that is no
- * setting gives nothing, as in Postfix, but is said. Conditions (${name?value}) are not supported.
+ * setting gives nothing, as in Postfix, but is said. ${name?{a}:{b}} is a if name is not empty,
+ * else b; ${name?a} and ${name:b} are the halves of it. Comparisons (${{a} == {b} ? ...}) are not
+ * supported.
  *
- * Fails:  a loop, a condition or a value that grows beyond its limit is an error of the setting
- * that has it. Limits: references nest at most as deep as there are settings, since each runs once.
+ * Fails:  a loop, a comparison or a value that grows beyond its limit is an error of the setting
+ * that has it. Limits: references nest at most as deep as there are settings, since each runs once;
+ * conditions CONDITIONS_MAX deep.
  */
 #include "config/config_private.h"
 
 #include <string.h>
+
+#define CONDITIONS_MAX 8
 
 static bool expand(struct config_builder *b, enum setting_index at);
 
@@ -61,6 +66,20 @@ static bool add_reference(struct config_builder *b, enum setting_index at, struc
     return expand_other(b, at, other) && add(b, at, span_make(v->text.ptr, v->text.len));
 }
 
+/* Index of the bracket that closes what was opened before `s`, or s.len. */
+static size_t find_closing(struct span s, char open, char close)
+{
+    unsigned depth = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == close && depth-- == 0)
+            return i;
+        if (s.ptr[i] == open)
+            depth++;
+    }
+    return s.len;
+}
+
 /* After a dollar: takes the name, bracketed or not, off `rest`. False when none follows or it is
  * not closed. */
 static bool take_name(struct span *rest, struct span *name_out)
@@ -73,7 +92,7 @@ static bool take_name(struct span *rest, struct span *name_out)
     if (open == '{' || open == '(') {
         close = open == '{' ? '}' : ')';
         inside = span_from(*rest, 1);
-        len = span_find(inside, close);
+        len = find_closing(inside, open, close);
     } else {
         while (len < inside.len && is_name_char(inside.ptr[len]))
             len++;
@@ -94,6 +113,87 @@ static bool is_plain_name(struct span name)
     return true;
 }
 
+static bool add_expanded(struct config_builder *b, enum setting_index at, struct span raw);
+
+/* "{text}", or all that is left. */
+static bool take_branch(struct span *rest, struct span *branch_out)
+{
+    size_t end;
+
+    *rest = span_trim(*rest);
+    *branch_out = *rest;
+    if (rest->len == 0 || rest->ptr[0] != '{') {
+        *rest = span_from(*rest, rest->len);
+        return true;
+    }
+    *branch_out = span_from(*rest, 1);
+    end = find_closing(*branch_out, '{', '}');
+    if (end == branch_out->len)
+        return false;
+    *rest = span_trim(span_from(*branch_out, end + 1));
+    *branch_out = span_first(*branch_out, end);
+    return true;
+}
+
+static bool take_after(struct span *rest, char mark, struct span *branch_out)
+{
+    if (rest->len == 0 || rest->ptr[0] != mark)
+        return true;
+    *rest = span_from(*rest, 1);
+    return take_branch(rest, branch_out);
+}
+
+/* `text` is "?{a}:{b}", "?a" or ":b". */
+static bool choose_branch(struct span text, bool is_set, struct span *chosen_out)
+{
+    struct span if_set = SPAN_LIT("");
+    struct span if_not = SPAN_LIT("");
+
+    if (!take_after(&text, '?', &if_set) || !take_after(&text, ':', &if_not))
+        return false;
+    *chosen_out = is_set ? if_set : if_not;
+    return text.len == 0;
+}
+
+/* False when it is not one, or more than CONDITIONS_MAX deep. */
+static bool parse_condition(struct config_builder *b, struct span inside, struct span *name_out,
+                            struct span *test_out)
+{
+    size_t len = 0;
+
+    while (len < inside.len && is_name_char(inside.ptr[len]))
+        len++;
+    *name_out = span_first(inside, len);
+    *test_out = span_from(inside, len);
+    return len > 0 && len < inside.len && (inside.ptr[len] == '?' || inside.ptr[len] == ':') &&
+           b->conditions < CONDITIONS_MAX;
+}
+
+static bool add_condition(struct config_builder *b, enum setting_index at, struct span inside)
+{
+    struct span name, test, chosen;
+    enum setting_index other;
+    bool is_set = false;
+    bool ok;
+
+    if (parse_condition(b, inside, &name, &test)) {
+        other = config_index(name);
+        if (other != SETTING_AT_COUNT) {
+            if (!expand_other(b, at, other))
+                return false;
+            is_set = config_value(b, other)->text.len > 0;
+        }
+        if (choose_branch(test, is_set, &chosen)) {
+            b->conditions++;
+            ok = add_expanded(b, at, chosen);
+            b->conditions--;
+            return ok;
+        }
+    }
+    config_fault(b, at, "has a form of $ that is not supported; use $name or ${name}");
+    return false;
+}
+
 /* `rest` begins behind a dollar. */
 static bool add_dollar(struct config_builder *b, enum setting_index at, struct span *rest)
 {
@@ -105,10 +205,8 @@ static bool add_dollar(struct config_builder *b, enum setting_index at, struct s
     }
     if (!take_name(rest, &name))
         return add(b, at, SPAN_LIT("$"));
-    if (!is_plain_name(name)) {
-        config_fault(b, at, "has a form of $ that is not supported; use $name or ${name}");
-        return false;
-    }
+    if (!is_plain_name(name))
+        return add_condition(b, at, name);
     return add_reference(b, at, name);
 }
 

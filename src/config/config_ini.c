@@ -134,7 +134,7 @@ static void start_value(struct ini_reading *r, struct span name, struct span val
 
     r->current = config_index(name);
     if (r->current == SETTING_AT_COUNT) {
-        config_advise_ini(r->b, r->line, name);
+        config_advise_ini(r->b, r->line, name, value);
         return;
     }
     if (r->defined_in[r->current] > 0)

@@ -52,8 +52,11 @@ struct config_builder {
     struct config *config;
     config_note_fn note;
     void *note_ctx;
-    struct span hostname; /* of this machine: HOSTNAME, else source->system_hostname */
-    bool hostname_is_set; /* it came from HOSTNAME */
+    struct span hostname;           /* of this machine: HOSTNAME, else source->system_hostname */
+    bool hostname_is_set;           /* it came from HOSTNAME */
+    struct span relayhost;          /* value of RELAYHOST or POSTFIX_relayhost; empty: not set */
+    struct config_string smtp_only; /* see config_foreign.c: "LABEL\tWHY\n" each */
+    unsigned conditions;            /* that are being expanded, one within the other */
     size_t faults;
     bool no_memory;
     bool lenient;                   /* faults are warnings; see config_build_lenient */
@@ -78,7 +81,7 @@ bool config_is_secret(struct span name);
 /* As text_printable_max, but white space becomes a blank and a cut shows as "...". */
 void config_text_flat(struct text *t, struct span s, size_t max);
 
-/* Index of a setting by name, or SETTING_AT_COUNT. */
+/* Index of a setting by name, ours or Postfix's (aliases.def), or SETTING_AT_COUNT. */
 enum setting_index config_index(struct span name);
 struct config_value *config_value(struct config_builder *b, enum setting_index at);
 /* The default as written: for a choice its first word. */
@@ -101,10 +104,26 @@ void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
 
 /* Texts of advice about a name that is not a setting; see config_advice.c. */
-void config_advise_ini(struct config_builder *b, unsigned line, struct span name);
-void config_advise_environment(struct config_builder *b, struct span name);
+void config_advise_ini(struct config_builder *b, unsigned line, struct span name,
+                       struct span value);
+void config_advise_environment(struct config_builder *b, struct span name, struct span value);
 /* The setting a friendly variable stands for (ALLOWED_DOMAINS), or SETTING_AT_COUNT. */
 enum setting_index config_friendly(struct span name);
+
+/* A parameter of Postfix that is no setting: where it was written, its name there, its value. */
+struct config_foreign {
+    const char *label; /* "POSTFIX_x", or "FILE line 3: x" */
+    struct span name;
+    struct span value;
+};
+/* Says what becomes of it; false when Postfix does not know it either. */
+bool config_note_postfix(struct config_builder *b, const struct config_foreign *f);
+/* What was kept for when the transport is known. */
+void config_check_smtp_only(struct config_builder *b, bool smtp_used);
+/* The same for a variable of boky/postfix; false when it is none. */
+bool config_note_boky(struct config_builder *b, struct span name);
+/* Their names, for advice about slips. */
+void config_boky_each(void (*fn)(void *ctx, struct span name), void *ctx);
 
 /* Bare numbers are in `unit` (the unit of the setting's default, as in Postfix): one of "ms", "s",
  * ... "w". */

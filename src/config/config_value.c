@@ -4,13 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct alias {
+    const char *name; /* Postfix's */
+    enum setting_index setting;
+} aliases[] = {
+#define ALIAS(name, setting) {#name, SETTING_AT_##setting},
+#include "config/aliases.def"
+#undef ALIAS
+};
+
+static enum setting_index alias_index(struct span name)
+{
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++) {
+        if (span_equal(name, span_of(aliases[i].name)))
+            return aliases[i].setting;
+    }
+    return SETTING_AT_COUNT;
+}
+
 enum setting_index config_index(struct span name)
 {
     size_t at = 0;
 
     while (at < SETTING_AT_COUNT && !span_equal(name, span_of(settings[at].name)))
         at++;
-    return (enum setting_index)at;
+    return at < SETTING_AT_COUNT ? (enum setting_index)at : alias_index(name);
 }
 
 struct config_value *config_value(struct config_builder *b, enum setting_index at)

@@ -1,6 +1,7 @@
 /* domains - see domains.h */
 #include "config/domains.h"
 
+#include "config/cidr.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -29,18 +30,50 @@ static size_t count_words(struct span text)
     return count;
 }
 
-static int not_a_domain(struct span entry, struct errbuf *err)
+static bool has(struct span s, const char *part)
 {
-    const char *remedy = "write names such as example.com, or .example.com for its subdomains";
+    size_t len = strlen(part);
+
+    for (size_t i = 0; i + len <= s.len; i++) {
+        if (memcmp(s.ptr + i, part, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_address(struct span entry)
+{
+    unsigned char address[16];
+
+    return cidr_address_parse(entry, address);
+}
+
+/* Where one can tell, what was meant. */
+static const char *remedy(struct span entry)
+{
+    uint64_t port;
 
     if (span_starts_nocase(entry, SPAN_LIT("*.")))
-        remedy = "write .example.com for the subdomains of example.com";
-    else if (span_find(entry, '@') < entry.len)
-        remedy = "write the part after the @ only";
-    else if (span_find(entry, ':') < entry.len)
-        remedy = "lookup tables are not supported, write the domains themselves";
+        return "write .example.com for the subdomains of example.com";
+    if (has(entry, "://"))
+        return "write the name in the URL only, such as example.com";
+    if (span_find(entry, '@') < entry.len)
+        return "write the part after the @ only";
+    if (is_address(entry) || entry.ptr[0] == '[')
+        return "mail is taken for names, not for addresses: write example.com";
+    if (span_to_u64(span_from(entry, span_find(entry, ':') + 1), UINT64_MAX, &port))
+        return "write it without the port, such as example.com";
+    if (span_find(entry, ':') < entry.len)
+        return "lookup tables are not supported, write the domains themselves";
+    if (entry.ptr[0] == '/')
+        return "files are not read, write the domains themselves";
+    return "write names such as example.com, or .example.com for its subdomains";
+}
+
+static int not_a_domain(struct span entry, struct errbuf *err)
+{
     return errbuf_set(err, -EINVAL, "\"%.*s\" is not a domain; %s",
-                      (int)(entry.len < 100 ? entry.len : 100), entry.ptr, remedy);
+                      (int)(entry.len < 100 ? entry.len : 100), entry.ptr, remedy(entry));
 }
 
 /* smtp_domain_valid allows one trailing dot. */
@@ -48,7 +81,7 @@ static bool entry_valid(struct span entry)
 {
     struct span name = without_first_dot(entry);
 
-    return name.len > 0 && name.ptr[0] != '[' && smtp_domain_valid(name, true);
+    return name.len > 0 && name.ptr[0] != '[' && !is_address(name) && smtp_domain_valid(name, true);
 }
 
 /* Lower case, on the heap; NULL when memory is out. */
@@ -89,7 +122,7 @@ int domain_list_parse(struct domain_list *list, struct span text, struct errbuf 
     size_t count = count_words(text);
     int rc;
 
-    *list = (struct domain_list){NULL, NULL, 0};
+    *list = (struct domain_list){.count = 0};
     if (count > DOMAINS_MAX)
         return errbuf_set(err, -EINVAL, "has more than %d domains", DOMAINS_MAX);
     if (count == 0)
@@ -112,10 +145,10 @@ void domain_list_free(struct domain_list *list)
     for (size_t i = 0; i < list->count; i++)
         free(list->names[i]);
     free(list->names);
-    *list = (struct domain_list){NULL, NULL, 0};
+    *list = (struct domain_list){.count = 0};
 }
 
-static bool has(const struct domain_list *list, const char *name)
+static bool is_listed(const struct domain_list *list, const char *name)
 {
     return bsearch(&name, list->names, list->count, sizeof *list->names, compare) != NULL;
 }
@@ -130,10 +163,10 @@ bool domain_list_match(const struct domain_list *list, struct span domain)
         return false;
     for (char *c = name; *c; c++)
         *c = ascii_lower(*c);
-    if (has(list, name))
+    if (is_listed(list, name))
         return true;
     for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
-        if (has(list, dot))
+        if (is_listed(list, dot) || (list->subdomains && is_listed(list, dot + 1)))
             return true;
     }
     return false;

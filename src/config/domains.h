@@ -16,6 +16,7 @@ struct domain_list {
     char **names;      /* owned; lower case, without the trailing dot; sorted */
     const char *first; /* borrowed from names: the one written first; NULL when empty */
     size_t count;
+    bool subdomains; /* set by the owner: every name admits its subdomains, dot or not */
 };
 
 /* Parses a list (commas, blanks, newlines); an empty one is fine. 0, -EINVAL (not a domain: err

@@ -79,3 +79,65 @@ int listen_list_parse(struct listen_list *list, struct span text, struct errbuf 
         return errbuf_set(err, -EINVAL, "is empty; write 25, 127.0.0.1:25, [::1]:25 or *:25");
     return 0;
 }
+
+static void add_host(struct listen_list *hosts, struct span host, bool optional)
+{
+    struct listen_address *a = &hosts->entries[hosts->count];
+
+    if (hosts->count == LISTEN_MAX)
+        return; /* the list that is made of it is too long then */
+    *a = (struct listen_address){.optional = optional};
+    if (span_copy(host, a->host, sizeof a->host))
+        hosts->count++;
+}
+
+static bool add_interface(struct listen_list *hosts, struct span word)
+{
+    bool bracketed = word.len >= 2 && word.ptr[0] == '[' && word.ptr[word.len - 1] == ']';
+    unsigned char address[16];
+
+    if (span_equal(word, SPAN_LIT("loopback-only")) || span_equal(word, SPAN_LIT("localhost"))) {
+        add_host(hosts, SPAN_LIT("127.0.0.1"), false);
+        add_host(hosts, SPAN_LIT("::1"), true);
+        return true;
+    }
+    if (bracketed)
+        word = span_make(word.ptr + 1, word.len - 2);
+    if (!cidr_address_parse(word, address))
+        return false;
+    add_host(hosts, word, false);
+    return true;
+}
+
+int listen_list_narrow(struct listen_list *list, struct span interfaces, struct errbuf *err)
+{
+    struct listen_list hosts = {.count = 0};
+    struct listen_list wide = *list;
+    struct span word;
+
+    while (span_next_word(&interfaces, ", \t\r\n", &word)) {
+        if (span_equal(word, SPAN_LIT("all")))
+            return 0;
+        if (!add_interface(&hosts, word))
+            return errbuf_set(err, -EINVAL,
+                              "\"%.*s\" is no address of this machine; write all, loopback-only, "
+                              "or addresses",
+                              (int)(word.len < 100 ? word.len : 100), word.ptr);
+    }
+    if (hosts.count == 0)
+        return errbuf_set(err, -EINVAL, "is empty; write all, loopback-only, or addresses");
+    list->count = 0;
+    for (size_t i = 0; i < wide.count; i++) {
+        size_t times = wide.entries[i].host[0] ? 1 : hosts.count;
+
+        for (size_t j = 0; j < times; j++) {
+            if (list->count == LISTEN_MAX)
+                return errbuf_set(err, -EINVAL, "makes more than %d addresses to listen on",
+                                  LISTEN_MAX);
+            list->entries[list->count] =
+                wide.entries[i].host[0] ? wide.entries[i] : hosts.entries[j];
+            list->entries[list->count++].port = wide.entries[i].port;
+        }
+    }
+    return 0;
+}

@@ -17,6 +17,7 @@
 struct listen_address {
     char host[LISTEN_HOST_CAP]; /* NUL-terminated, without brackets; "" is every address */
     uint16_t port;              /* 0: any free port */
+    bool optional;              /* need not be there: ::1 where IPv6 is off */
 };
 
 struct listen_list {
@@ -26,6 +27,11 @@ struct listen_list {
 
 /* 0 with at least one entry, or -EINVAL: err says which entry and what it should look like. */
 int listen_list_parse(struct listen_list *list, struct span text, struct errbuf *err);
+/*
+ * Puts the addresses of inet_interfaces ("all", "loopback-only", addresses) in place of "every
+ * address". 0, or -EINVAL with the reason.
+ */
+int listen_list_narrow(struct listen_list *list, struct span interfaces, struct errbuf *err);
 /*
  * Splits "host:port" or "[address]:port" and checks both; the syntax of an entry with a host. False
  * when it is neither.

@@ -225,13 +225,11 @@ void custody_give_up(struct custody *c, const char *why)
         custody_commit(c);
 }
 
-static bool deliveries_new(struct custody *c)
+static bool deliveries_new(struct custody *c, const struct upstream *u)
 {
-    size_t limit = c->in->config->default_destination_recipient_limit;
+    size_t limit = upstream_recipients_limit(u, DELIVERY_RECIPIENTS_MAX);
     size_t total = c->envelope->recipient_count;
 
-    if (limit > DELIVERY_RECIPIENTS_MAX)
-        limit = DELIVERY_RECIPIENTS_MAX;
     c->delivery_count = (total + limit - 1) / limit;
     c->deliveries = calloc(c->delivery_count, sizeof *c->deliveries);
     if (!c->deliveries) {
@@ -248,7 +246,7 @@ static bool deliveries_new(struct custody *c)
 
 void custody_deliver(struct custody *c, struct upstream *u)
 {
-    if (!deliveries_new(c)) {
+    if (!deliveries_new(c, u)) {
         custody_commit(c); /* nobody is asked now: the queue does it */
         return;
     }
@@ -278,7 +276,7 @@ void custody_deliver(struct custody *c, struct upstream *u)
  */
 void custody_suspend(struct custody *c, struct upstream *u)
 {
-    if (deliveries_new(c)) {
+    if (deliveries_new(c, u)) {
         c->starting = true;
         c->outstanding = c->delivery_count;
         for (size_t i = 0; i < c->delivery_count; i++) {

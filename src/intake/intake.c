@@ -115,6 +115,8 @@ uint64_t intake_floor_bytes(const struct intake *in)
 
     if (config->queue_minfree > 0)
         return config->queue_minfree;
+    if (config->message_size_limit == CONFIG_SIZE_UNLIMITED)
+        return CONFIG_SIZE_USUAL / MINFREE_DENOMINATOR * MINFREE_NUMERATOR;
     return config->message_size_limit / MINFREE_DENOMINATOR * MINFREE_NUMERATOR;
 }
 

@@ -104,6 +104,13 @@ int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *serve
                   const struct stream_events *events, void *ctx);
 int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
                        const struct stream_events *events, void *ctx);
+/* The same, leaving by the address `from` of this machine. */
+struct stream_way {
+    const struct sockaddr *to;
+    const struct sockaddr *from; /* NULL: the system chooses */
+};
+int stream_connect_way(struct stream *s, struct stream_pool *pool, const struct stream_way *way,
+                       const struct stream_events *events, void *ctx);
 int stream_connect_unix(struct stream *s, struct stream_pool *pool, const char *path,
                         const struct stream_events *events, void *ctx);
 

@@ -81,17 +81,25 @@ static void on_connected(uv_connect_t *request, int status)
     stream_flush(s);
 }
 
-int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
+int stream_connect_way(struct stream *s, struct stream_pool *pool, const struct stream_way *way,
                        const struct stream_events *events, void *ctx)
 {
     int rc = prepare(s, pool, events, ctx, false);
 
     if (rc < 0)
         return rc;
-    rc = uv_tcp_connect(&s->connect, &s->io.tcp, address, on_connected);
+    rc = way->from ? uv_tcp_bind(&s->io.tcp, way->from, 0) : 0;
+    if (rc == 0)
+        rc = uv_tcp_connect(&s->connect, &s->io.tcp, way->to, on_connected);
     if (rc < 0) /* e.g. no route for the family: told like any refused connect */
         stream_break(s, rc);
     return 0;
+}
+
+int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
+                       const struct stream_events *events, void *ctx)
+{
+    return stream_connect_way(s, pool, &(struct stream_way){.to = address}, events, ctx);
 }
 
 int stream_connect_unix(struct stream *s, struct stream_pool *pool, const char *path,

@@ -141,8 +141,10 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e)
 {
     int64_t age_us = clock_wall_us() - e->life_us;
+    uint64_t lifetime =
+        e->sender[0] ? s->config->maximal_queue_lifetime : s->config->bounce_queue_lifetime;
 
-    return e->forced_expire || age_us / 1000 >= (int64_t)s->config->maximal_queue_lifetime;
+    return e->forced_expire || age_us / 1000 >= (int64_t)lifetime;
 }
 
 struct queue_entry *queue_entry_find(const struct scheduler *s, const struct queue_id *id)
@@ -195,7 +197,7 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
 static bool has_place(const struct scheduler *s, const struct queue_site *site)
 {
     return !s->stopping && site->upstream->health != UPSTREAM_DOWN &&
-           site->running < s->config->default_destination_concurrency_limit + site->upstream->stale;
+           site->running < upstream_sessions_limit(site->upstream) + site->upstream->stale;
 }
 
 static void take_place(struct queue_site *site, struct queue_entry *e)
@@ -321,7 +323,9 @@ static void on_expiry_check(uv_timer_t *timer)
 
 static void arm_expiry_timer(struct scheduler *s)
 {
-    uint64_t every = s->config->maximal_queue_lifetime / 10;
+    uint64_t mail = s->config->maximal_queue_lifetime;
+    uint64_t bounces = s->config->bounce_queue_lifetime;
+    uint64_t every = (mail < bounces ? mail : bounces) / 10;
 
     every = every < EXPIRY_CHECK_MIN ? EXPIRY_CHECK_MIN : every;
     every = every > EXPIRY_CHECK_MS ? EXPIRY_CHECK_MS : every;

@@ -280,10 +280,8 @@ static void on_delivered(struct delivery *d)
 static void next_batch(struct queue_run *run)
 {
     struct delivery *d = &run->delivery;
-    uint64_t limit = run->s->config->default_destination_recipient_limit;
+    size_t limit = upstream_recipients_limit(run->entry->upstream, DELIVERY_RECIPIENTS_MAX);
 
-    if (limit > DELIVERY_RECIPIENTS_MAX)
-        limit = DELIVERY_RECIPIENTS_MAX;
     *d = (struct delivery){.envelope = run->envelope,
                            .body = run->body,
                            .active_ms = run->active_ms,

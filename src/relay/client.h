@@ -95,6 +95,7 @@ struct client_settings {
     enum client_protocol protocol;
     bool fallback;              /* try the other hello when this one is not understood (500, 502) */
     const char *hello_name;     /* borrowed */
+    const char *discard;        /* borrowed; words of the hello reply to pass over; may be NULL */
     bool xclient;               /* send XCLIENT where offered */
     unsigned xclient_timeout_s; /* for TIMEOUT=: our own limit for the reply after the dot */
 };

@@ -120,12 +120,26 @@ static void note_xclient(struct client *c, struct span words)
     }
 }
 
+static bool is_discarded(const struct client *c, struct span keyword)
+{
+    struct span rest = span_of(c->settings.discard);
+    struct span word;
+
+    while (span_next_word(&rest, ", \t\r\n", &word)) {
+        if (span_equal_nocase(word, keyword))
+            return true;
+    }
+    return false;
+}
+
 void client_hello_line(struct client *c, struct span line)
 {
     struct span keyword;
 
     if (c->hello_lines++ == 0 || !span_next_word(&line, " ", &keyword))
         return; /* the first line holds the peer's name */
+    if (is_discarded(c, keyword))
+        return;
     for (size_t i = 0; i < sizeof capabilities / sizeof capabilities[0]; i++) {
         if (!span_equal_nocase(keyword, span_of(capabilities[i].word)))
             continue;

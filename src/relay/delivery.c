@@ -63,9 +63,10 @@ static void on_result(struct upstream_job *job, size_t position, enum client_bla
                       enum client_step step, const struct smtp_reply *reply)
 {
     struct delivery *d = of_job(job);
-    enum delivery_outcome outcome = blame == CLIENT_BLAME_NONE        ? DELIVERY_SENT
-                                    : blame == CLIENT_BLAME_RECIPIENT ? DELIVERY_FAILED
-                                                                      : DELIVERY_DEFERRED;
+    bool soft = d->upstream->context->config->soft_bounce;
+    enum delivery_outcome outcome = blame == CLIENT_BLAME_NONE                 ? DELIVERY_SENT
+                                    : blame == CLIENT_BLAME_RECIPIENT && !soft ? DELIVERY_FAILED
+                                                                               : DELIVERY_DEFERRED;
     char buf[1600];
     char dsn[12];
     struct text t;

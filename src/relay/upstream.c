@@ -134,7 +134,7 @@ static unsigned count_available(const struct upstream *u)
 
 static void open_for_waiting(struct upstream *u)
 {
-    uint64_t limit = u->context->config->default_destination_concurrency_limit;
+    uint64_t limit = upstream_sessions_limit(u);
 
     while (u->waiting > count_available(u) && u->session_count - u->stale < limit &&
            clock_mono_ms() >= u->hold_opening_until_ms && u->health != UPSTREAM_DOWN) {

@@ -9,7 +9,7 @@
  * and one probe at a time (0.5 s, doubling up to destination_probe_max, jittered) tries to open a
  * session; only changes are logged.
  *
- * Sessions: at most default_destination_concurrency_limit, reused in a burst, closed after
+ * Sessions: at most lmtp_destination_concurrency_limit, reused in a burst, closed after
  * lmtp_connection_idle_time. A reused session that dies before it accepted anything is not trouble:
  * the job is taken to a fresh one, once.
  *
@@ -146,5 +146,10 @@ void upstream_retire(struct upstream *u);
 /* "host H[A] said: REPLY (in reply to STEP)" */
 void upstream_said(const struct upstream_job *job, enum client_step step,
                    const struct smtp_reply *reply, struct text *t);
+
+/* What the settings say of this kind of destination: lmtp_... or smtp_... (upstream_limits.c). */
+uint64_t upstream_sessions_limit(const struct upstream *u);
+/* Recipients in one transaction, at most `most`. */
+size_t upstream_recipients_limit(const struct upstream *u, size_t most);
 
 #endif

@@ -50,6 +50,8 @@ static void name_peer(struct upstream_session *s, const char *address)
 void upstream_session_connect_next(struct upstream_session *s)
 {
     struct sockaddr_storage *address = &s->addresses[s->address_next];
+    struct sockaddr_storage from;
+    struct stream_way way;
     uint64_t now = clock_mono_ms();
     uint64_t
         share; /* of the time left: an address that swallows packets must not cost the others */
@@ -69,7 +71,9 @@ void upstream_session_connect_next(struct upstream_session *s)
         uv_ip6_name((struct sockaddr_in6 *)address, numeric, sizeof numeric);
     name_peer(s, numeric);
     s->has_stream = true;
-    rc = stream_connect_tcp(&s->stream, s->u->context->streams, (struct sockaddr *)address,
+    way.to = (struct sockaddr *)address;
+    way.from = upstream_bind_address(s->u, address->ss_family, &from);
+    rc = stream_connect_way(&s->stream, s->u->context->streams, &way,
                             &upstream_session_stream_events, s);
     if (rc < 0) {
         s->has_stream = false;
@@ -107,7 +111,7 @@ static void session_connect_unix(struct upstream_session *s)
         opening_failed(s);
         return;
     }
-    stream_deadline(&s->stream, s->u->context->config->lmtp_connect_timeout);
+    stream_deadline(&s->stream, upstream_step_limit_ms(s->u, CLIENT_STEP_GREETING));
 }
 
 static int address_family(const struct config *config)
@@ -121,7 +125,7 @@ struct upstream_session *upstream_session_open(struct upstream *u)
 {
     struct upstream_session *s = calloc(1, sizeof *s);
     const struct config *config = u->context->config;
-    uint64_t limit = config->lmtp_connect_timeout;
+    uint64_t limit = upstream_step_limit_ms(u, CLIENT_STEP_GREETING);
 
     if (!s)
         return NULL;

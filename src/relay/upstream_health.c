@@ -88,8 +88,8 @@ static void note_protocol(struct upstream *u, const struct upstream_session *s)
 /* See upstream.h: conversations that stood still since before the outage. */
 static void shed_dead(struct upstream *u)
 {
-    uint64_t patience =
-        u->context->config->lmtp_connect_timeout; /* a slow answer is not a dead peer */
+    /* a slow answer is not a dead peer */
+    uint64_t patience = upstream_step_limit_ms(u, CLIENT_STEP_GREETING);
     uint64_t now = clock_mono_ms();
     struct upstream_session *s, *next;
 
@@ -131,7 +131,7 @@ void upstream_opened(struct upstream *u, struct upstream_session *s)
 /* Whether it served somebody a moment ago; a conversation that stands still says nothing. */
 static bool others_live(const struct upstream *u)
 {
-    uint64_t patience = u->context->config->lmtp_connect_timeout;
+    uint64_t patience = upstream_step_limit_ms(u, CLIENT_STEP_GREETING);
     uint64_t now = clock_mono_ms();
     struct upstream_session *s;
 

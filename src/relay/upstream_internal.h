@@ -56,6 +56,16 @@ void upstream_session_close(struct upstream_session *s);
 /* Breaks the conversation off as one that timed out. */
 void upstream_session_give_up(struct upstream_session *s);
 
+/* upstream_limits.c: what the settings say of this kind of destination */
+uint64_t upstream_step_limit_ms(const struct upstream *u, enum client_step step);
+uint64_t upstream_reuse_limit(const struct upstream *u); /* transactions; 0: no limit */
+uint64_t upstream_reuse_limit_ms(const struct upstream *u);
+const char *upstream_hello_name(const struct upstream *u, const struct config *config);
+const char *upstream_discarded(const struct upstream *u, const struct config *config);
+/* The address to leave by, in `from`; NULL: the system chooses. */
+const struct sockaddr *upstream_bind_address(const struct upstream *u, int family,
+                                             struct sockaddr_storage *from);
+
 /* upstream_health.c */
 void upstream_hold_opening(struct upstream *u); /* opens no session for a moment */
 

@@ -139,43 +139,10 @@ static void on_client_send(void *ctx, struct span bytes)
     stream_send(&s->stream, bytes);
 }
 
-static uint64_t step_limit_ms(const struct upstream_session *s, enum client_step step)
-{
-    const struct config *c = s->u->context->config;
-
-    switch (step) {
-    case CLIENT_STEP_GREETING:
-        return c->lmtp_connect_timeout;
-    case CLIENT_STEP_HELLO:
-        return c->lmtp_lhlo_timeout;
-    case CLIENT_STEP_XCLIENT:
-        return c->lmtp_xclient_timeout;
-    case CLIENT_STEP_MAIL:
-        return c->lmtp_mail_timeout;
-    case CLIENT_STEP_RCPT:
-        return c->lmtp_rcpt_timeout;
-    case CLIENT_STEP_DATA:
-        return c->lmtp_data_init_timeout;
-    case CLIENT_STEP_BODY:
-        return c->lmtp_data_xfer_timeout;
-    case CLIENT_STEP_END:
-        return c->lmtp_data_done_timeout;
-    case CLIENT_STEP_RSET:
-        return c->lmtp_rset_timeout;
-    case CLIENT_STEP_QUIT:
-        return c->lmtp_quit_timeout;
-    case CLIENT_STEP_IDLE:
-    case CLIENT_STEP_BROKEN:
-    case CLIENT_STEP_COUNT:
-        break;
-    }
-    return 0;
-}
-
 static void on_client_step(void *ctx, enum client_step step)
 {
     struct upstream_session *s = ctx;
-    uint64_t limit = step_limit_ms(s, step);
+    uint64_t limit = upstream_step_limit_ms(s->u, step);
     uint64_t now = clock_mono_ms();
     uint64_t left = s->connect_by_ms > now ? s->connect_by_ms - now : 1;
 
@@ -198,6 +165,16 @@ static void end_finished_job(struct upstream_session *s)
     job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
 }
 
+static bool is_worn_out(const struct upstream_session *s)
+{
+    uint64_t uses = upstream_reuse_limit(s->u);
+
+    if (!s->idle || s->closing || s->client.uses == 0)
+        return false;
+    return (uses > 0 && s->client.uses >= uses) ||
+           clock_mono_ms() - s->opened_ms >= upstream_reuse_limit_ms(s->u);
+}
+
 static void on_client_idle(void *ctx)
 {
     struct upstream_session *s = ctx;
@@ -212,6 +189,10 @@ static void on_client_idle(void *ctx)
         s->u->opening--;
         s->setup_ms = clock_mono_ms() - s->opened_ms;
         upstream_opened(s->u, s);
+    }
+    if (is_worn_out(s)) { /* its place goes to a fresh one */
+        upstream_session_quit(s);
+        return;
     }
     if (s->idle && !s->closing)
         upstream_session_idle(s->u, s);
@@ -269,9 +250,10 @@ static void on_stream_open(void *ctx)
     struct client_settings client = {
         .protocol = s->u->protocol,
         .fallback = config->relay_protocol_fallback,
-        .hello_name = config->lmtp_lhlo_name,
+        .hello_name = upstream_hello_name(s->u, config),
+        .discard = upstream_discarded(s->u, config),
         .xclient = config->lmtp_send_xclient,
-        .xclient_timeout_s = (unsigned)(config->lmtp_data_done_timeout / 1000),
+        .xclient_timeout_s = (unsigned)(upstream_step_limit_ms(s->u, CLIENT_STEP_END) / 1000),
     };
 
     client_init(&s->client, &session_client_ops, s, &client);
@@ -295,7 +277,7 @@ static void on_stream_drained(void *ctx)
     if (s->closing || !s->job || s->client.step != CLIENT_STEP_BODY)
         return;
     s->progress_ms = clock_mono_ms(); /* a block was taken */
-    stream_deadline(&s->stream, step_limit_ms(s, CLIENT_STEP_BODY));
+    stream_deadline(&s->stream, upstream_step_limit_ms(s->u, CLIENT_STEP_BODY));
     s->job->events->on_drained(s->job);
 }
 

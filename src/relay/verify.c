@@ -160,6 +160,8 @@ static void remember_result(struct verify_query *q)
     struct text key;
 
     text_init(&key, buf, sizeof buf);
+    if (q->blame != CLIENT_BLAME_NONE && !q->verify->context->config->address_verify_negative_cache)
+        return;
     if (make_key(q->upstream, q->address, &key))
         remember(q->verify, text_as_span(&key), q->blame == CLIENT_BLAME_NONE, q->code, q->dsn,
                  q->why ? q->why : "");

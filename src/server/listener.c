@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BACKLOG 511
 
@@ -89,10 +90,38 @@ static void on_listener_closed(uv_handle_t *handle)
         s->on_closed(s->on_closed_ctx);
 }
 
+/* Whether IPv6 is there: in many a container it is not. */
+static bool has_ipv6_loopback(void)
+{
+    struct sockaddr_in6 loopback = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool there = fd >= 0 && bind(fd, (struct sockaddr *)&loopback, sizeof loopback) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return there;
+}
+
+static int list_addresses(const struct smtp_server *s, struct listen_list *list, struct errbuf *err)
+{
+    struct listen_list all;
+    bool ipv6 = s->config->inet_protocols != INET_IPV4 && has_ipv6_loopback();
+    int rc = listen_list_parse(&all, span_of(s->config->listen), err);
+
+    list->count = 0;
+    if (rc == 0)
+        rc = listen_list_narrow(&all, span_of(s->config->inet_interfaces), err);
+    for (size_t i = 0; rc == 0 && i < all.count; i++) {
+        if (ipv6 || !all.entries[i].optional)
+            list->entries[list->count++] = all.entries[i];
+    }
+    return rc;
+}
+
 int smtp_server_start(struct smtp_server *s, struct errbuf *err)
 {
     struct listen_list list;
-    int rc = listen_list_parse(&list, span_of(s->config->listen), err);
+    int rc = list_addresses(s, &list, err);
 
     s->holds = 1;
     for (size_t i = 0; i < list.count && rc == 0; i++) {

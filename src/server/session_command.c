@@ -11,6 +11,7 @@
 
 #define SHOWN_MAX     100 /* bytes of a strange command that the log shows */
 #define HELO_UNWANTED "<>()\\\";@"
+#define EHLO_LINE_CAP 300 /* the longest has our name */
 
 /* COMMAND_JUNK: costs us and brings no mail; counts against smtpd_junk_command_limit. */
 /* COMMAND_LAST: nothing may be sent after it before its reply has come (RFC 2920 3.1). */
@@ -21,6 +22,19 @@ struct command_rule {
     unsigned flags;
     session_command_fn *run;
 };
+
+/* Whether a list of words has this one. */
+static bool is_listed(const char *list, struct span wanted)
+{
+    struct span rest = span_of(list);
+    struct span word;
+
+    while (span_next_word(&rest, ", \t\r\n", &word)) {
+        if (span_equal_nocase(word, wanted))
+            return true;
+    }
+    return false;
+}
 
 bool session_wants_helo(struct session *s)
 {
@@ -66,20 +80,45 @@ static void run_helo(struct session *s, const struct smtp_command *c)
     session_done(s);
 }
 
+bool session_offers(const struct session *s, const char *keyword)
+{
+    if (!s->config->smtputf8_enable && strcmp(keyword, "SMTPUTF8") == 0)
+        return false;
+    if (s->config->disable_vrfy_command && strcmp(keyword, "VRFY") == 0)
+        return false;
+    return !is_listed(s->config->smtpd_discard_ehlo_keywords, span_of(keyword));
+}
+
+/* The line before is sent when it is known whether another follows. */
+static void offer(struct session *s, char line[EHLO_LINE_CAP], const char *keyword)
+{
+    struct text t;
+
+    if (!session_offers(s, keyword))
+        return;
+    line[3] = '-';
+    session_reply_line(s, line);
+    text_init(&t, line, EHLO_LINE_CAP);
+    text_printf(&t, "250 %s", keyword);
+    if (strcmp(keyword, "SIZE") == 0)
+        text_printf(&t, " %llu", (unsigned long long)s->config->message_size_limit);
+}
+
 static void run_ehlo(struct session *s, const struct smtp_command *c)
 {
-    static const char *const keywords[] = {"250-VRFY",     "250-ENHANCEDSTATUSCODES",
-                                           "250-8BITMIME", "250-DSN",
-                                           "250-SMTPUTF8", "250 CHUNKING"};
+    static const char *const keywords[] = {"PIPELINING", "SIZE", "VRFY",     "ENHANCEDSTATUSCODES",
+                                           "8BITMIME",   "DSN",  "SMTPUTF8", "CHUNKING"};
+    char line[EHLO_LINE_CAP];
+    struct text t;
 
     if (!take_helo(s, c, "EHLO"))
         return;
     s->esmtp = true;
-    session_reply(s, "250-%s", s->config->myhostname);
-    session_reply(s, "250-PIPELINING");
-    session_reply(s, "250-SIZE %llu", (unsigned long long)s->config->message_size_limit);
+    text_init(&t, line, sizeof line);
+    text_printf(&t, "250 %s", s->config->myhostname);
     for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
-        session_reply_line(s, keywords[i]);
+        offer(s, line, keywords[i]);
+    session_reply_line(s, line);
     session_done(s);
 }
 
@@ -126,6 +165,11 @@ static void run_vrfy(struct session *s, const struct smtp_command *c)
     struct span rest;
     enum smtp_address_error error;
 
+    if (s->config->disable_vrfy_command) {
+        session_reply(s, "502 5.5.1 VRFY command is disabled");
+        session_done(s);
+        return;
+    }
     if (session_wants_helo(s))
         return;
     error = smtp_address_parse_path(c->args, true, &address, &rest);
@@ -151,10 +195,9 @@ static void run_quit(struct session *s, const struct smtp_command *c)
 }
 
 /* A browser, a proxy scan, or a message whose sender did not wait for the refusal of DATA. */
-static bool is_foreign(struct span word)
+static bool is_foreign(const struct session *s, struct span word)
 {
-    return span_equal_nocase(word, SPAN_LIT("GET")) || span_equal_nocase(word, SPAN_LIT("POST")) ||
-           span_equal_nocase(word, SPAN_LIT("CONNECT")) || span_find(word, ':') < word.len;
+    return is_listed(s->config->smtpd_forbidden_commands, word) || span_find(word, ':') < word.len;
 }
 
 static void put_shown(const struct session *s, struct text *t, char *buf, size_t cap)
@@ -168,13 +211,15 @@ static void run_unknown(struct session *s, const struct smtp_command *c)
     char shown[SHOWN_MAX + 1];
     struct text t;
 
-    if (is_foreign(c->word)) {
+    if (is_foreign(s, c->word)) {
         put_shown(s, &t, shown, sizeof shown);
         session_log_connect(s);
         log_warning(s->log, "smtpd", "non-SMTP command from %s[%s]: %s", s->peer.name,
                     s->peer.address, shown);
         session_reply(s, "221 2.7.0 Error: I can break rules, too. Goodbye.");
         s->reply_code = 521; /* a failure for the count, whatever the reply says */
+    } else if (is_listed(s->config->smtpd_noop_commands, c->word)) {
+        session_reply(s, "250 2.0.0 Ok");
     } else {
         session_reply(s, "500 5.5.2 Error: command not recognized");
     }

@@ -242,6 +242,11 @@ static void begin_chunk(struct session *s)
 
 void session_bdat(struct session *s, const struct smtp_command *c)
 {
+    if (!session_offers(s, "CHUNKING")) {
+        session_reply(s, "521 5.5.1 Error: command not implemented"); /* and its bytes unread */
+        session_done(s);
+        return;
+    }
     if (!smtp_command_bdat(c->args, &s->chunk_size, &s->chunk_last)) {
         /* Where the chunk ends is not known, so what follows cannot be read: 521 hangs up. */
         session_reply(s, "521 5.5.4 Syntax: BDAT count [LAST]");

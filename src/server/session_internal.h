@@ -50,6 +50,8 @@ void session_log_end(struct session *s,
 bool session_command_step(struct session *s, struct span *in);
 /* A command's handler; `c` points into s->line. */
 typedef void session_command_fn(struct session *s, const struct smtp_command *c);
+/* Whether EHLO names it: what it stands for is refused otherwise. */
+bool session_offers(const struct session *s, const char *keyword);
 /* Refuses MAIL and VRFY before HELO where the settings want it. */
 bool session_wants_helo(struct session *s);
 

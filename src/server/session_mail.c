@@ -106,6 +106,18 @@ static bool parse_mail(struct session *s, const struct smtp_command *c,
     return false;
 }
 
+/* A parameter of MAIL that belongs to an extension that is switched off. */
+static bool uses_what_is_off(struct session *s, const struct smtp_mail_params *params)
+{
+    if (params->smtputf8 && !session_offers(s, "SMTPUTF8"))
+        session_reply(s, "555 5.5.4 Unsupported option: SMTPUTF8");
+    else if ((params->ret != SMTP_RET_NONE || params->envid[0]) && !session_offers(s, "DSN"))
+        session_reply(s, "501 5.7.1 DSN support is disabled");
+    else
+        return false;
+    return true;
+}
+
 /* NULL when memory is out. */
 static struct envelope *make_envelope(const struct session *s,
                                       const struct smtp_mail_params *params)
@@ -163,7 +175,7 @@ void session_mail(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: nested MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: MAIL after BDAT");
-    else if (parse_mail(s, c, &params))
+    else if (parse_mail(s, c, &params) && !uses_what_is_off(s, &params))
         begin_mail(s, &params);
     session_done(s);
 }
@@ -201,6 +213,14 @@ static bool parse_rcpt(struct session *s, const struct smtp_command *c,
 static void forgive_overshoot(struct session *s)
 {
     s->forgiven = s->overshoot++ < OVERSHOOT_LIMIT;
+}
+
+static bool notify_is_off(struct session *s, const struct smtp_rcpt_params *params)
+{
+    if ((params->notify == 0 && !params->orcpt[0]) || session_offers(s, "DSN"))
+        return false;
+    session_reply(s, "501 5.7.1 DSN support is disabled");
+    return true;
 }
 
 static bool has_room_for_recipient(struct session *s)
@@ -243,7 +263,8 @@ void session_rcpt(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: need MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: RCPT after BDAT");
-    else if (parse_rcpt(s, c, &params) && has_room_for_recipient(s) && begin_rcpt(s, &params))
+    else if (parse_rcpt(s, c, &params) && !notify_is_off(s, &params) && has_room_for_recipient(s) &&
+             begin_rcpt(s, &params))
         return;
     session_done(s);
 }
@@ -281,23 +302,38 @@ static void accept_recipient(struct session *s, const struct smtp_rcpt_params *r
     session_reply(s, "250 2.1.5 Ok");
 }
 
+/* What the settings say to refuse with (250: do not); 0: nothing. */
+static unsigned refusal_code(const struct session *s, bool for_good)
+{
+    const char *set = for_good ? s->config->unverified_recipient_reject_code
+                               : s->config->unverified_recipient_defer_code;
+    uint64_t code = 0;
+
+    return span_to_u64(span_of(set), 599, &code) ? (unsigned)code : 0;
+}
+
 /* The upstream's code and status, held to what the answer means: a "421" of its own must not end
  * our session. */
 static void refuse_recipient(struct session *s, bool for_good, unsigned code, const char *dsn,
                              const char *why)
 {
     const char *recipient = s->rcpt->recipient.text;
-    char class = for_good ? '5' : '4';
+    const char *words = s->config->unverified_recipient_reject_reason;
+    unsigned set = refusal_code(s, for_good);
     char line[SMTP_VERDICT_CAP];
     struct text t;
+    char class;
 
     if (code / 100 != (for_good ? 5 : 4) || code == 421 || code == 521)
         code = for_good ? 550 : 450;
+    if (set > 0)
+        code = set;
+    class = code / 100 == 5 ? '5' : '4';
     if (dsn[0] != class)
-        dsn = for_good ? "5.1.1" : "4.1.1";
+        dsn = class == '5' ? "5.1.1" : "4.1.1";
     text_init(&t, line, sizeof line);
     text_printf(&t, "%u %s <%s>: Recipient address rejected: %s address: %s", code, dsn, recipient,
-                for_good ? "undeliverable" : "unverified", why);
+                for_good ? "undeliverable" : "unverified", words[0] ? words : why);
     session_reject(s, "RCPT", s->envelope->sender, recipient, line);
 }
 
@@ -306,7 +342,7 @@ void session_rcpt_answer(struct session *s, enum session_rcpt_answer answer, uns
 {
     if (!session_take_answer(s, SESSION_BUSY_RCPT))
         return;
-    if (answer == SESSION_RCPT_ACCEPT)
+    if (answer == SESSION_RCPT_ACCEPT || refusal_code(s, answer == SESSION_RCPT_REJECT) == 250)
         accept_recipient(s, s->rcpt);
     else
         refuse_recipient(s, answer == SESSION_RCPT_REJECT, code, dsn ? dsn : "", why ? why : "");

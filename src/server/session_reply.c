@@ -25,6 +25,16 @@ static void put_line(struct text *t, const char *line)
     }
 }
 
+/* soft_bounce: "550 5.1.1 text" as "450 4.1.1 text", as Postfix does it. */
+static void soften(const struct session *s, char *line, size_t len)
+{
+    if (!s->config->soft_bounce || len < 4 || line[0] != '5')
+        return;
+    line[0] = '4';
+    if (len > 5 && line[3] == ' ' && line[4] == '5' && line[5] == '.')
+        line[4] = '4';
+}
+
 void session_reply_line(struct session *s, const char *line)
 {
     char buf[REPLY_MAX + 3];
@@ -34,8 +44,9 @@ void session_reply_line(struct session *s, const char *line)
         return;
     text_init(&t, buf, sizeof buf);
     put_line(&t, line);
+    soften(s, buf, t.len);
     text_cstr(&t, "\r\n");
-    s->reply_code = code_of(line);
+    s->reply_code = code_of(buf);
     s->ops->send(s->ctx, text_as_span(&t));
     if (s->reply_code == 221 || s->reply_code == 421 || s->reply_code == 521)
         session_hang_up(s);
@@ -57,15 +68,20 @@ void session_reply(struct session *s, const char *format, ...)
 void session_reject(struct session *s, const char *stage, const char *sender, const char *recipient,
                     const char *line)
 {
+    char soft[SMTP_VERDICT_CAP];
+    struct text t;
     struct log_reject r = {.queue_id = s->queue_id.text,
                            .stage = stage,
                            .peer = s->peer,
-                           .reply = line,
+                           .reply = soft,
                            .sender = sender,
                            .recipient = recipient,
                            .protocol = s->esmtp ? "ESMTP" : "SMTP",
                            .helo = s->helo[0] ? s->helo : NULL};
 
+    text_init(&t, soft, sizeof soft);
+    text_cstr(&t, line);
+    soften(s, soft, t.len);
     s->rejects++;
     session_log_connect(s);
     log_reject(s->log, &r);

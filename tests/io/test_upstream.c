@@ -250,6 +250,35 @@ static void no_idle_time_means_one_use(void **state)
     end();
 }
 
+static void a_session_is_used_as_often_as_it_may(void **state)
+{
+    begin("lmtp_connection_reuse_count_limit = 2\n");
+    for (size_t i = 0; i < 5; i++)
+        finish(submit_new(i));
+    loop_wait(&r.f, r.lmtp.quits == 2);
+    assert_int_equal(r.lmtp.accepted, 3);
+    assert_int_equal(r.lmtp.delivered_count, 5);
+    end();
+}
+
+static void a_session_is_used_as_long_as_it_may(void **state)
+{
+    uint64_t until_ms;
+
+    begin("lmtp_connection_reuse_time_limit = 200ms\n");
+    finish(submit_new(0));
+    finish(submit_new(1));
+    assert_int_equal(r.lmtp.accepted, 1);
+    until_ms = clock_mono_ms() + 250;
+    loop_wait(&r.f, clock_mono_ms() >= until_ms);
+    finish(submit_new(2));
+    loop_wait(&r.f, r.lmtp.quits == 1 && u.session_count == 0);
+    assert_int_equal(r.lmtp.accepted, 1);
+    finish(submit_new(3));
+    assert_int_equal(r.lmtp.accepted, 2);
+    end();
+}
+
 static void a_peer_that_ignores_quit_is_left(void **state)
 {
     begin("lmtp_connection_idle_time = 0\n");
@@ -952,6 +981,8 @@ int main(void)
         cmocka_unit_test(no_more_sessions_than_allowed),
         cmocka_unit_test(an_unused_session_says_quit),
         cmocka_unit_test(no_idle_time_means_one_use),
+        cmocka_unit_test(a_session_is_used_as_often_as_it_may),
+        cmocka_unit_test(a_session_is_used_as_long_as_it_may),
         cmocka_unit_test(a_peer_that_ignores_quit_is_left),
         cmocka_unit_test(an_idle_session_that_the_peer_closes_is_no_trouble),
         cmocka_unit_test(a_dead_reused_session_costs_nothing),

@@ -21,7 +21,7 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
     b->applied += kind == CONFIG_NOTE_APPLIED;
     b->warnings += kind == CONFIG_NOTE_WARNING;
     b->errors += kind == CONFIG_NOTE_ERROR;
-    snprintf(b->notes + len, sizeof b->notes - len, "%c %s\n", "AWE"[kind], text);
+    snprintf(b->notes + len, sizeof b->notes - len, "%c %s\n", "AWEI"[kind], text);
 }
 
 void built_from_host(struct built *b, const char *ini, const char *environment, const char *host)

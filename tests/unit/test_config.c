@@ -52,6 +52,10 @@ static void check_default(const struct config *c, const struct setting *s, const
     uint64_t number = 0;
     bool flag = false;
 
+    if (value[0] == '$' && s->kind == SETTING_number) { /* another setting's */
+        assert_int_equal(number_of(c, s), number_of(c, setting_find(span_of(value + 1))));
+        return;
+    }
     switch (s->kind) {
     case SETTING_text:
     case SETTING_words:
@@ -318,8 +322,9 @@ static void test_bad_values(void **state)
         {"SMTPD_RECIPIENT_LIMIT=ten",
          "E SMTPD_RECIPIENT_LIMIT: smtpd_recipient_limit \"ten\" is not a whole number from 1 to "
          "50000; correct it or remove it (default: 1000)"                                                                   },
-        {"MESSAGE_SIZE_LIMIT=0",
-         "E MESSAGE_SIZE_LIMIT: message_size_limit \"0\" is not a size from 1024 to 1099511627776 "
+        {"MESSAGE_SIZE_LIMIT=1023",
+         "E MESSAGE_SIZE_LIMIT: message_size_limit \"1023\" is not a size from 1024 to "
+         "1099511627776 "
          "bytes (K, M or G may follow); correct it or remove it (default: 26214400)"                                        },
         {"POSTFIX_verify_timeout=61s",
          "E POSTFIX_verify_timeout: verify_timeout \"61s\" is not a time from 100ms to 1m (such as "

@@ -271,13 +271,55 @@ static void test_listen_limits(void **state)
     }
 }
 
+/* What inet_interfaces makes of the entries without an address. */
+static void test_listen_narrow(void **state)
+{
+    static const struct {
+        const char *listen;
+        const char *interfaces;
+        const char *want; /* "host:port" each; NULL: bad */
+    } rows[] = {
+        {"25",                      "all",                      ":25"                       },
+        {"25",                      "127.0.0.1 all",            ":25"                       },
+        {"25, [::1]:26",            "loopback-only",            "127.0.0.1:25 ::1:25 ::1:26"},
+        {"25",                      "localhost",                "127.0.0.1:25 ::1:25"       },
+        {"25,587",                  "192.0.2.1, [2001:db8::1]",
+         "192.0.2.1:25 2001:db8::1:25 192.0.2.1:587 2001:db8::1:587"                        },
+        {"192.0.2.7:25",            "loopback-only",            "192.0.2.7:25"              },
+        {"25",                      "mx.example.com",           NULL                        },
+        {"25",                      "",                         NULL                        },
+        {"25",                      " , ",                      NULL                        },
+        {"1,2,3,4,5,6,7,8",         "loopback-only",
+         "127.0.0.1:1 ::1:1 127.0.0.1:2 ::1:2 127.0.0.1:3 ::1:3 127.0.0.1:4 ::1:4 127.0.0.1:5 "
+         "::1:5 127.0.0.1:6 ::1:6 127.0.0.1:7 ::1:7 127.0.0.1:8 ::1:8"                      },
+        {"1,2,3,4,5,6,7,8,[::1]:9", "loopback-only",            NULL                        },
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct listen_list list;
+        struct errbuf err = {""};
+        char got[400] = "";
+        int rc;
+
+        assert_int_equal(listen_list_parse(&list, span_of(rows[i].listen), &err), 0);
+        rc = listen_list_narrow(&list, span_of(rows[i].interfaces), &err);
+        if ((rc == 0) != (rows[i].want != NULL))
+            fail_msg("row %zu: %d %s", i, rc, err.text);
+        for (size_t j = 0; j < list.count && rc == 0; j++)
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s:%u", j > 0 ? " " : "",
+                     list.entries[j].host, (unsigned)list.entries[j].port);
+        if (rc == 0)
+            assert_string_equal(got, rows[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_match),         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_count_limit),   cmocka_unit_test(test_address),
         cmocka_unit_test(test_listen),        cmocka_unit_test(test_listen_list),
-        cmocka_unit_test(test_listen_limits),
+        cmocka_unit_test(test_listen_limits), cmocka_unit_test(test_listen_narrow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,19 +85,25 @@ static void test_bad(void **state)
         const char *list;
         const char *error;
     } rows[] = {
-        {"example..com",              "\"example..com\" is not a domain; write names"},
-        {"a.example, !, b.example",   "\"!\" is not a domain"                        },
-        {".",                         "\".\" is not a domain"                        },
-        {"example.com..",             "\"example.com..\" is not a domain"            },
-        {"..",                        "\"..\" is not a domain"                       },
-        {"..example.com",             "\"..example.com\" is not a domain"            },
-        {"*.example.com",             "write .example.com for the subdomains"        },
-        {"joe@example.com",           "write the part after the @ only"              },
-        {"hash:/etc/postfix/domains", "lookup tables are not supported"              },
-        {"[192.0.2.1]",               "\"[192.0.2.1]\" is not a domain"              },
-        {"exa;mple.com",              "\"exa;mple.com\" is not a domain"             },
-        {"exa\xffmple.com",           "is not a domain"                              },
-        {"a.example example.com/24",  "\"example.com/24\" is not a domain"           },
+        {"example..com",              "\"example..com\" is not a domain; write names"           },
+        {"a.example, !, b.example",   "\"!\" is not a domain"                                   },
+        {".",                         "\".\" is not a domain"                                   },
+        {"example.com..",             "\"example.com..\" is not a domain"                       },
+        {"..",                        "\"..\" is not a domain"                                  },
+        {"..example.com",             "\"..example.com\" is not a domain"                       },
+        {"*.example.com",             "write .example.com for the subdomains"                   },
+        {"joe@example.com",           "write the part after the @ only"                         },
+        {"hash:/etc/postfix/domains", "lookup tables are not supported"                         },
+        {"inline:{a.example}",        "lookup tables are not supported"                         },
+        {"/etc/domains",              "files are not read"                                      },
+        {"https://example.com/x",     "write the name in the URL only"                          },
+        {"example.com:25",            "write it without the port"                               },
+        {"192.0.2.1",                 "names, not for addresses"                                },
+        {"2001:db8::1",               "names, not for addresses"                                },
+        {"[192.0.2.1]",               "\"[192.0.2.1]\" is not a domain; mail is taken for names"},
+        {"exa;mple.com",              "\"exa;mple.com\" is not a domain"                        },
+        {"exa\xffmple.com",           "is not a domain"                                         },
+        {"a.example example.com/24",  "\"example.com/24\" is not a domain"                      },
     };
 
     for (size_t i = 0; i < ROWS(rows); i++) {

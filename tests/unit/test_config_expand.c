@@ -79,9 +79,13 @@ static void test_expansion_bad(void **state)
         {"queue_directory = $control_socket",
          "E default: control_socket \"\" refers to itself through $queue_directory; give one of "
          "them a plain value"                                                                                            },
-        {"smtpd_timeout = ${stress?{10}:{300}}s",
-         "E mxgate.ini line 3: smtpd_timeout \"${stress?{10}:{300}}s\" has a form of $ that is not "
-         "supported; use $name or ${name}"                                                                               },
+        {"mail_name = ${mail_name?{a}:{b}}",
+         "E mxgate.ini line 3: mail_name \"${mail_name?{a}:{b}}\" refers to itself through "
+         "$mail_name; give one of them a plain value"                                                                    },
+        {"smtpd_timeout = ${{$stress} == {} ? {10} : {300}}s",
+         "E mxgate.ini line 3: smtpd_timeout \"${{$stress} == {} ? {10} : {300}}s\" has a form of "
+         "$ "
+         "that is not supported; use $name or ${name}"                                                                   },
     };
 
     for (size_t i = 0; i < ROWS(rows); i++) {
@@ -97,6 +101,66 @@ static void test_expansion_bad(void **state)
     built_expect(&built,
                  "W smtpd_banner: $mail_version is not a setting here and stands for nothing");
     built_free(&built);
+}
+
+/* ${name?{a}:{b}}: of a setting that is not empty, of one that is, of a name that is none. */
+static void test_conditions(void **state)
+{
+    static const struct {
+        const char *value;
+        const char *want; /* NULL: not supported */
+    } rows[] = {
+        {"${mail_name?{a}:{b}}",                        "a"                  },
+        {"${mynetworks ? {a} : {b}}",                   NULL                 },
+        {"${mail_name? {a} : {b} }",                    "a"                  },
+        {"${parent_domain_matches_subdomains?{a}:{b}}", "b"                  },
+        {"${stress?{10}:{300}}s",                       "300s"               },
+        {"x${mail_name?a}",                             "xa"                 },
+        {"x${mail_name:a}",                             "x"                  },
+        {"x${stress?a}",                                "x"                  },
+        {"x${stress:a b}",                              "xa b"               },
+        {"x${stress:{a}}y",                             "xay"                },
+        {"$(mail_name?{a}:{b})",                        "a"                  },
+        {"${mail_name?{$mail_name/$$}:{b}}",            "Postfix/$"          },
+        {"${stress?{x}:{${mail_name?{y}:{z}}}}",        "y"                  },
+        {"${mail_name?{a}x}",                           NULL                 },
+        {"${mail_name?{a}:{b}x}",                       NULL                 },
+        {"${mail_name?{a}?{b}}",                        NULL                 },
+        {"${mail_name!a}",                              NULL                 },
+        {"${?{a}:{b}}",                                 NULL                 },
+        {"${mail_name?{a}:{b}",                         "${mail_name?{a}:{b}"},
+        {"${mail_name?{a}:{b",                          "${mail_name?{a}:{b" },
+        {"${mail_name?}x",                              "x"                  },
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        char ini[sizeof CONFIG_MINIMUM + 100];
+
+        snprintf(ini, sizeof ini, "%ssmtpd_banner = %s\n", CONFIG_MINIMUM, rows[i].value);
+        built_from(&built, ini, NULL);
+        if ((built.rc == 0) != (rows[i].want != NULL) ||
+            (rows[i].want && strcmp(built.config->smtpd_banner, rows[i].want) != 0))
+            fail_msg("%s: %s\n%s", rows[i].value, built.config ? built.config->smtpd_banner : "",
+                     built.notes);
+        built_free(&built);
+    }
+}
+
+/* One within the other, up to the limit and beyond. */
+static void test_conditions_deep(void **state)
+{
+    for (size_t depth = 7; depth <= 9; depth++) {
+        char variable[200] = "POSTFIX_smtpd_banner=";
+
+        for (size_t i = 0; i < depth; i++)
+            strcat(variable, "${mail_name?{");
+        strcat(variable, "x");
+        for (size_t i = 0; i < depth; i++)
+            strcat(variable, "}}");
+        built_from(&built, CONFIG_MINIMUM, variable);
+        assert_int_equal(built.rc, depth > 8 ? -EINVAL : 0);
+        built_free(&built);
+    }
 }
 
 /* Each setting is expanded once, so doubling references stay linear. */
@@ -253,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expansion),      cmocka_unit_test(test_expansion_everywhere),
         cmocka_unit_test(test_expansion_bad),  cmocka_unit_test(test_expansion_doubling),
+        cmocka_unit_test(test_conditions),     cmocka_unit_test(test_conditions_deep),
         cmocka_unit_test(test_length_limits),  cmocka_unit_test(test_expansion_limit),
         cmocka_unit_test(test_names),          cmocka_unit_test(test_long_hostname),
         cmocka_unit_test(test_control_socket),

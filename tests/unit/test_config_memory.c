@@ -68,6 +68,7 @@ static int build_failing(long fail_at, struct config **config_out)
         "POSTFIX_smtpd_banner=$myhostname",
         "MYNETWORKS=10.0.0.0/8",
         "POSTFIX_mail_name=",
+        "POSTFIX_smtp_header_checks=regexp:/x",
         NULL,
     };
     static const char ini[] = "relay_transport = x\nmail_name = y\nrelay_domains = a.example\n"
