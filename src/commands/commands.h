@@ -16,6 +16,7 @@ int command_serve(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_postqueue(int argc, char **argv);
+int command_postconf(int argc, char **argv);
 int command_mailq(int argc, char **argv);
 int command_sendmail(int argc, char **argv);
 

@@ -68,11 +68,11 @@ static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
     return scheduler_flush(&g->scheduler, id);
 }
 
-static void on_reload(void *ctx)
+static int on_reload(void *ctx, struct errbuf *err)
 {
     struct gateway *g = ctx;
 
-    g->reload(g->reload_ctx);
+    return g->reload(g->reload_ctx, err);
 }
 
 /* ---- start ---- */

@@ -34,6 +34,7 @@ struct serve {
     uv_signal_t term, interrupt, hangup, child;
     bool stopped;
     bool had_errors;
+    struct errbuf first_error; /* of the last load() */
 };
 
 static int close_and_exit(struct serve *s, int code)
@@ -56,6 +57,8 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
         log_startup(&s->log, LOG_SEVERITY_WARNING, "%s", text);
         break;
     case CONFIG_NOTE_ERROR:
+        if (!s->had_errors)
+            errbuf_set(&s->first_error, 0, "%s", text);
         s->had_errors = true;
         log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", text);
         break;
@@ -72,13 +75,12 @@ static void on_quiet_note(void *ctx, enum config_note_kind kind, const char *tex
 static int load(struct serve *s, struct config **config_out)
 {
     struct settings_request request = {.ini = s->ini, .note = on_note, .note_ctx = s};
-    struct errbuf err = {""};
     int rc;
 
     s->had_errors = false;
-    rc = settings_load(&request, config_out, &err);
+    rc = settings_load(&request, config_out, &s->first_error);
     if (rc < 0 && !s->had_errors)
-        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err.text);
+        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", s->first_error.text);
     return rc;
 }
 
@@ -120,23 +122,26 @@ static void warn_fixed(const struct serve *s, const struct config *now, const st
     }
 }
 
-static void reload(void *ctx)
+static int reload(void *ctx, struct errbuf *err)
 {
     struct serve *s = ctx;
     struct config *next = NULL;
-    struct errbuf err = {""};
+    int rc;
 
     if (s->gateway.stopping)
-        return;
+        return errbuf_set(err, -ESHUTDOWN, "the mail system is stopping");
     log_info(&s->log, "master", "reload -- version %s, configuration %s", MXGATE_VERSION,
              ini_name(s));
-    if (load(s, &next) < 0) {
+    rc = load(s, &next);
+    if (rc < 0) {
         log_error(&s->log, "master", "the new settings cannot be used: the old ones stay in force");
-        return;
+        return errbuf_set(err, rc, "%s", s->first_error.text);
     }
     warn_fixed(s, s->gateway.config, next);
-    if (gateway_set_config(&s->gateway, next, &err) < 0)
-        log_error(&s->log, "master", "%s: the old settings stay in force", err.text);
+    rc = gateway_set_config(&s->gateway, next, err);
+    if (rc < 0)
+        log_error(&s->log, "master", "%s: the old settings stay in force", err->text);
+    return rc;
 }
 
 /* ---- signals ---- */
@@ -163,8 +168,10 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 
 static void on_hangup(uv_signal_t *handle, int number)
 {
+    struct errbuf err = {""};
+
     (void)number;
-    reload(handle->data);
+    reload(handle->data, &err); /* it was logged */
 }
 
 /* As PID 1 we are the parent of every orphan in the container. */

@@ -33,7 +33,8 @@ struct control_ops {
     size_t (*active)(void *ctx, struct queue_id *ids, size_t cap);
     /* id NULL and site NULL: all. The number of messages made due. */
     size_t (*flush)(void *ctx, const struct queue_id *id, const char *site);
-    void (*reload)(void *ctx);
+    /* 0 when the new settings are in force; else negative, with words, and the old ones are. */
+    int (*reload)(void *ctx, struct errbuf *err);
 };
 
 struct control_setup {

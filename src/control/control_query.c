@@ -156,9 +156,12 @@ static void run_flush_site(struct control_connection *c, const struct control_re
 static void run_reload(struct control_connection *c, const struct control_request *r)
 {
     const struct control_ops *ops = c->setup->ops;
+    struct errbuf err = {""};
 
-    ops->reload(ops->ctx);
-    control_answer_ok(c);
+    if (ops->reload(ops->ctx, &err) < 0)
+        control_answer_failure(c, EX_CONFIG, span_of(err.text));
+    else
+        control_answer_ok(c);
 }
 
 typedef void (*query_fn)(struct control_connection *c, const struct control_request *r);

@@ -64,9 +64,10 @@ static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
     return 3;
 }
 
-static void on_reload(void *ctx)
+static int on_reload(void *ctx, struct errbuf *err)
 {
     note("reload ");
+    return world.reload_refused ? errbuf_set(err, -EINVAL, "%s", world.reload_refused) : 0;
 }
 
 static void build_config(void)

@@ -30,6 +30,7 @@ struct control_world {
     struct status status;
     struct queue_id active[8];
     size_t active_count;
+    const char *reload_refused; /* why; NULL: taken */
 };
 
 extern struct control_world world;
