@@ -23,16 +23,10 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 {
     struct postconf_said *said = ctx;
 
-    switch (kind) {
-    case CONFIG_NOTE_APPLIED:
-        return;
-    case CONFIG_NOTE_WARNING:
+    if (kind == CONFIG_NOTE_WARNING)
         add_line(&said->warnings, span_of(text));
-        return;
-    case CONFIG_NOTE_ERROR:
+    else if (kind == CONFIG_NOTE_ERROR)
         add_line(&said->errors, span_of(text));
-        return;
-    }
 }
 
 int postconf_try(const struct settings_sources *sources, bool lenient, struct postconf_said *said,

@@ -34,7 +34,7 @@ struct serve {
     uv_signal_t term, interrupt, hangup, child;
     bool stopped;
     bool had_errors;
-    struct errbuf first_error; /* of the last load() */
+    struct errbuf first_error; /* while had_errors */
 };
 
 static int close_and_exit(struct serve *s, int code)
@@ -72,15 +72,18 @@ static void on_quiet_note(void *ctx, enum config_note_kind kind, const char *tex
     (void)text;
 }
 
-static int load(struct serve *s, struct config **config_out)
+/* What is wrong was told then; the first of it is in err. */
+static int load(struct serve *s, struct config **config_out, struct errbuf *err)
 {
     struct settings_request request = {.ini = s->ini, .note = on_note, .note_ctx = s};
     int rc;
 
     s->had_errors = false;
-    rc = settings_load(&request, config_out, &s->first_error);
+    rc = settings_load(&request, config_out, err);
     if (rc < 0 && !s->had_errors)
-        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", s->first_error.text);
+        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err->text);
+    else if (rc < 0)
+        *err = s->first_error;
     return rc;
 }
 
@@ -122,6 +125,7 @@ static void warn_fixed(const struct serve *s, const struct config *now, const st
     }
 }
 
+/* 0, or an exit code and why: then the old settings stay in force. */
 static int reload(void *ctx, struct errbuf *err)
 {
     struct serve *s = ctx;
@@ -129,19 +133,19 @@ static int reload(void *ctx, struct errbuf *err)
     int rc;
 
     if (s->gateway.stopping)
-        return errbuf_set(err, -ESHUTDOWN, "the mail system is stopping");
+        return errbuf_set(err, EX_UNAVAILABLE, "the mail system is stopping");
     log_info(&s->log, "master", "reload -- version %s, configuration %s", MXGATE_VERSION,
              ini_name(s));
-    rc = load(s, &next);
+    rc = load(s, &next, err);
     if (rc < 0) {
         log_error(&s->log, "master", "the new settings cannot be used: the old ones stay in force");
-        return errbuf_set(err, rc, "%s", s->first_error.text);
+        return rc == -EINVAL ? EX_CONFIG : EX_OSERR;
     }
     warn_fixed(s, s->gateway.config, next);
-    rc = gateway_set_config(&s->gateway, next, err);
-    if (rc < 0)
-        log_error(&s->log, "master", "%s: the old settings stay in force", err->text);
-    return rc;
+    if (gateway_set_config(&s->gateway, next, err) == 0)
+        return EX_OK;
+    log_error(&s->log, "master", "%s: the old settings stay in force", err->text);
+    return EX_CONFIG;
 }
 
 /* ---- signals ---- */
@@ -168,10 +172,10 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 
 static void on_hangup(uv_signal_t *handle, int number)
 {
-    struct errbuf err = {""};
+    struct errbuf err;
 
     (void)number;
-    reload(handle->data, &err); /* it was logged */
+    reload(handle->data, &err); /* what is wrong is in the log */
 }
 
 /* As PID 1 we are the parent of every orphan in the container. */
@@ -290,6 +294,7 @@ int command_serve(int argc, char **argv)
 {
     static struct serve serve; /* too large for a stack, and there is one */
     struct serve *s = &serve;
+    struct errbuf err;
     int rc;
 
     for (int i = 1; i < argc; i++) {
@@ -305,7 +310,7 @@ int command_serve(int argc, char **argv)
                           .pid = (long)getpid(),
                           .sink = log_writer_sink,
                           .sink_ctx = s->writer};
-    rc = load(s, &s->gateway.config);
+    rc = load(s, &s->gateway.config, &err);
     if (rc < 0)
         return close_and_exit(s, EX_CONFIG);
     s->log.syslog_name = strdup(s->gateway.config->syslog_name);

@@ -4,8 +4,9 @@
  * Each override that counts is announced at every start, with how to be rid of it: it is kept on
  * disk, where nobody looks who reads the compose file.
  *
- * Fails:  a line that cannot be used is one CONFIG_NOTE_ERROR naming file and line, as in the ini
- * file: that settings which somebody made are left out must not go unseen.
+ * Fails:  a line that cannot be used is one CONFIG_NOTE_ERROR, as in the ini file: that settings
+ * which somebody made are left out must not go unseen. No note tells a line's number, since
+ * postconf compares what is said before and after an edit.
  */
 #include "config/config_private.h"
 
@@ -72,14 +73,15 @@ static void apply_override(struct config_builder *b, enum setting_index at,
     note_override(b, at);
 }
 
-static void read_override(struct config_builder *b, unsigned line, const struct override *o)
+static void read_override(struct config_builder *b, const struct override *o)
 {
-    const char *file = b->source->overrides_name;
+    struct config_shown shown = config_shown(SETTING_AT_myhostname, o->name);
     enum setting_index at = config_index(o->name);
 
     if (o->kind == OVERRIDE_BAD)
-        config_note(b, CONFIG_NOTE_ERROR, "%s line %u is not \"name = value\" or a comment", file,
-                    line);
+        config_note(b, CONFIG_NOTE_ERROR,
+                    "%s: \"%s\" is not the name of a setting; remove the line",
+                    b->source->overrides_name, shown.text);
     else if (at == SETTING_AT_COUNT)
         config_advise_override(b, o->name);
     else if (!config_can_override(&settings[at]))
@@ -95,8 +97,7 @@ void config_read_overrides(struct config_builder *b)
 {
     struct span rest = span_of(b->source->overrides_text);
     struct override o;
-    unsigned line = 0;
 
-    while (!b->no_memory && overrides_next(&rest, &line, &o))
-        read_override(b, line, &o);
+    while (!b->no_memory && overrides_next(&rest, &o))
+        read_override(b, &o);
 }

@@ -46,10 +46,9 @@ static bool parse_line(struct span line, struct override *out)
     return true;
 }
 
-bool overrides_next(struct span *rest, unsigned *line, struct override *out)
+bool overrides_next(struct span *rest, struct override *out)
 {
     while (rest->len > 0) {
-        ++*line;
         if (parse_line(take_line(rest), out))
             return true;
     }
@@ -59,9 +58,8 @@ bool overrides_next(struct span *rest, unsigned *line, struct override *out)
 bool overrides_have(struct span text, struct span name)
 {
     struct override o;
-    unsigned line = 0;
 
-    while (overrides_next(&text, &line, &o)) {
+    while (overrides_next(&text, &o)) {
         if (o.kind != OVERRIDE_BAD && span_equal(o.name, name))
             return true;
     }

@@ -27,12 +27,12 @@ enum override_kind {
 
 struct override {
     enum override_kind kind;
-    struct span name; /* borrowed from the text; of letters, digits and underscores */
+    struct span name; /* borrowed from the text; of letters, digits and underscores, unless BAD */
     struct span value;
 };
 
-/* Takes lines off `rest` up to the next override, counting them. False at the end. */
-bool overrides_next(struct span *rest, unsigned *line, struct override *out);
+/* Takes lines off `rest` up to the next override. False at the end. */
+bool overrides_next(struct span *rest, struct override *out);
 
 /* Whether the text has an override of this name. */
 bool overrides_have(struct span text, struct span name);

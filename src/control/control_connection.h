@@ -33,8 +33,7 @@ struct control_ops {
     size_t (*active)(void *ctx, struct queue_id *ids, size_t cap);
     /* id NULL and site NULL: all. The number of messages made due. */
     size_t (*flush)(void *ctx, const struct queue_id *id, const char *site);
-    /* 0 when the new settings are in force; else negative, with words, and the old ones are. */
-    int (*reload)(void *ctx, struct errbuf *err);
+    int (*reload)(void *ctx, struct errbuf *err); /* 0, or an exit code and why */
 };
 
 struct control_setup {

@@ -157,11 +157,12 @@ static void run_reload(struct control_connection *c, const struct control_reques
 {
     const struct control_ops *ops = c->setup->ops;
     struct errbuf err = {""};
+    int exit_code = ops->reload(ops->ctx, &err);
 
-    if (ops->reload(ops->ctx, &err) < 0)
-        control_answer_failure(c, EX_CONFIG, span_of(err.text));
-    else
+    if (exit_code == EX_OK)
         control_answer_ok(c);
+    else
+        control_answer_failure(c, exit_code, span_of(err.text));
 }
 
 typedef void (*query_fn)(struct control_connection *c, const struct control_request *r);

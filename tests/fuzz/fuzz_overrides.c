@@ -24,9 +24,7 @@ static void check_override(const struct override *o)
 /* Takes the next that is not about `name`; false at the end. */
 static bool next_other(struct span *rest, struct span name, struct override *out)
 {
-    unsigned line = 0;
-
-    while (overrides_next(rest, &line, out)) {
+    while (overrides_next(rest, out)) {
         check_override(out);
         if (out->kind == OVERRIDE_BAD || !span_equal(out->name, name))
             return true;
@@ -50,12 +48,11 @@ static void check_edit(struct span text, struct override_edit edit)
     char *after = overrides_edit(text, &edit, 1);
     struct span rest = span_of(after);
     struct override o;
-    unsigned line = 0;
     unsigned found = 0;
 
     assert(after);
     check_others(text, rest, edit.name);
-    while (overrides_next(&rest, &line, &o)) {
+    while (overrides_next(&rest, &o)) {
         if (o.kind == OVERRIDE_BAD || !span_equal(o.name, edit.name))
             continue;
         found++;
@@ -72,9 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span in = span_make((const char *)data, size);
     struct override_edit edit = {.deed = OVERRIDE_SET};
     struct override first;
-    unsigned line = 0;
 
-    if (memchr(data, '\0', size) || !overrides_next(&in, &line, &first))
+    if (memchr(data, '\0', size) || !overrides_next(&in, &first))
         return 0; /* a file with a NUL is not read */
     check_override(&first);
     if (first.kind == OVERRIDE_BAD)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -67,7 +68,7 @@ static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
 static int on_reload(void *ctx, struct errbuf *err)
 {
     note("reload ");
-    return world.reload_refused ? errbuf_set(err, -EINVAL, "%s", world.reload_refused) : 0;
+    return world.reload_refused ? errbuf_set(err, EX_CONFIG, "%s", world.reload_refused) : 0;
 }
 
 static void build_config(void)
