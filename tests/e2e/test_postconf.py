@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -298,6 +299,48 @@ def test_many_at_once(alone):
     for thread in threads:
         thread.join()
     assert alone.ours("-h", *[n for n, _ in settings]).stdout.split() == [v for _, v in settings]
+
+
+def test_killed_at_any_moment(alone):
+    """What is in force is whole: the value before, or the one after; and the next edit is not held up."""
+    alone.ours("-e", "mail_name = value0 " + "x" * 900)
+    environment = harness.clean_environment({"QUEUE_DIRECTORY": str(alone.directory / "spool")})
+    command = [harness.binary(), "postconf", "-e"]
+    begun = time.monotonic()
+    subprocess.run([*command, "hopcount_limit = 40"], env=environment, check=True, capture_output=True)
+    whole = time.monotonic() - begun
+    rounds = 30
+    for n in range(1, rounds + 1):
+        process = subprocess.Popen([*command, f"mail_name = value{n} " + "x" * 900], env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(whole * n / rounds)
+        process.kill()
+        process.wait()
+        shown = alone.ours("mail_name", "hopcount_limit")
+        assert re.fullmatch(r"mail_name = value\d+ x{900}\nhopcount_limit = 40\n", shown.stdout), shown
+        assert shown.stderr == ""
+    assert alone.ours("-e", "mail_name = last").returncode == 0
+    assert alone.ours("-h", "mail_name").stdout == "last\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_as_another_user(alone):
+    """Who may not read the spool is told that what it sees may not be all; and may not edit."""
+    alone.ours("-e", "relay_domains = example.net")
+    os.chmod(alone.directory, 0o755)
+    environment = harness.clean_environment({"QUEUE_DIRECTORY": str(alone.directory / "spool"), "ALLOWED_DOMAINS": "example.com"})
+
+    def run(*arguments):
+        return subprocess.run([harness.binary(), "postconf", *arguments], env=environment, cwd="/", user=65534, group=65534,
+                              extra_groups=[], capture_output=True, text=True, timeout=20 * wait.SCALE)
+
+    try:
+        done = run("-h", "relay_domains")
+    except PermissionError:
+        pytest.skip("the program is not where every user may run it")
+    assert done.returncode == 0 and done.stdout == "example.com\n"
+    assert re.fullmatch(r"postconf: warning: \S+/spool(/overrides)?: Permission denied\n", done.stderr)
+    done = run("-e", "relay_domains = example.org")
+    assert done.returncode == 73 and done.stderr.endswith(": Permission denied\n")
 
 
 # ---- with a daemon
