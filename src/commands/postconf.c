@@ -177,21 +177,3 @@ int command_postconf(int argc, char **argv)
     free(p.assignments);
     return rc;
 }
-
-const char *postconf_split(const char *argument, struct span *name_out, struct span *value_out)
-{
-    struct span text = span_trim(span_of(argument));
-    size_t end = 0;
-    struct span rest;
-
-    while (end < text.len && text.ptr[end] != '=' && !strchr(" \t\r\n", text.ptr[end]))
-        end++;
-    *name_out = span_first(text, end);
-    rest = span_trim(span_from(text, end));
-    if (end == 0)
-        return "missing attribute name";
-    if (rest.len == 0 || rest.ptr[0] != '=')
-        return "missing '=' after attribute name";
-    *value_out = span_trim(span_from(rest, 1));
-    return NULL;
-}

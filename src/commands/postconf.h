@@ -1,13 +1,15 @@
 /*
  * postconf - what the files of the postconf command share
  *
- * postconf reads the command line, postconf_show prints settings, postconf_edit changes the
- * overrides and tells the daemon, postconf_notes remembers what was said about a configuration.
+ * postconf reads the options, postconf_arguments what shall be changed, postconf_show prints
+ * settings, postconf_edit changes the overrides and tells the daemon, postconf_notes remembers what
+ * was said about a configuration.
  */
 #ifndef MXGATE_COMMANDS_POSTCONF_H
 #define MXGATE_COMMANDS_POSTCONF_H
 
 #include "commands/settings.h"
+#include "config/overrides.h"
 
 #define POSTCONF_SECRET "***" /* stands for the value of a setting with a secret */
 
@@ -35,6 +37,11 @@ int postconf_edit(const struct postconf *p);
  * argument.
  */
 const char *postconf_split(const char *argument, struct span *name_out, struct span *value_out);
+
+/* The arguments of -e, -X or -#. 0, or the exit code after telling; *edits_out is the caller's to
+ * free in any case, if not NULL. */
+int postconf_edits_parse(const struct postconf *p, struct override_edit **edits_out,
+                         size_t *count_out);
 
 /* What was said about a configuration, a line each. */
 struct postconf_notes {

@@ -31,89 +31,6 @@ struct editing {
     char *socket; /* owned */
 };
 
-/* ---- what is asked ---- */
-
-static int fatal_usage(const char *words)
-{
-    return command_fatal("postconf", EX_USAGE, "%s", words);
-}
-
-static bool has_control(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (ascii_is_control(s.ptr[i]) && s.ptr[i] != '\t')
-            return true;
-    }
-    return false;
-}
-
-/* "name = value", or with -X and -# "name". */
-static int parse_argument(const struct editing *e, const char *argument, struct override_edit *out)
-{
-    struct span text = span_trim(span_of(argument));
-    const char *fault;
-
-    *out = (struct override_edit){
-        .deed = e->options->edit == 'X' ? OVERRIDE_REMOVE : OVERRIDE_RESET, .name = text};
-    if (strchr(argument, '\n'))
-        return fatal_usage("-e, -X, or -# accepts no multi-line input");
-    if (text.len > 0 && text.ptr[0] == '#')
-        return fatal_usage("-e, -X, or -# accepts no comment input");
-    if (e->options->edit == 'e') {
-        out->deed = OVERRIDE_SET;
-        fault = postconf_split(argument, &out->name, &out->value);
-        if (fault)
-            return command_fatal("postconf", EX_USAGE, "%s: \"%.*s\"", fault, (int)text.len,
-                                 text.ptr);
-        if (has_control(out->value))
-            return fatal_usage("-e accepts no control characters");
-        if (config_is_secret(out->name) && span_equal(out->value, SPAN_LIT(POSTCONF_SECRET)))
-            return command_fatal("postconf", EX_DATAERR,
-                                 "%.*s: " POSTCONF_SECRET " is what is printed instead of a secret",
-                                 (int)out->name.len, out->name.ptr);
-        return EX_OK;
-    }
-    if (text.len == 0)
-        return fatal_usage("-X or -# requires non-blank parameter names");
-    if (strchr(argument, '='))
-        return fatal_usage("-X or -# requires parameter names without value");
-    return EX_OK;
-}
-
-static void warn_of_earlier(const struct editing *e, struct span name)
-{
-    for (size_t i = 0; i < e->count; i++) {
-        const struct override_edit *old = &e->edits[i];
-
-        if (span_equal(old->name, name) && old->deed == OVERRIDE_SET)
-            command_warning("postconf", "ignoring earlier request: '%.*s = %.*s'",
-                            (int)old->name.len, old->name.ptr, (int)old->value.len, old->value.ptr);
-    }
-}
-
-static int parse_arguments(struct editing *e)
-{
-    const struct postconf *p = e->options;
-
-    if (p->argument_count == 0 && p->edit == 'e')
-        return fatal_usage("-e requires name=value argument");
-    if (p->argument_count == 0)
-        return fatal_usage("-X or -# requires parameter name arguments");
-    e->edits = calloc((size_t)p->argument_count, sizeof *e->edits);
-    if (!e->edits)
-        return command_fatal("postconf", EX_OSERR, "out of memory");
-    for (int i = 0; i < p->argument_count; i++) {
-        struct override_edit edit;
-        int rc = parse_argument(e, p->arguments[i], &edit);
-
-        if (rc != EX_OK)
-            return rc;
-        warn_of_earlier(e, edit.name);
-        e->edits[e->count++] = edit;
-    }
-    return EX_OK;
-}
-
 /* ---- what there is ---- */
 
 static int fatal_read(int rc, const struct errbuf *err)
@@ -210,6 +127,12 @@ static struct span without_our_name(struct span note)
     return span_starts_nocase(note, name) ? span_from(note, name.len) : note;
 }
 
+static void warn_of_note(struct span note)
+{
+    note = without_our_name(note);
+    command_warning("postconf", "%.*s", (int)note.len, note.ptr);
+}
+
 /* Says what is wrong with the new configuration. False when that is more than what is wrong now. */
 static bool tell_faults(const struct postconf_said *now, const struct postconf_said *next)
 {
@@ -219,18 +142,17 @@ static bool tell_faults(const struct postconf_said *now, const struct postconf_s
 
     while (postconf_next_note(&rest, &line)) {
         if (!postconf_notes_have(&now->warnings, line) && !is_disagreement(line))
-            command_warning("postconf", "%.*s", (int)line.len, line.ptr);
+            warn_of_note(line);
     }
     rest = postconf_notes_text(&next->errors);
     while (postconf_next_note(&rest, &line)) {
-        bool is_new = !postconf_notes_have(&now->errors, line);
-
-        worse |= is_new;
+        if (postconf_notes_have(&now->errors, line)) {
+            warn_of_note(line);
+            continue;
+        }
+        worse = true;
         line = without_our_name(line);
-        if (is_new)
-            command_fatal("postconf", EX_DATAERR, "%.*s", (int)line.len, line.ptr);
-        else
-            command_warning("postconf", "%.*s", (int)line.len, line.ptr);
+        command_fatal("postconf", EX_DATAERR, "%.*s", (int)line.len, line.ptr);
     }
     return !worse;
 }
@@ -330,7 +252,7 @@ static int find_socket(struct editing *e)
 
 static int edit(struct editing *e)
 {
-    int rc = parse_arguments(e);
+    int rc = postconf_edits_parse(e->options, &e->edits, &e->count);
 
     if (rc == EX_OK)
         rc = lock_sources(e);

@@ -66,12 +66,13 @@ static struct span value_of(const struct showing *s, const struct setting *setti
     return text_as_span(&t);
 }
 
-static void print_setting(const struct showing *s, const struct setting *setting)
+/* `name`: ours or Postfix's, as it was asked for. */
+static void print_setting(const struct showing *s, const char *name, const struct setting *setting)
 {
     struct line line = {.fold = s->options->fold};
 
     if (!s->options->hide_names)
-        print_words(&line, span_of(setting->name));
+        print_words(&line, span_of(name));
     if (!s->options->hide_names && !s->options->hide_values)
         print_words(&line, SPAN_LIT("="));
     if (!s->options->hide_values)
@@ -108,7 +109,7 @@ static void print_all(const struct showing *s)
 
     for (; setting; setting = next_by_name(setting)) {
         if (is_wanted(s, setting))
-            print_setting(s, setting);
+            print_setting(s, setting->name, setting);
     }
 }
 
@@ -121,7 +122,7 @@ static void print_named(const struct showing *s)
         if (!setting)
             command_warning("postconf", "%s: unknown parameter", name);
         else if (is_wanted(s, setting))
-            print_setting(s, setting);
+            print_setting(s, name, setting);
     }
 }
 
