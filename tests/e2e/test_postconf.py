@@ -435,6 +435,12 @@ def test_refused_by_the_daemon(gateways, peer):
     assert code(gateway, "ann@example.org") == 250
 
 
+def waits_on_a_socket(pid):
+    proc = pathlib.Path(f"/proc/{pid}")
+    asleep = (proc / "stat").read_text().rpartition(")")[2].split()[0] == "S"
+    return asleep and any(os.readlink(fd).startswith("socket:") for fd in (proc / "fd").iterdir())
+
+
 def test_a_daemon_that_does_not_answer(gateways, peer):
     """Whether it took them is not known, so they are kept, and it is said."""
     gateway = gateways(relay_transport=peer.transport)
@@ -452,7 +458,7 @@ def test_a_daemon_that_does_not_answer(gateways, peer):
     try:
         process = subprocess.Popen([harness.binary(), "postconf", "-e", "mail_name = never"], stderr=subprocess.PIPE, text=True,
                                    env=harness.clean_environment(gateway.settings))
-        wait.until(lambda: "never" in (gateway.spool / "overrides").read_text(), "the override to be written")
+        wait.until(lambda: waits_on_a_socket(process.pid), "postconf to have asked the daemon")
         gateway.kill()
         words = process.stderr.read()
         assert process.wait(20 * wait.SCALE) == 75
