@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "commands/commands.h"
 #include "commands/gateway.h"
+#include "commands/overrides_file.h"
 #include "commands/settings.h"
 #include "observe/log_writer.h"
 
@@ -35,10 +36,12 @@ struct serve {
     bool stopped;
     bool had_errors;
     struct errbuf first_error; /* while had_errors */
+    char *overrides;           /* owned: as load() found them last; NULL: none */
 };
 
 static int close_and_exit(struct serve *s, int code)
 {
+    free(s->overrides);
     log_writer_free(&s->writer, LOG_FLUSH_MS);
     return code;
 }
@@ -75,9 +78,11 @@ static void on_quiet_note(void *ctx, enum config_note_kind kind, const char *tex
 /* What is wrong was told then; the first of it is in err. */
 static int load(struct serve *s, struct config **config_out, struct errbuf *err)
 {
-    struct settings_request request = {.ini = s->ini, .note = on_note, .note_ctx = s};
+    struct settings_request request = {
+        .ini = s->ini, .note = on_note, .note_ctx = s, .overrides_out = &s->overrides};
     int rc;
 
+    free(s->overrides);
     s->had_errors = false;
     rc = settings_load(&request, config_out, err);
     if (rc < 0 && !s->had_errors)
@@ -146,6 +151,22 @@ static int reload(void *ctx, struct errbuf *err)
         return EX_OK;
     log_error(&s->log, "master", "%s: the old settings stay in force", err->text);
     return EX_CONFIG;
+}
+
+/*
+ * A `postconf -e` that came between our reading and our control socket took us for dead: it wrote
+ * the file and told nobody. One that comes later finds the socket.
+ */
+static void catch_up(struct serve *s)
+{
+    struct errbuf err;
+    char *now;
+
+    if (overrides_file_read(s->gateway.config->queue_directory, &now, &err) < 0)
+        return; /* the next reload says why */
+    if (!span_equal(span_of(now), span_of(s->overrides)))
+        reload(s, &err); /* what is wrong is in the log */
+    free(now);
 }
 
 /* ---- signals ---- */
@@ -282,6 +303,7 @@ static int run(struct serve *s)
         return start_code(rc);
     }
     say_summary(s);
+    catch_up(s);
     while (!s->stopped)
         uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_run(&s->loop, UV_RUN_NOWAIT); /* the signals' close callbacks */

@@ -151,6 +151,10 @@ int settings_load(const struct settings_request *request, struct config **config
     *config_out = NULL;
     if (rc == 0)
         rc = settings_build(&sources, request, config_out, err);
+    if (request->overrides_out) {
+        *request->overrides_out = sources.overrides_text;
+        sources.overrides_text = NULL;
+    }
     settings_free(&sources);
     return rc;
 }

@@ -25,6 +25,8 @@ struct settings_request {
     bool lenient;    /* see config_build_lenient */
     config_note_fn note;
     void *note_ctx;
+    char **
+        overrides_out; /* NULL: not wanted; else the text that was read, or NULL, is the caller's */
 };
 
 int settings_load(const struct settings_request *request, struct config **config_out,

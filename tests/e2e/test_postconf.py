@@ -4,6 +4,7 @@ over restarts, and not at all when it is wrong."""
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -432,6 +433,23 @@ def test_refused_by_the_daemon(gateways, peer):
     assert code(gateway, "ann@example.org") == 554 and code(gateway, "ann@example.com") == 250
     ini.write_text("hopcount_limit = 30\n")
     assert postconf(gateway, "-e", "relay_domains = example.org")[0] == 0
+    assert code(gateway, "ann@example.org") == 250
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_an_edit_while_the_daemon_starts(gateways, peer, monkeypatch):
+    """It has read the overrides, and cannot be told yet: still it has the new ones by the time it serves."""
+    if os.environ.get("MXGATE_WRAPPER"):
+        pytest.skip("one wrapper at a time")
+    monkeypatch.setenv("MXGATE_WRAPPER", "strace -D -f -qq -o /dev/null -e trace=bind -e inject=bind:delay_enter=1500000")
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+    gateway = gateways(start=False, relay_transport=peer.transport)
+    gateway.start(ready=False)
+    gateway.wait_log("Applying custom postfix setting: relay_transport")
+    assert postconf(gateway, "-e", "relay_domains = example.com, example.org") == (0, "", "")
+    assert not (gateway.spool / "control.sock").exists(), "too late to show anything"
+    wait.until(lambda: gateway.port, "the gateway to listen", 20)
+    gateway.wait_log("Override made by postconf -e: relay_domains")
     assert code(gateway, "ann@example.org") == 250
 
 
