@@ -36,7 +36,7 @@ PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/obse
                src/control/control_format.c src/control/control_format_*.c \
                src/message/address_list.c src/message/local_mail.c src/message/trace_local.c))
 # Other names for the one program, as people and scripts call it.
-LINKS      = postqueue postcat postsuper mailq sendmail
+LINKS      = postqueue postcat postconf postsuper mailq sendmail
 
 # In tests/unit, tests/io and tests/fuzz each test_*.c (fuzz_*.c) is a program; any other .c there is linked to all of them.
 UNIT_TESTS = $(sort $(wildcard tests/unit/test_*.c))

@@ -12,7 +12,7 @@ Made by `tools/settings-doc.sh` from `src/config/settings.def`; do not edit by h
 
 A setting `x` is given as `POSTFIX_x=value`, or by its name in capitals (`X=value`), or as `x = value` in the
 ini file. Of two variables `POSTFIX_x` wins; any variable beats the ini file; an empty variable returns the setting
-to its default. Names with a friendly variable: `ALLOWED_DOMAINS` (relay_domains), `DOMAIN` (mydomain);
+to its default. `postconf -e "x = value"` beats them all, at once and over restarts, until `postconf -X x`. Names with a friendly variable: `ALLOWED_DOMAINS` (relay_domains), `DOMAIN` (mydomain);
 `HOSTNAME` is the default of myhostname. `mail_name` is only `POSTFIX_mail_name`, since container engines
 set `MAIL_NAME` for links.
 
@@ -30,7 +30,7 @@ A name in it that is neither a setting nor a parameter of Postfix stops the star
 A list takes commas, blanks and newlines alike. A time is `300s`, `5m`, `1h`, `5d` or `500ms`; a bare number has the
 unit of the default. A size is in bytes, or with K, M, G (1024). `$name` stands for another setting,
 `${name?{a}:{b}}` for a if that is not empty, else for b. Settings marked "restart" are fixed at start; all others are
-taken over by SIGHUP.
+taken over by SIGHUP, and by `postconf -e` at once.
 
 | setting | default | what it is | values |
 | --- | --- | --- | --- |

@@ -17,6 +17,7 @@ int command_check(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_postqueue(int argc, char **argv);
+int command_postconf(int argc, char **argv);
 int command_mailq(int argc, char **argv);
 int command_postsuper(int argc, char **argv);
 int command_postcat(int argc, char **argv);

@@ -75,11 +75,11 @@ static bool on_order(void *ctx, const struct queue_order_request *r, struct queu
     return scheduler_order(&g->scheduler, r, asker);
 }
 
-static void on_reload(void *ctx)
+static int on_reload(void *ctx, struct errbuf *err)
 {
     struct gateway *g = ctx;
 
-    g->reload(g->reload_ctx);
+    return g->reload(g->reload_ctx, err);
 }
 
 /* ---- start ---- */

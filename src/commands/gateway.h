@@ -51,7 +51,7 @@ struct gateway {
     unsigned closing; /* modules whose on_closed is due */
     uint64_t (*log_dropped)(void *ctx);
     void *log_dropped_ctx;
-    void (*reload)(void *ctx); /* asked for by a command */
+    int (*reload)(void *ctx, struct errbuf *err); /* asked for by a command; see control_ops */
     void *reload_ctx;
     void (*on_stopped)(void *ctx);
     void *on_stopped_ctx;

@@ -9,6 +9,7 @@
 #include "commands/check.h"
 #include "commands/commands.h"
 #include "commands/gateway.h"
+#include "commands/overrides_file.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
 #include "observe/log_writer.h"
@@ -36,10 +37,13 @@ struct serve {
     uv_signal_t term, interrupt, hangup, child;
     bool stopped;
     bool had_errors;
+    struct errbuf first_error; /* while had_errors */
+    char *overrides;           /* owned: as load() found them last; NULL: none */
 };
 
 static int close_and_exit(struct serve *s, int code)
 {
+    free(s->overrides);
     log_writer_free(&s->writer, LOG_FLUSH_MS);
     return code;
 }
@@ -50,6 +54,8 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 {
     struct serve *s = ctx;
 
+    if (kind == CONFIG_NOTE_ERROR && !s->had_errors)
+        errbuf_set(&s->first_error, 0, "%s", text);
     s->had_errors = s->had_errors || kind == CONFIG_NOTE_ERROR;
     log_startup(&s->log, check_severity(kind), "%s", text);
 }
@@ -61,16 +67,20 @@ static void on_quiet_note(void *ctx, enum config_note_kind kind, const char *tex
     (void)text;
 }
 
-static int load(struct serve *s, struct config **config_out)
+/* What is wrong was told then; the first of it is in err. */
+static int load(struct serve *s, struct config **config_out, struct errbuf *err)
 {
-    struct settings_request request = {.ini = s->ini, .note = on_note, .note_ctx = s};
-    struct errbuf err = {""};
+    struct settings_request request = {
+        .ini = s->ini, .note = on_note, .note_ctx = s, .overrides_out = &s->overrides};
     int rc;
 
+    free(s->overrides);
     s->had_errors = false;
-    rc = settings_load(&request, config_out, &err);
+    rc = settings_load(&request, config_out, err);
     if (rc < 0 && !s->had_errors)
-        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err.text);
+        log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err->text);
+    else if (rc < 0)
+        *err = s->first_error;
     return rc;
 }
 
@@ -112,23 +122,43 @@ static void warn_fixed(const struct serve *s, const struct config *now, const st
     }
 }
 
-static void reload(void *ctx)
+/* 0, or an exit code and why: then the old settings stay in force. */
+static int reload(void *ctx, struct errbuf *err)
 {
     struct serve *s = ctx;
     struct config *next = NULL;
-    struct errbuf err = {""};
+    int rc;
 
     if (s->gateway.stopping)
-        return;
+        return errbuf_set(err, EX_UNAVAILABLE, "the mail system is stopping");
     log_info(&s->log, "master", "reload -- version %s, configuration %s", MXGATE_VERSION,
              ini_name(s));
-    if (load(s, &next) < 0) {
+    rc = load(s, &next, err);
+    if (rc < 0) {
         log_error(&s->log, "master", "the new settings cannot be used: the old ones stay in force");
-        return;
+        return rc == -EINVAL ? EX_CONFIG : EX_OSERR;
     }
     warn_fixed(s, s->gateway.config, next);
-    if (gateway_set_config(&s->gateway, next, &err) < 0)
-        log_error(&s->log, "master", "%s: the old settings stay in force", err.text);
+    if (gateway_set_config(&s->gateway, next, err) == 0)
+        return EX_OK;
+    log_error(&s->log, "master", "%s: the old settings stay in force", err->text);
+    return EX_CONFIG;
+}
+
+/*
+ * A `postconf -e` that came between our reading and our control socket took us for dead: it wrote
+ * the file and told nobody. One that comes later finds the socket.
+ */
+static void catch_up(struct serve *s)
+{
+    struct errbuf err;
+    char *now;
+
+    if (overrides_file_read(s->gateway.config->queue_directory, &now, &err) < 0)
+        return; /* the next reload says why */
+    if (!span_equal(span_of(now), span_of(s->overrides)))
+        reload(s, &err); /* what is wrong is in the log */
+    free(now);
 }
 
 /* ---- signals ---- */
@@ -155,8 +185,10 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 
 static void on_hangup(uv_signal_t *handle, int number)
 {
+    struct errbuf err;
+
     (void)number;
-    reload(handle->data);
+    reload(handle->data, &err); /* what is wrong is in the log */
 }
 
 /* As PID 1 we are the parent of every orphan in the container. */
@@ -258,6 +290,7 @@ static int run(struct serve *s)
         return start_code(rc);
     }
     say_summary(s);
+    catch_up(s);
     while (!s->stopped)
         uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_run(&s->loop, UV_RUN_NOWAIT); /* the signals' close callbacks */
@@ -270,6 +303,7 @@ int command_serve(int argc, char **argv)
 {
     static struct serve serve; /* too large for a stack, and there is one */
     struct serve *s = &serve;
+    struct errbuf err;
     int rc;
 
     for (int i = 1; i < argc; i++) {
@@ -285,7 +319,7 @@ int command_serve(int argc, char **argv)
                           .pid = (long)getpid(),
                           .sink = log_writer_sink,
                           .sink_ctx = s->writer};
-    rc = load(s, &s->gateway.config);
+    rc = load(s, &s->gateway.config, &err);
     if (rc < 0) {
         surroundings_advise_refused(s->ini, on_note, s);
         return close_and_exit(s, EX_CONFIG);

@@ -2,15 +2,15 @@
 #include "commands/settings.h"
 
 #include "commands/commands.h"
+#include "commands/overrides_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-#define HOST_NAME_CAP 256
 
 /* Reads up to the end or `cap`; the bytes read or -errno. */
 static ssize_t read_all(int fd, char *buf, size_t cap)
@@ -68,29 +68,94 @@ static int read_ini(const char *path, bool must_exist, char **text_out, struct e
     return rc;
 }
 
+static struct config_source as_source(const struct settings_sources *s)
+{
+    return (struct config_source){.ini_text = s->ini_text,
+                                  .ini_name = s->ini_path,
+                                  .environment = s->environment,
+                                  .system_hostname = s->host,
+                                  .overrides_text = s->overrides_text,
+                                  .overrides_name = s->overrides_path};
+}
+
+/* Where the overrides are is said by the other sources, so these are looked at first. */
+static int find_overrides(struct settings_sources *s)
+{
+    struct config_source source = as_source(s);
+    struct config *config;
+    int rc = config_build_lenient(&source, NULL, NULL, &config);
+
+    if (rc < 0)
+        return rc;
+    s->directory = strdup(config->queue_directory);
+    if (asprintf(&s->overrides_path, "%s/overrides", config->queue_directory) < 0)
+        s->overrides_path = NULL;
+    config_unref(&config);
+    return s->directory && s->overrides_path ? 0 : -ENOMEM;
+}
+
+int settings_read(const char *ini, struct settings_sources *out, struct errbuf *err)
+{
+    const char *asked = ini ? ini : getenv("MXGATE_INI");
+    bool is_asked = asked && asked[0];
+    int rc;
+
+    *out = (struct settings_sources){.ini_path = is_asked ? asked : SETTINGS_INI,
+                                     .environment = (const char *const *)environ};
+    rc = read_ini(out->ini_path, is_asked, &out->ini_text, err);
+    if (rc < 0)
+        return rc;
+    if (gethostname(out->host, sizeof out->host - 1) < 0)
+        out->host[0] = '\0';
+    rc = find_overrides(out);
+    if (rc < 0)
+        return errbuf_set(err, rc, "out of memory");
+    out->overrides_rc =
+        overrides_file_read(out->directory, &out->overrides_text, &out->overrides_err);
+    return 0;
+}
+
+void settings_free(struct settings_sources *sources)
+{
+    free(sources->ini_text);
+    free(sources->directory);
+    free(sources->overrides_path);
+    free(sources->overrides_text);
+    *sources = (struct settings_sources){.ini_path = NULL};
+}
+
+int settings_build(const struct settings_sources *sources, const struct settings_request *request,
+                   struct config **config_out, struct errbuf *err)
+{
+    struct config_source source = as_source(sources);
+    int rc;
+
+    *config_out = NULL;
+    if (sources->overrides_rc < 0 && !request->lenient)
+        return errbuf_set(err, sources->overrides_rc, "%s", sources->overrides_err.text);
+    if (sources->overrides_rc < 0 && request->note)
+        request->note(request->note_ctx, CONFIG_NOTE_WARNING, sources->overrides_err.text);
+    rc = (request->lenient ? config_build_lenient : config_build)(&source, request->note,
+                                                                  request->note_ctx, config_out);
+    if (rc == -ENOMEM)
+        errbuf_set(err, rc, "out of memory");
+    return rc;
+}
+
 int settings_load(const struct settings_request *request, struct config **config_out,
                   struct errbuf *err)
 {
-    const char *asked = request->ini ? request->ini : getenv("MXGATE_INI");
-    bool is_asked = asked && asked[0];
-    const char *path = is_asked ? asked : SETTINGS_INI;
-    char host[HOST_NAME_CAP] = "";
-    struct config_source source = {.ini_name = path, .system_hostname = host};
-    char *text;
-    int rc = read_ini(path, is_asked, &text, err);
+    struct settings_sources sources;
+    int rc = settings_read(request->ini, &sources, err);
 
     *config_out = NULL;
-    if (rc < 0)
-        return rc;
-    if (gethostname(host, sizeof host - 1) < 0)
-        host[0] = '\0';
-    source.ini_text = text;
-    source.environment = (const char *const *)environ;
-    rc = (request->lenient ? config_build_lenient : config_build)(&source, request->note,
-                                                                  request->note_ctx, config_out);
-    free(text);
-    if (rc == -ENOMEM)
-        errbuf_set(err, rc, "out of memory");
+    if (rc == 0)
+        rc = settings_build(&sources, request, config_out, err);
+    if (request->overrides_out) {
+        *request->overrides_out = sources.overrides_text;
+        sources.overrides_text = NULL;
+    }
+    settings_free(&sources);
     return rc;
 }
 

@@ -50,7 +50,8 @@ static void drop_refused(struct config_builder *b)
 static int build(struct config_builder *b)
 {
     void (*const steps[])(struct config_builder *) = {
-        config_read_ini, config_read_environment, drop_refused, config_expand, config_apply,
+        config_read_ini, config_read_environment, config_read_overrides,
+        drop_refused,    config_expand,           config_apply,
         config_check,
     };
 
@@ -159,7 +160,19 @@ void config_value_text(const struct config *c, const struct setting *s, struct t
     config_text_flat(t, raw, CONFIG_LIST_MAX);
 }
 
+void config_value_expanded(const struct config *c, const struct setting *s, struct text *t)
+{
+    const struct config_string *text = &c->own->values[s - settings].text;
+
+    config_text_flat(t, span_make(text->ptr, text->len), CONFIG_LIST_MAX);
+}
+
 bool config_is_set(const struct config *c, const struct setting *s)
 {
-    return c->own->values[s - settings].source != NULL;
+    return config_set_by(c, s) != NULL;
+}
+
+const char *config_set_by(const struct config *c, const struct setting *s)
+{
+    return c->own->values[s - settings].source;
 }

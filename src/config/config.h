@@ -1,15 +1,16 @@
 /*
- * config - the settings as one value, built from defaults, an ini file and the environment
+ * config - the settings as one value, built from defaults, an ini file, the environment and what
+ * `postconf -e` was told
  *
  * A struct config is immutable once built and reference-counted: a reload (SIGHUP) makes a new one,
  * sessions under way keep theirs. settings.def has one row per setting; the struct fields below,
  * the parser, the environment names, postconf and the documentation come from it.
  *
- * Order, later wins: defaults, ini file, environment (DESIGN 4); of the variables of one setting
- * POSTFIX_x beats X in capitals, and that the friendly name (ALLOWED_DOMAINS, DOMAIN). HOSTNAME is
- * only myhostname's default. An empty variable returns a setting to its default. Both sources are
- * given as values, so this module reads neither files nor the process environment itself and is
- * pure.
+ * Order, later wins: defaults, ini file, environment, overrides (DESIGN 4); of the variables of one
+ * setting POSTFIX_x beats X in capitals, and that the friendly name (ALLOWED_DOMAINS, DOMAIN).
+ * HOSTNAME is only myhostname's default. An empty variable returns a setting to its default. All
+ * sources are given as values, so this module reads neither files nor the process environment
+ * itself and is pure.
  */
 #ifndef MXGATE_CONFIG_CONFIG_H
 #define MXGATE_CONFIG_CONFIG_H
@@ -90,6 +91,8 @@ struct config_source {
     const char *ini_name;           /* its path, for messages */
     const char *const *environment; /* like environ, or NULL */
     const char *system_hostname;    /* from gethostname, for myhostname's default */
+    const char *overrides_text;     /* what postconf -e keeps (overrides.h), or NULL */
+    const char *overrides_name;     /* its path, for messages */
 };
 
 /*
@@ -115,8 +118,16 @@ const struct setting *setting_find(struct span name);
  */
 struct text;
 void config_value_text(const struct config *c, const struct setting *s, struct text *t);
+/* The same with $name expanded, as postconf -x shows it. */
+void config_value_expanded(const struct config *c, const struct setting *s, struct text *t);
 /* Whether a source other than the defaults set it. */
 bool config_is_set(const struct config *c, const struct setting *s);
+/* Which one, in words ("POSTFIX_x", "FILE line 3", "postconf -e"); NULL: none. */
+const char *config_set_by(const struct config *c, const struct setting *s);
+/* Whether postconf -e may set it: not those that say where its file is. */
+bool config_can_override(const struct setting *s);
+/* Whether the value must not be shown: passwords and secrets. */
+bool config_is_secret(struct span name);
 
 /* "300s", "5m", "1h", "5d", "2w", "500ms", bare number = seconds. Milliseconds.
  * In settings a bare number counts in the unit of the default instead, as in Postfix:

@@ -137,6 +137,21 @@ void config_advise_ini(struct config_builder *b, unsigned line, struct span name
                     settings[meant].name);
 }
 
+void config_advise_override(struct config_builder *b, struct span name)
+{
+    struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
+    enum setting_index meant = config_friendly(name);
+    unsigned d;
+
+    if (meant == SETTING_AT_COUNT)
+        meant = nearest_setting(without_postfix(name), &d);
+    if (meant == SETTING_AT_COUNT)
+        config_note(b, CONFIG_NOTE_ERROR, "postconf -e: %s is not a setting here", shown.text);
+    else
+        config_note(b, CONFIG_NOTE_ERROR, "postconf -e: %s is not a setting; did you mean %s?",
+                    shown.text, settings[meant].name);
+}
+
 static void advise_postfix(struct config_builder *b, struct span name, struct span value)
 {
     struct config_shown shown = config_shown(SETTING_AT_myhostname, name);

@@ -1,9 +1,9 @@
 /*
  * config_private - what the files of src/config share while they build a configuration
  *
- * config_ini and config_environment collect what was written, config_expand turns it into text,
- * config_apply into fields, config_check looks at the whole. Each reports through config_note and
- * goes on, so that one start shows every fault; config_build refuses at the end.
+ * config_ini, config_environment and config_overrides collect what was written, config_expand turns
+ * it into text, config_apply into fields, config_check looks at the whole. Each reports through
+ * config_note and goes on, so that one start shows every fault; config_build refuses at the end.
  *
  * Fails:  a failed allocation sets no_memory, and the step ends early; nothing else is reported
  * then. Owns:   the strings in struct config_private. The builder borrows everything else from
@@ -76,8 +76,6 @@ void config_fault(struct config_builder *b, enum setting_index at, const char *f
 struct config_shown config_shown(enum setting_index at, struct span value);
 /* "Applying custom postfix setting: x=value" */
 void config_note_applied(struct config_builder *b, enum setting_index at);
-/* Whether the value must not be shown: passwords and secrets. */
-bool config_is_secret(struct span name);
 /* As text_printable_max, but white space becomes a blank and a cut shows as "...". */
 void config_text_flat(struct text *t, struct span s, size_t max);
 
@@ -99,6 +97,7 @@ void config_value_reset(struct config_value *v);
 
 void config_read_ini(struct config_builder *b);
 void config_read_environment(struct config_builder *b);
+void config_read_overrides(struct config_builder *b);
 void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
@@ -107,6 +106,7 @@ void config_check(struct config_builder *b);
 void config_advise_ini(struct config_builder *b, unsigned line, struct span name,
                        struct span value);
 void config_advise_environment(struct config_builder *b, struct span name, struct span value);
+void config_advise_override(struct config_builder *b, struct span name);
 /* The setting a friendly variable stands for (ALLOWED_DOMAINS), or SETTING_AT_COUNT. */
 enum setting_index config_friendly(struct span name);
 

@@ -34,7 +34,7 @@ struct control_ops {
     size_t (*active)(void *ctx, struct queue_id *ids, size_t cap);
     /* id NULL and site NULL: all. The number of messages made due. */
     size_t (*flush)(void *ctx, const struct queue_id *id, const char *site);
-    void (*reload)(void *ctx);
+    int (*reload)(void *ctx, struct errbuf *err); /* 0, or an exit code and why */
     /* As scheduler_order(). */
     bool (*order)(void *ctx, const struct queue_order_request *r, struct queue_asker *asker);
 };

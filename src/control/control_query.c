@@ -156,9 +156,13 @@ static void run_flush_site(struct control_connection *c, const struct control_re
 static void run_reload(struct control_connection *c, const struct control_request *r)
 {
     const struct control_ops *ops = c->setup->ops;
+    struct errbuf err = {""};
+    int exit_code = ops->reload(ops->ctx, &err);
 
-    ops->reload(ops->ctx);
-    control_answer_ok(c);
+    if (exit_code == EX_OK)
+        control_answer_ok(c);
+    else
+        control_answer_failure(c, exit_code, span_of(err.text));
 }
 
 typedef void (*query_fn)(struct control_connection *c, const struct control_request *r);

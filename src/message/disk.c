@@ -34,6 +34,7 @@ const struct disk_calls disk_calls_real = {
     .fdatasync = fdatasync,
     .mkdirat = mkdirat,
     .rename_new = real_rename_new,
+    .renameat = renameat,
     .linkat = linkat,
     .unlinkat = unlinkat,
     .fstatvfs = fstatvfs,
@@ -160,6 +161,11 @@ int disk_rename(int from_dir, const char *from, int to_dir, const char *to)
     rc = -errno;
     disk_unlink(to_dir, to);
     return rc;
+}
+
+int disk_replace(int dir, const char *from, const char *to)
+{
+    return disk_calls->renameat(dir, from, dir, to) == 0 ? 0 : -errno;
 }
 
 int disk_unlink(int dir, const char *name)

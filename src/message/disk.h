@@ -32,6 +32,7 @@ struct disk_calls {
     int (*mkdirat)(int dir, const char *name, mode_t mode);
     /* renameat2 with RENAME_NOREPLACE */
     int (*rename_new)(int from_dir, const char *from, int to_dir, const char *to);
+    int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
     int (*linkat)(int from_dir, const char *from, int to_dir, const char *to, int flags);
     int (*unlinkat)(int dir, const char *name, int flags);
     int (*fstatvfs)(int fd, struct statvfs *out);
@@ -57,6 +58,8 @@ int disk_mkdir(int dir, const char *name); /* 0700 */
 /* -EEXIST when there is a file `to`: it is never replaced. On failure both names are as they were.
  */
 int disk_rename(int from_dir, const char *from, int to_dir, const char *to);
+/* The same, but a file `to` is replaced. */
+int disk_replace(int dir, const char *from, const char *to);
 int disk_unlink(int dir, const char *name);
 int64_t disk_free_bytes(int fd);
 

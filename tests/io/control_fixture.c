@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -87,9 +88,10 @@ void order_over(const struct queue_order_result *result)
     asker->done(asker->ctx, result);
 }
 
-static void on_reload(void *ctx)
+static int on_reload(void *ctx, struct errbuf *err)
 {
     note("reload ");
+    return world.reload_refused ? errbuf_set(err, EX_CONFIG, "%s", world.reload_refused) : 0;
 }
 
 static void build_config(void)

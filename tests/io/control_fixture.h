@@ -33,6 +33,7 @@ struct control_world {
     struct queue_asker *asker; /* of the order that waits for order_over() */
     unsigned orders_forgotten;
     bool no_memory;
+    const char *reload_refused; /* why; NULL: taken */
 };
 
 extern struct control_world world;

@@ -119,6 +119,11 @@ static int fault_rename(int from_dir, const char *from, int to_dir, const char *
     return fails(DISK_RENAME) ? -1 : disk_calls_real.rename_new(from_dir, from, to_dir, to);
 }
 
+static int fault_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return fails(DISK_RENAMEAT) ? -1 : disk_calls_real.renameat(from_dir, from, to_dir, to);
+}
+
 static int fault_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
     return fails(DISK_LINKAT) ? -1 : disk_calls_real.linkat(from_dir, from, to_dir, to, flags);
@@ -145,6 +150,7 @@ static const struct disk_calls fault_calls = {
     .fdatasync = fault_fdatasync,
     .mkdirat = fault_mkdirat,
     .rename_new = fault_rename,
+    .renameat = fault_renameat,
     .linkat = fault_linkat,
     .unlinkat = fault_unlinkat,
     .fstatvfs = fault_fstatvfs,

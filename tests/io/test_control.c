@@ -151,6 +151,17 @@ static void test_requests(void **state)
     close(fd);
 }
 
+/* Whoever changed a setting must hear when it is not in force. */
+static void test_reload_refused(void **state)
+{
+    int fd = client_open();
+
+    world.reload_refused = "smtpd_timeout \"x\" is not a time";
+    client_say(fd, "reload\n");
+    client_expect_end(fd, "error 78 smtpd_timeout \"x\" is not a time\n");
+    close(fd);
+}
+
 static void test_status(void **state)
 {
     int fd = client_open();
@@ -399,6 +410,7 @@ int main(void)
         TEST(test_order_of_somebody_who_went),
         TEST(test_stop_waits_for_an_order),
         TEST(test_requests),
+        TEST(test_reload_refused),
         TEST(test_status),
         TEST(test_active),
         TEST(test_byte_by_byte),

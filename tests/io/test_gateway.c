@@ -35,8 +35,9 @@ static uint64_t no_drops(void *ctx)
     return 0;
 }
 
-static void no_reload(void *ctx)
+static int no_reload(void *ctx, struct errbuf *err)
 {
+    return 0;
 }
 
 static struct config *settings_of(const char *ini)

@@ -30,7 +30,12 @@ void built_from_host(struct built *b, const char *ini, const char *environment, 
     char *copy = strdup(environment ? environment : "");
     char *rest = copy;
     size_t count = 0;
-    struct config_source source = {ini, "mxgate.ini", environment ? variables : NULL, host};
+    struct config_source source = {.ini_text = ini,
+                                   .ini_name = "mxgate.ini",
+                                   .environment = environment ? variables : NULL,
+                                   .system_hostname = host,
+                                   .overrides_text = b->overrides,
+                                   .overrides_name = "overrides"};
 
     assert_non_null(copy);
     while (rest && *rest && count < VARIABLES_MAX)

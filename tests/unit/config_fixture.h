@@ -15,7 +15,8 @@ struct built {
     unsigned errors;
     unsigned warnings;
     unsigned applied;
-    char notes[65536]; /* a line per note: "E text", "W text", "A text" */
+    const char *overrides; /* what postconf -e kept, for the next built_from(); NULL: nothing */
+    char notes[65536];     /* a line per note: "E text", "W text", "A text" */
 };
 
 /* `ini` may be NULL; `environment` lines are separated by LF, may be NULL. The host is

@@ -458,7 +458,7 @@ static void test_references(void **state)
 /* Without anybody to tell, the result is the same. */
 static void test_no_listener(void **state)
 {
-    struct config_source source = {"nonsense", "x.ini", NULL, NULL};
+    struct config_source source = {.ini_text = "nonsense", .ini_name = "x.ini"};
     struct config *c;
 
     assert_int_equal(config_build(&source, NULL, NULL, &c), -EINVAL);

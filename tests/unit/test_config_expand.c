@@ -284,7 +284,8 @@ static void test_long_hostname(void **state)
 {
     char *variable = long_variable("HOSTNAME", "a", CONFIG_TEXT_MAX + 1);
     const char *const environment[] = {variable, NULL};
-    struct config_source source = {CONFIG_MINIMUM, "mxgate.ini", environment, NULL};
+    struct config_source source = {
+        .ini_text = CONFIG_MINIMUM, .ini_name = "mxgate.ini", .environment = environment};
     struct config *c;
 
     built_from(&built, CONFIG_MINIMUM, variable);

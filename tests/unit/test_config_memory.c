@@ -73,7 +73,12 @@ static int build_failing(long fail_at, struct config **config_out)
     };
     static const char ini[] = "relay_transport = x\nmail_name = y\nrelay_domains = a.example\n"
                               " .c.example\nrelay_domains = d.example\n";
-    struct config_source source = {ini, "mxgate.ini", environment, NULL};
+    static const char overrides[] = "listen = 2525\nmail_name\nsyslog_name = x\n";
+    struct config_source source = {.ini_text = ini,
+                                   .ini_name = "mxgate.ini",
+                                   .environment = environment,
+                                   .overrides_text = overrides,
+                                   .overrides_name = "overrides"};
     int rc;
 
     errors = 0;
