@@ -103,7 +103,7 @@ struct upstream {
     struct upstream_job *urgent; /* borrowed, waiting, oldest first */
     struct upstream_job *normal;
     unsigned waiting;
-    unsigned picks[2]; /* jobs given to sessions that nobody used, and to used ones */
+    unsigned picks[2];              /* jobs given to sessions that nobody used, and to used ones */
     unsigned active;                /* jobs on sessions */
     unsigned probes;                /* failed in a row */
     uint64_t down_ms;               /* monotonic; when DOWN was entered last */
