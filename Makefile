@@ -31,7 +31,7 @@ HEALTH_SRC = $(sort $(wildcard healthcheck/*.c))
 PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/observe/log.c src/observe/log_line.c \
                src/message/envelope.c src/message/trace.c \
                src/queue/spool_format*.c src/queue/due_heap.c src/queue/queue_order.c \
-               src/relay/client.c src/relay/client_*.c src/relay/route.c \
+               src/relay/client.c src/relay/client_*.c \
                src/server/session.c src/server/session_*.c src/server/policy.c src/server/limits.c \
                src/control/control_format.c src/control/control_format_*.c \
                src/message/address_list.c src/message/local_mail.c src/message/trace_local.c))

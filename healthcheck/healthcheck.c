@@ -125,7 +125,8 @@ static void check_spool(struct check *c)
 
 static void check_destination(struct check *c, const char *destination, bool strict)
 {
-    struct words *w = strict ? &c->unhealthy : &c->degraded;
+    bool covered = json_true(json_member(destination, "covered")); /* another one has its mail */
+    struct words *w = strict && !covered ? &c->unhealthy : &c->degraded;
     bool known = json_true(json_member(destination, "known"));
     char name[304];
     char text[304];
@@ -143,16 +144,6 @@ static void check_destination(struct check *c, const char *destination, bool str
     }
 }
 
-static void check_destinations(struct check *c)
-{
-    const char *wish = getenv("HEALTHCHECK_UPSTREAM");
-    bool strict = wish && strcmp(wish, "strict") == 0;
-    const char *destination = json_first(json_member(c->json, "destinations"));
-
-    for (; destination; destination = json_next(destination))
-        check_destination(c, destination, strict);
-}
-
 static void count_degraded(struct check *c, const char *member, const char *words)
 {
     long long count = json_number(json_member(c->json, member));
@@ -161,6 +152,17 @@ static void count_degraded(struct check *c, const char *member, const char *word
         words_next(&c->degraded);
         words_add(&c->degraded, "%lld %s", count, words);
     }
+}
+
+static void check_destinations(struct check *c)
+{
+    const char *wish = getenv("HEALTHCHECK_UPSTREAM");
+    bool strict = wish && strcmp(wish, "strict") == 0;
+    const char *destination = json_first(json_member(c->json, "destinations"));
+
+    for (; destination; destination = json_next(destination))
+        check_destination(c, destination, strict);
+    count_degraded(c, "more_down", "more destinations are down");
 }
 
 static void check_status(struct check *c)

@@ -9,7 +9,6 @@
 #include "commands/commands.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
-#include "relay/route.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -54,19 +53,12 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 void check_say_summary(const struct log *log, const struct config *config)
 {
     log_startup(log, LOG_SEVERITY_INFO,
-                "%s accepts mail for %s from everybody, relays for nobody, and delivers to %s "
+                "%s accepts mail for %s from everybody, relays for nobody, and delivers to %s%s "
                 "(delivery_mode=%s, queue in %s)",
                 config->myhostname, config->relay_domains, config->relay_transport,
+                config->transports.count > 0 ? ", or where transport_maps says" : "",
                 config->delivery_mode == DELIVERY_MODE_DIRECT ? "direct" : "queue",
                 config->queue_directory);
-}
-
-/* What serve finds out only when it makes its modules. */
-static int check_transport(const struct config *config, struct errbuf *err)
-{
-    struct route route;
-
-    return route_parse(span_of(config->relay_transport), &route, err);
 }
 
 static int run(struct check *check, const char *ini)
@@ -76,12 +68,10 @@ static int run(struct check *check, const char *ini)
     struct config *config = NULL;
     int rc = settings_load(&request, &config, &err);
 
-    if (rc == 0) {
+    if (rc == 0)
         surroundings_advise(config, on_note, check);
-        rc = check_transport(config, &err);
-    } else {
+    else
         surroundings_advise_refused(ini, on_note, check);
-    }
     if (rc < 0 && !check->had_errors)
         log_startup(&check->log, LOG_SEVERITY_ERROR, "%s", err.text);
     if (rc == 0)

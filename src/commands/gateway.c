@@ -64,7 +64,8 @@ static size_t on_flush(void *ctx, const struct queue_id *id, const char *site)
 {
     struct gateway *g = ctx;
 
-    (void)site; /* one destination serves all domains: its queue is the whole queue */
+    if (site)
+        return scheduler_flush_site(&g->scheduler, site);
     return scheduler_flush(&g->scheduler, id);
 }
 

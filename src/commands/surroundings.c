@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "commands/settings.h"
-#include "relay/route.h"
+#include "config/route.h"
 
 #include <errno.h>
 #include <linux/magic.h>

@@ -138,6 +138,7 @@ void config_unref(struct config **c)
     }
     domain_list_free(&old->domains);
     cidr_list_free(&old->networks);
+    transport_map_free(&old->transports);
     free(old->own);
     free(old);
 }

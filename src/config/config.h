@@ -19,6 +19,7 @@
 #include "base/span.h"
 #include "config/cidr.h"
 #include "config/domains.h"
+#include "config/transport_map.h"
 
 enum setting_kind {
     SETTING_text,
@@ -57,9 +58,10 @@ struct config {
 #include "config/settings.def"
 #undef SETTING
     /* compiled from the above */
-    struct domain_list domains; /* relay_domains */
-    struct cidr_list networks;  /* mynetworks */
-    struct config_private *own; /* owned: strings, and where each value came from */
+    struct domain_list domains;      /* relay_domains */
+    struct cidr_list networks;       /* mynetworks */
+    struct transport_map transports; /* transport_maps */
+    struct config_private *own;      /* owned: strings, and where each value came from */
 };
 
 struct setting {

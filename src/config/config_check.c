@@ -3,6 +3,7 @@
 #include "config/config_private.h"
 
 #include "config/listen.h"
+#include "config/route.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -107,17 +108,48 @@ static void check_relayhost(struct config_builder *b, bool has_transport)
 
 static void check_transport(struct config_builder *b)
 {
-    bool empty;
+    struct span transport = span_trim(span_of(b->config->relay_transport));
+    struct route_list list;
+    struct errbuf err;
 
     if (is_bad(b, SETTING_AT_relay_transport))
         return;
-    empty = span_trim(span_of(b->config->relay_transport)).len == 0;
-    check_relayhost(b, !empty);
-    config_check_smtp_only(b, has_smtp(b->config->relay_transport));
-    if (empty && !b->lenient)
+    check_relayhost(b, transport.len > 0);
+    config_check_smtp_only(b, has_smtp(b->config->relay_transport) ||
+                                  has_smtp(b->config->transport_maps));
+    if (transport.len > 0) {
+        if (route_list_parse(transport, &list, &err) < 0)
+            fault_from(b, SETTING_AT_relay_transport, -EINVAL, &err);
+    } else if (!b->lenient) {
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
                     "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24");
+    }
+}
+
+/* A route does not admit anybody: who wrote it for a domain that is refused should know. */
+static void check_routes(struct config_builder *b)
+{
+    struct transport_map *map = &b->config->transports;
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_transport_maps))
+        return;
+    rc = transport_map_parse(map, span_of(b->config->transport_maps), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_transport_maps, rc, &err);
+    for (size_t i = 0; i < map->count && !is_bad(b, SETTING_AT_relay_domains); i++) {
+        struct config_shown shown =
+            config_shown(SETTING_AT_transport_maps, span_of(map->entries[i].name));
+
+        if (!transport_entry_admitted(&map->entries[i], &b->config->domains))
+            config_note(b, CONFIG_NOTE_WARNING,
+                        "transport_maps has a route for %s, which relay_domains does not admit: "
+                        "mail for it is refused; add the domain to ALLOWED_DOMAINS, or remove the "
+                        "route",
+                        shown.text);
+    }
 }
 
 static void check_networks(struct config_builder *b)
@@ -307,6 +339,7 @@ void config_check(struct config_builder *b)
     check_domains(b);
     check_parents(b);
     check_transport(b);
+    check_routes(b);
     check_networks(b);
     check_listen(b);
     check_dns_servers(b);

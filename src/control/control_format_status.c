@@ -55,12 +55,19 @@ static void put_bytes(struct text *t, int64_t bytes)
 
 static void put_destination(struct text *t, const struct status_destination *d, int64_t now_s)
 {
-    text_printf(t, "destination %s: ", d->name);
+    text_printf(t, "destination %s", d->name);
+    if (d->of > 1)
+        text_printf(t, ", %u of %u", d->order, d->of);
+    if (d->serves[0])
+        text_printf(t, " (for %s)", d->serves);
+    text_cstr(t, ": ");
     text_cstr(t, !d->known ? "not tried yet" : d->up ? "up" : "DOWN");
     if (d->since_s > 0)
         put_since(t, d->since_s, now_s);
     if (d->known && !d->up && d->why[0])
         text_printf(t, ": %s", d->why);
+    if (d->covered)
+        text_cstr(t, "; mail goes to another of them");
     text_printf(t, "; %u waiting, %u under delivery\n", d->queued, d->active);
     if (d->mismatch[0])
         text_printf(t, "  WRONG SETTING: %s\n", d->mismatch);
@@ -102,6 +109,8 @@ void control_format_status_text(struct text *t, const struct status *s, int64_t 
                 s->listen[0] ? s->listen : "nothing", s->sessions, s->sessions_limit);
     for (size_t i = 0; i < s->destinations && i < STATUS_DESTINATIONS_MAX; i++)
         put_destination(t, &s->destination[i], now_s);
+    if (s->more > 0)
+        text_printf(t, "and %u more destinations, %u of them DOWN\n", s->more, s->more_down);
     put_queue(t, s, now_s);
     put_spool(t, s);
     text_printf(t,
@@ -161,6 +170,10 @@ static void put_destination_json(struct text *t, const struct status_destination
 {
     text_char(t, '{');
     put_string(t, "name", d->name);
+    put_string(t, "serves", d->serves);
+    put_number(t, "order", d->order);
+    put_number(t, "of", d->of);
+    put_flag(t, "covered", d->covered);
     put_flag(t, "up", d->up);
     put_flag(t, "known", d->known);
     put_number(t, "since", d->since_s);
@@ -202,6 +215,8 @@ void control_format_status_json(struct text *t, const struct status *s)
     put_string(t, "spool_trouble", s->spool_trouble);
     put_number(t, "free_bytes", s->free_bytes);
     put_number(t, "floor_bytes", s->floor_bytes);
+    put_number(t, "more_destinations", s->more);
+    put_number(t, "more_down", s->more_down);
     json_put_name(t, "destinations");
     text_char(t, '[');
     for (size_t i = 0; i < s->destinations && i < STATUS_DESTINATIONS_MAX; i++)

@@ -69,30 +69,82 @@ static void count_result(struct custody *c, const struct delivery *d)
         c->in->failed_directly += outcome == DELIVERY_FAILED;
         c->in->deferred_directly +=
             outcome == DELIVERY_DEFERRED || outcome == DELIVERY_DEFERRED_DESTINATION;
-        c->trouble = c->trouble || outcome == DELIVERY_DEFERRED_DESTINATION;
     }
-    c->broken = c->broken || d->broken;
 }
 
-static void record_delivery(struct custody *c, const struct delivery *d)
+static void record_delivery(struct custody *c, struct delivery *d)
 {
     for (size_t i = 0; i < d->count; i++)
         delivery_log(d, c->in->log, i);
     count_result(c, d);
     records_add_delivery(&c->records, c->envelope, d, clock_wall_us() / 1000000);
+    d->owner = NULL;
 }
 
-/* After the answer, when no delivery is under way any more: what came after the commit goes to the
- * scheduler. */
-static void custody_end(struct custody *c)
+static bool is_of(const struct delivery *d, const struct destination *destination)
+{
+    return !destination || d->destination == destination;
+}
+
+static bool has_trouble(const struct delivery *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->results[i].outcome == DELIVERY_DEFERRED_DESTINATION)
+            return true;
+    }
+    return false;
+}
+
+/* ---- after the answer ---- */
+
+/* A destination with late deliveries, all of which are done; false: none. */
+static bool find_settled(const struct custody *c, const struct destination **out)
 {
     for (size_t i = 0; i < c->delivery_count; i++) {
-        if (c->deliveries[i].owner) /* not recorded at the commit */
-            record_delivery(c, &c->deliveries[i]);
+        const struct destination *to = c->whole ? NULL : c->deliveries[i].destination;
+        bool done = c->deliveries[i].owner != NULL;
+
+        for (size_t k = 0; k < c->delivery_count && done; k++)
+            done = !is_of(&c->deliveries[k], to) || c->deliveries[k].done_ms > 0;
+        *out = to;
+        if (done)
+            return true;
+    }
+    return false;
+}
+
+/* What came after the commit goes to the scheduler. */
+static void settle(struct custody *c, const struct destination *to)
+{
+    struct queue_settlement settlement = {
+        .envelope = c->envelope, .destination = to, .records = &c->records};
+
+    for (size_t i = 0; i < c->delivery_count; i++) {
+        struct delivery *d = &c->deliveries[i];
+
+        if (!is_of(d, to))
+            continue;
+        settlement.trouble = settlement.trouble || has_trouble(d);
+        settlement.broken = settlement.broken || d->broken;
+        if (d->owner)
+            record_delivery(c, d);
+        for (size_t k = 0; k < d->count; k++)
+            settlement.pending += c->envelope->recipients[d->indices[k]].state == RECIPIENT_PENDING;
     }
     if (c->claimed)
-        scheduler_settle(c->in->scheduler, c->envelope, &c->records, c->trouble, c->broken);
-    custody_free(c);
+        scheduler_settle_part(c->in->scheduler, &settlement);
+    records_deinit(&c->records);
+}
+
+/* Whatever is settled goes; when no delivery is under way any more, all is. */
+static void custody_settle(struct custody *c)
+{
+    const struct destination *to;
+
+    while (find_settled(c, &to))
+        settle(c, to);
+    if (c->outstanding == 0)
+        custody_free(c);
 }
 
 static void on_delivered(struct delivery *d)
@@ -100,13 +152,12 @@ static void on_delivered(struct delivery *d)
     struct custody *c = d->owner;
 
     c->outstanding--;
-    if (c->starting || c->outstanding > 0 || c->state == CUSTODY_COMMITTING)
+    if (c->starting || c->state == CUSTODY_COMMITTING)
         return; /* a commit under way reads the envelope: its end looks at late results */
-    if (c->state == CUSTODY_DELIVERING) {
+    if (c->state == CUSTODY_ANSWERED)
+        custody_settle(c);
+    else if (c->outstanding == 0)
         custody_decide(c);
-        return;
-    }
-    custody_end(c);
 }
 
 /* True when the results alone are an answer: every recipient has it, or every one was refused. */
@@ -130,37 +181,59 @@ static bool verdict_of_results(const struct custody *c, struct smtp_verdict *v)
 
 /* ---- commit ---- */
 
+/* How the queue is to take the recipients of this destination (NULL: all of them). */
+static enum queue_origin origin_of(void *ctx, const struct destination *destination)
+{
+    struct custody *c = ctx;
+    enum queue_origin origin = QUEUE_FROM_FRESH;
+
+    if (c->generation != c->in->relay->generation)
+        destination = NULL; /* they may have another one now */
+    c->whole = c->whole || !destination;
+    for (size_t i = 0; i < c->delivery_count; i++) {
+        const struct delivery *d = &c->deliveries[i];
+
+        if (!is_of(d, destination))
+            continue;
+        if (d->owner)
+            return QUEUE_FROM_CLAIMED;
+        if (has_trouble(d))
+            origin = QUEUE_FROM_TROUBLE;
+        else if (origin == QUEUE_FROM_FRESH)
+            origin = QUEUE_FROM_LATER;
+    }
+    return origin;
+}
+
+static void queue_committed(struct custody *c)
+{
+    for (size_t i = 0; i < c->delivery_count; i++)
+        c->claimed = c->claimed || c->deliveries[i].owner;
+    if (c->delivery_count == 0)
+        scheduler_add_fresh(c->in->scheduler, &c->envelope, &c->body);
+    else
+        scheduler_add_parts(c->in->scheduler, c->envelope, origin_of, c);
+}
+
 static void on_committed(struct spool_commit *commit, int rc, const char *step)
 {
     struct custody *c = (struct custody *)((char *)commit - offsetof(struct custody, commit));
     struct intake *in = c->in;
     struct smtp_verdict verdict;
-    enum queue_origin origin = c->records.len == 0 ? QUEUE_FROM_FRESH
-                               : c->trouble        ? QUEUE_FROM_TROUBLE
-                                                   : QUEUE_FROM_LATER;
-    bool over = c->outstanding == 0;
-    bool late = false;
 
     records_deinit(&c->records); /* they are in the file */
-    for (size_t i = 0; i < c->delivery_count; i++)
-        late = late || c->deliveries[i].owner;
-    c->claimed = rc == 0 && late;
     if (rc == 0) {
         verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
-        if (c->delivery_count == 0)
-            scheduler_add_fresh(in->scheduler, &c->envelope, &c->body);
-        else
-            scheduler_add(in->scheduler, c->envelope, late ? QUEUE_FROM_CLAIMED : origin);
+        queue_committed(c);
     } else {
         log_error(in->log, "cleanup", "%s: %s: %s: the message is not taken", c->envelope->id.text,
                   step, strerror(-rc));
         /* the last dot may have been answered meanwhile */
-        if (!over || !verdict_of_results(c, &verdict))
+        if (c->outstanding > 0 || !verdict_of_results(c, &verdict))
             verdict_not_kept(rc, &verdict);
     }
     custody_answer(c, &verdict);
-    if (over)
-        custody_end(c);
+    custody_settle(c);
 }
 
 /* With the results that are in; the others are recorded when they come (their owner stays set). */
@@ -169,12 +242,8 @@ void custody_commit(struct custody *c)
     int64_t wall_s = clock_wall_us() / 1000000;
 
     for (size_t i = 0; i < c->delivery_count; i++) {
-        struct delivery *d = &c->deliveries[i];
-
-        if (d->done_ms == 0)
-            continue;
-        record_delivery(c, d);
-        d->owner = NULL;
+        if (c->deliveries[i].done_ms > 0)
+            record_delivery(c, &c->deliveries[i]);
     }
     if (envelope_pending(c->envelope) == 0 && envelope_count(c->envelope, RECIPIENT_FAILED) > 0)
         records_add_hold(&c->records, wall_s, "failed");
@@ -225,72 +294,79 @@ void custody_give_up(struct custody *c, const char *why)
         custody_commit(c);
 }
 
-static bool deliveries_new(struct custody *c, const struct upstream *u)
+/* The delivery that has room for one more of this destination; NULL: memory is out. */
+static struct delivery *delivery_for(struct custody *c, const struct destination *to)
 {
-    size_t limit = upstream_recipients_limit(u, DELIVERY_RECIPIENTS_MAX);
-    size_t total = c->envelope->recipient_count;
+    size_t limit = destination_recipients_limit(to, DELIVERY_RECIPIENTS_MAX);
+    struct delivery *grown;
 
-    c->delivery_count = (total + limit - 1) / limit;
-    c->deliveries = calloc(c->delivery_count, sizeof *c->deliveries);
-    if (!c->deliveries) {
-        c->delivery_count = 0;
-        return false;
+    for (size_t i = c->delivery_count; i-- > 0;) {
+        if (c->deliveries[i].destination == to && c->deliveries[i].count < limit)
+            return &c->deliveries[i];
     }
-    for (size_t i = 0; i < total; i++) {
-        struct delivery *d = &c->deliveries[i / limit];
+    grown = realloc(c->deliveries, (c->delivery_count + 1) * sizeof *grown);
+    if (!grown)
+        return NULL;
+    c->deliveries = grown;
+    grown += c->delivery_count++;
+    *grown = (struct delivery){.destination = to,
+                               .envelope = c->envelope,
+                               .body = c->body,
+                               .active_ms = c->submitted_ms,
+                               .before_s = c->receive_s,
+                               .done = on_delivered,
+                               .owner = c};
+    return grown;
+}
 
+/* down: only for destinations that are. False, and none, when memory is out. */
+static bool deliveries_new(struct custody *c, bool down)
+{
+    c->generation = c->in->relay->generation;
+    for (size_t i = 0; i < c->envelope->recipient_count; i++) {
+        const struct destination *to =
+            relay_destination(c->in->relay, span_of(c->envelope->recipients[i].address));
+        struct delivery *d;
+
+        if (down && !destination_is_down(to))
+            continue;
+        d = delivery_for(c, to);
+        if (!d) {
+            c->delivery_count = 0;
+            return false;
+        }
+        d->urgent = !down;
         d->indices[d->count++] = i;
     }
     return true;
 }
 
-void custody_deliver(struct custody *c, struct upstream *u)
+static void start_all(struct custody *c)
 {
-    if (!deliveries_new(c, u)) {
+    c->starting = true;
+    c->outstanding = c->delivery_count;
+    for (size_t i = 0; i < c->delivery_count; i++)
+        delivery_start(&c->deliveries[i], c->deliveries[i].destination, c->in->spool->disk);
+    c->starting = false;
+}
+
+void custody_deliver(struct custody *c)
+{
+    if (!deliveries_new(c, false)) {
         custody_commit(c); /* nobody is asked now: the queue does it */
         return;
     }
-    c->starting = true;
-    c->outstanding = c->delivery_count;
     c->deadline_ms = c->submitted_ms + c->in->config->direct_timeout;
-    for (size_t i = 0; i < c->delivery_count; i++) {
-        struct delivery *d = &c->deliveries[i];
-
-        d->envelope = c->envelope;
-        d->body = c->body;
-        d->urgent = true;
-        d->active_ms = c->submitted_ms;
-        d->before_s = c->receive_s;
-        d->done = on_delivered;
-        d->owner = c;
-        delivery_start(d, u, c->in->spool->disk);
-    }
-    c->starting = false;
+    start_all(c);
     if (c->outstanding == 0)
         custody_decide(c);
     else
         intake_arm_timer(c->in);
 }
 
-/* The destination is down: say so of each recipient, in the log and in the file, and keep the mail.
- */
-void custody_suspend(struct custody *c, struct upstream *u)
+void custody_suspend(struct custody *c)
 {
-    if (deliveries_new(c, u)) {
-        c->starting = true;
-        c->outstanding = c->delivery_count;
-        for (size_t i = 0; i < c->delivery_count; i++) {
-            struct delivery *d = &c->deliveries[i];
-
-            d->envelope = c->envelope;
-            d->body = c->body;
-            d->active_ms = c->submitted_ms;
-            d->before_s = c->receive_s;
-            d->done = on_delivered;
-            d->owner = c;
-            delivery_start(d, u, c->in->spool->disk); /* ends at once: it is down */
-        }
-        c->starting = false;
-    }
+    if (deliveries_new(c, true))
+        start_all(c); /* they end at once */
     custody_commit(c);
 }

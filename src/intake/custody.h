@@ -17,7 +17,13 @@ enum custody_state {
                            way */
 };
 
-/* One message between the end of its data and the answer (and the end of its direct deliveries). */
+/*
+ * One message between the end of its data and the answer (and the end of its direct deliveries).
+ * Its recipients are grouped by destination; each delivery is for one of them, and all run at the
+ * same time. Where results are recorded, `owner` of a delivery becomes NULL: those that have one at
+ * the commit are late, and each destination with late deliveries is claimed at the scheduler until
+ * the last of them is done.
+ */
 struct custody {
     struct intake *in;
     struct custody *prev, *next;
@@ -31,9 +37,9 @@ struct custody {
     uint64_t submitted_ms;
     uint64_t deadline_ms; /* of CUSTODY_DELIVERING */
     double receive_s;     /* time it took to come in, for the log */
-    bool trouble;         /* some recipient was deferred for the destination's sake */
-    bool broken;
-    bool claimed; /* the scheduler waits for our settlement */
+    unsigned generation;  /* of relay's routes when the deliveries began */
+    bool claimed;         /* the scheduler waits for our settlement */
+    bool whole;           /* of all destinations together: a reload changed who goes where */
     struct records records;
     struct spool_commit commit;
     void (*done)(void *ctx, const struct smtp_verdict *verdict);
@@ -44,9 +50,12 @@ void verdict_set(struct smtp_verdict *v, unsigned code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* custody.c: each may answer and free the message before it returns. */
-void custody_deliver(struct custody *c, struct upstream *u);
-/* The destination is down: said of each recipient, in the log and in the file; the mail is kept. */
-void custody_suspend(struct custody *c, struct upstream *u);
+void custody_deliver(struct custody *c);
+/*
+ * Nothing is delivered now. The recipients whose destination is down hear so, in the log and in the
+ * file; then the mail is kept.
+ */
+void custody_suspend(struct custody *c);
 void custody_commit(struct custody *c);
 /* Time is over, or we are stopping: what has not sent its dot is taken back and spooled. */
 void custody_give_up(struct custody *c, const char *why);

@@ -59,11 +59,22 @@ void intake_arm_timer(struct intake *in)
 
 /* ---- the surface ---- */
 
+/* Recipients whose destination is down. */
+static size_t count_down(const struct intake *in, const struct envelope *e)
+{
+    size_t down = 0;
+
+    for (size_t i = 0; i < e->recipient_count; i++)
+        down +=
+            destination_is_down(relay_destination(in->relay, span_of(e->recipients[i].address)));
+    return down;
+}
+
 void intake_submit(struct intake *in, struct envelope *e, struct body *body,
                    void (*done)(void *ctx, const struct smtp_verdict *verdict), void *ctx)
 {
     struct custody *c = calloc(1, sizeof *c);
-    struct upstream *u;
+    size_t down;
     struct smtp_verdict verdict;
 
     if (!c) {
@@ -80,17 +91,17 @@ void intake_submit(struct intake *in, struct envelope *e, struct body *body,
         c->receive_s = 0;
     DL_APPEND(in->first, c);
     in->in_flight++;
-    u = relay_destination(in->relay, recipient_domain(&e->recipients[0]));
-    if (u->health != UPSTREAM_DOWN &&
-        (in->config->delivery_mode == DELIVERY_MODE_QUEUE || in->stopping)) {
+    down = count_down(in, e);
+    if (down == 0 && (in->config->delivery_mode == DELIVERY_MODE_QUEUE || in->stopping)) {
         custody_commit(c); /* the scheduler tells when it becomes active */
         return;
     }
     log_queue_active(in->log, e->id.text, e->sender, body->total, e->recipient_count);
-    if (u->health == UPSTREAM_DOWN)
-        custody_suspend(c, u);
+    if (down == e->recipient_count || in->config->delivery_mode == DELIVERY_MODE_QUEUE ||
+        in->stopping)
+        custody_suspend(c);
     else
-        custody_deliver(c, u);
+        custody_deliver(c);
 }
 
 void intake_forget(struct intake *in, const void *ctx)

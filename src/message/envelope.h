@@ -18,9 +18,11 @@
 #include "smtp/command.h"
 
 enum recipient_state {
-    RECIPIENT_PENDING, /* nothing final yet; the only state that is delivered */
-    RECIPIENT_SENT,    /* upstream said 2xx after the end of data */
-    RECIPIENT_FAILED,  /* failed for good; its bounce is due (or the message is on hold for it) */
+    RECIPIENT_PENDING,   /* nothing final yet; the only state that is delivered */
+    RECIPIENT_SENT,      /* upstream said 2xx after the end of data */
+    RECIPIENT_FAILED,    /* failed for good; its bounce is due (or the message is on hold for it) */
+    RECIPIENT_ELSEWHERE, /* pending too, but not the business of whoever has this copy of the
+                            envelope; never written */
     RECIPIENT_STATE_COUNT
 };
 

@@ -10,14 +10,19 @@
 
 #define STATUS_DESTINATIONS_MAX 16
 
+/* One target of one destination. */
 struct status_destination {
-    char name[300]; /* "lmtp:[192.0.2.53]:2525" */
+    char name[300];   /* "lmtp:[192.0.2.53]:2525" */
+    char serves[120]; /* whose it is, "example.net, .example.org", cut; "": everybody's */
+    unsigned order;   /* its place among the targets of its destination, from 1 */
+    unsigned of;      /* how many these are */
+    bool covered;     /* it is down, and its mail goes to another of them */
     bool up;
     bool known;         /* tried at least once */
     int64_t since_s;    /* wall seconds of the last change, 0 when never */
     char why[300];      /* last trouble, "" when up */
     char mismatch[160]; /* wrong protocol in the setting, in words; "" when right */
-    unsigned queued;    /* messages waiting for it */
+    unsigned queued;    /* messages waiting for the destination; told of its first target */
     unsigned active;    /* deliveries under way */
 };
 
@@ -44,7 +49,8 @@ struct status {
     int64_t free_bytes;  /* on the spool's file system */
     int64_t floor_bytes; /* queue_minfree in force */
     uint64_t log_dropped;
-    bool draining; /* stopping */
+    bool draining;            /* stopping */
+    unsigned more, more_down; /* targets that there is no room for below; of these: down */
     size_t destinations;
     struct status_destination destination[STATUS_DESTINATIONS_MAX];
 };

@@ -15,16 +15,16 @@ static void arm_due_timer(struct scheduler *s);
 
 /* ---- sites ---- */
 
-static struct queue_site *site_of(struct scheduler *s, struct upstream *u)
+static struct queue_site *site_of(struct scheduler *s, struct destination *d)
 {
     struct queue_site *site;
 
-    LL_SEARCH_SCALAR(s->sites, site, upstream, u);
+    LL_SEARCH_SCALAR(s->sites, site, destination, d);
     if (site)
         return site;
     site = calloc(1, sizeof *site);
     if (site) {
-        site->upstream = u;
+        site->destination = d;
         LL_PREPEND(s->sites, site);
     }
     return site;
@@ -62,19 +62,41 @@ void queue_entry_leave(struct scheduler *s, struct queue_entry *e)
     case QUEUE_RUNNING:
     case QUEUE_CLAIMED:
     case QUEUE_GONE:
+    case QUEUE_PARKED:
+    case QUEUE_DONE:
         break;
     }
     e->state = QUEUE_CLAIMED; /* in no list */
 }
 
+/*
+ * The first of a message that is to be gathered; NULL: something of it is under way, or the
+ * operator wants it elsewhere. One that has results to write is let be: they come first.
+ */
+static struct queue_entry *gathered(struct scheduler *s, struct queue_entry *e)
+{
+    bool alone = queue_part_alone(e);
+
+    if (e->unsaved.len > 0)
+        return e;
+    e = queue_part_gather(s, e);
+    return !e || (!alone && queue_effect_overrules(s, e, QUEUE_READY)) ? NULL : e;
+}
+
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 {
-    if (queue_effect_overrules(s, e, QUEUE_READY))
+    struct destination *to = e->destination;
+
+    if (queue_part_alone(e) && queue_effect_overrules(s, e, QUEUE_READY))
         return;
     queue_entry_leave(s, e);
-    e->upstream =
-        relay_destination(s->relay, span_make(NULL, 0)); /* a reload may have changed it */
-    e->site = site_of(s, e->upstream);
+    if (queue_part_moves(e)) {
+        e = gathered(s, e);
+        if (!e)
+            return;
+        to = queue_part_moves(e) ? NULL : e->destination;
+    }
+    e->site = site_of(s, to);
     if (!e->site) { /* memory is out: later */
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
         return;
@@ -89,7 +111,7 @@ void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms)
 {
-    if (queue_effect_overrules(s, e, QUEUE_WAITING))
+    if (queue_part_alone(e) && queue_effect_overrules(s, e, QUEUE_WAITING))
         return;
     queue_entry_leave(s, e);
     queue_held_drop(s, e);
@@ -132,6 +154,7 @@ void queue_entry_free(struct scheduler *s, struct queue_entry *e)
 {
     queue_entry_leave(s, e);
     HASH_DEL(s->entries, e); // NOLINT(clang-analyzer-*): it does not follow uthash's list
+    s->part_count--;
     records_deinit(&e->unsaved);
     queue_held_drop(s, e);
     free(e->sender);
@@ -155,20 +178,12 @@ struct queue_entry *queue_entry_find(const struct scheduler *s, const struct que
     return e;
 }
 
-static struct span first_domain(const struct envelope *envelope)
-{
-    for (size_t i = 0; i < envelope->recipient_count; i++) {
-        if (envelope->recipients[i].state == RECIPIENT_PENDING)
-            return recipient_domain(&envelope->recipients[i]);
-    }
-    return span_make(NULL, 0);
-}
-
+/* The first of its parts; the others are there as well. */
 static struct queue_entry *entry_new(struct scheduler *s, const struct envelope *envelope)
 {
     struct queue_entry *e;
 
-    if (!due_heap_reserve(&s->waiting, HASH_COUNT(s->entries) + 1))
+    if (!due_heap_reserve(&s->waiting, s->part_count + 1))
         return NULL;
     e = calloc(1, sizeof *e);
     if (!e)
@@ -181,14 +196,16 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
     e->id = envelope->id;
     e->arrival_us = envelope->arrival_us;
     e->life_us = envelope->arrival_us;
-    e->upstream = relay_destination(s->relay, first_domain(envelope));
     e->state = QUEUE_CLAIMED;
+    e->part = e;
     HASH_ADD(hh, s->entries, id.text, QUEUE_ID_LEN, e);
     if (!queue_entry_find(s, &e->id)) { /* the hash could not grow */
         free(e->sender);
         free(e);
         return NULL;
     }
+    s->part_count++;
+    queue_part_route(s, e, envelope); /* when memory is out: later */
     return e;
 }
 
@@ -196,8 +213,13 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
 
 static bool has_place(const struct scheduler *s, const struct queue_site *site)
 {
-    return !s->stopping && site->upstream->health != UPSTREAM_DOWN &&
-           site->running < upstream_sessions_limit(site->upstream) + site->upstream->stale;
+    if (s->stopping)
+        return false;
+    if (!site->destination)
+        return site->running < QUEUE_CHORES_MAX;
+    return !destination_is_down(site->destination) &&
+           site->running <
+               destination_sessions_limit(site->destination) + destination_stale(site->destination);
 }
 
 static void take_place(struct queue_site *site, struct queue_entry *e)
@@ -211,17 +233,19 @@ static void take_place(struct queue_site *site, struct queue_entry *e)
  * the next start would deliver it again. */
 static void save_before_stop(struct scheduler *s)
 {
-    struct queue_entry *e, *next;
+    struct queue_entry *first, *next;
 
-    HASH_ITER(hh, s->entries, e, next) {
-        bool waits = e->state == QUEUE_WAITING || e->state == QUEUE_READY;
+    HASH_ITER(hh, s->entries, first, next) {
+        for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+            bool at_rest = e->state == QUEUE_WAITING || e->state == QUEUE_READY;
 
-        if (s->run_count >= QUEUE_CHORES_MAX)
-            return;
-        if (!waits || e->unsaved.len == 0)
-            continue;
-        queue_entry_leave(s, e);
-        queue_run_start(s, e);
+            if (s->run_count >= QUEUE_CHORES_MAX)
+                return;
+            if (!at_rest || e->unsaved.len == 0)
+                continue;
+            queue_entry_leave(s, e);
+            queue_run_start(s, e);
+        }
     }
 }
 
@@ -290,27 +314,46 @@ static void arm_due_timer(struct scheduler *s)
 void scheduler_on_up(void *ctx, struct upstream *u)
 {
     struct scheduler *s = ctx;
-    struct queue_entry *e, *next;
+    struct queue_entry *first, *next;
 
-    HASH_ITER(hh, s->entries, e, next) {
-        if (e->state == QUEUE_WAITING && e->upstream == u && e->destination_trouble &&
-            e->breaks < QUEUE_BREAKS_MAX)
-            queue_entry_ready(s, e);
+    HASH_ITER(hh, s->entries, first, next) {
+        for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+            if (e->state == QUEUE_WAITING && e->destination_trouble && !queue_part_moves(e) &&
+                e->breaks < QUEUE_BREAKS_MAX && destination_has(e->destination, u))
+                queue_entry_ready(s, e);
+        }
     }
     queue_dispatch(s);
+}
+
+static bool waits(const struct queue_entry *e)
+{
+    return e->state == QUEUE_WAITING || (e->state == QUEUE_READY && e->site->destination &&
+                                         destination_is_down(e->site->destination));
+}
+
+/* A part that waits, of a message whose time is over; one that is under way looks by itself. */
+static struct queue_entry *expired_part(const struct scheduler *s, struct queue_entry *first)
+{
+    if (first->decided || queue_part_others_busy(first) || !queue_entry_expired(s, first))
+        return NULL;
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+        if (waits(e))
+            return e;
+    }
+    return NULL;
 }
 
 /* Messages that wait are not looked at by any run; their age is checked here. */
 static void on_expiry_check(uv_timer_t *timer)
 {
     struct scheduler *s = timer->data;
-    struct queue_entry *e, *next;
+    struct queue_entry *first, *next;
 
-    HASH_ITER(hh, s->entries, e, next) {
-        bool waits = e->state == QUEUE_WAITING ||
-                     (e->state == QUEUE_READY && e->upstream->health == UPSTREAM_DOWN);
+    HASH_ITER(hh, s->entries, first, next) {
+        struct queue_entry *e = s->stopping ? NULL : expired_part(s, first);
 
-        if (!waits || e->decided || s->stopping || !queue_entry_expired(s, e))
+        if (!e)
             continue;
         if (s->run_count >= QUEUE_CHORES_MAX) { /* a whole queue may expire together */
             uv_timer_start(timer, on_expiry_check, EXPIRY_CHECK_MIN, uv_timer_get_repeat(timer));
@@ -341,7 +384,7 @@ bool scheduler_has_room(struct scheduler *s)
     uint64_t limit = s->config->queue_message_limit;
 
     return waiting < limit && s->on_hold < SCHEDULER_HELD_TIMES * limit &&
-           due_heap_reserve(&s->waiting, count + 1);
+           due_heap_reserve(&s->waiting, s->part_count + 1);
 }
 
 static struct queue_entry *entry_add(struct scheduler *s, const struct envelope *envelope)
@@ -357,110 +400,181 @@ static struct queue_entry *entry_add(struct scheduler *s, const struct envelope 
 
 bool scheduler_add_fresh(struct scheduler *s, struct envelope **envelope, struct body **body)
 {
-    struct queue_entry *e = entry_add(s, *envelope);
+    struct queue_entry *first = entry_add(s, *envelope);
 
-    if (!e)
+    if (!first)
         return false;
-    e->fresh = true;
-    queue_held_keep(s, e, envelope, body);
-    queue_entry_ready(s, e);
+    if (queue_part_alone(first) && !first->look)
+        queue_held_keep(s, first, envelope, body);
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+        e->fresh = true;
+        queue_entry_ready(s, e);
+    }
     queue_dispatch(s);
     return true;
 }
 
-bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum queue_origin origin)
+static void begin_part(struct scheduler *s, struct queue_entry *e, enum queue_origin origin)
 {
-    struct queue_entry *e = entry_add(s, envelope);
-    struct config *c = s->config;
+    const struct config *c = s->config;
 
-    if (!e)
-        return false;
     e->fresh = origin == QUEUE_FROM_FRESH;
     e->attempts = e->fresh || origin == QUEUE_FROM_CLAIMED ? 0 : 1;
-    if (origin == QUEUE_FROM_CLAIMED)
-        return true;
-    if (envelope_pending(envelope) == 0) {
-        e->operator_needed = true;
-        queue_entry_hold(s, e);
-    } else if (origin == QUEUE_FROM_LATER) {
+    e->destination_trouble = origin == QUEUE_FROM_TROUBLE;
+    if (origin == QUEUE_FROM_LATER)
         queue_entry_wait(s, e,
                          retry_delay_ms(1, c->minimal_backoff_time, c->maximal_backoff_time,
                                         (uint32_t)random()));
-    } else {
-        e->destination_trouble = origin == QUEUE_FROM_TROUBLE;
+    else if (origin != QUEUE_FROM_CLAIMED)
         queue_entry_ready(s, e);
-        queue_dispatch(s);
+}
+
+bool scheduler_add_parts(struct scheduler *s, const struct envelope *envelope,
+                         enum queue_origin (*origin)(void *ctx, const struct destination *d),
+                         void *ctx)
+{
+    struct queue_entry *first = entry_add(s, envelope);
+
+    if (!first)
+        return false;
+    if (envelope_pending(envelope) == 0 && origin(ctx, NULL) != QUEUE_FROM_CLAIMED) {
+        first->attempts = 1;
+        first->operator_needed = true;
+        queue_entry_hold(s, first);
+        return true;
     }
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
+        begin_part(s, e, origin(ctx, e->look ? NULL : e->destination));
+    queue_dispatch(s);
     return true;
+}
+
+static enum queue_origin same_origin(void *ctx, const struct destination *d)
+{
+    const enum queue_origin *origin = ctx;
+
+    (void)d;
+    return *origin;
+}
+
+bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum queue_origin origin)
+{
+    return scheduler_add_parts(s, envelope, same_origin, &origin);
 }
 
 void scheduler_recover(struct scheduler *s, struct spool_file *f)
 {
-    struct queue_entry *e = entry_add(s, f->envelope);
+    struct queue_entry *first = entry_add(s, f->envelope);
     size_t failed = envelope_count(f->envelope, RECIPIENT_FAILED);
 
-    if (!e)
+    if (!first)
         return;
-    e->fresh = f->attempts == 0;
-    e->attempts = f->attempts;
-    e->decided = envelope_pending(f->envelope) == 0;
-    e->forced_expire = f->forced_expire;
-    if (f->released_s * 1000000 > e->life_us)
-        e->life_us = f->released_s * 1000000;
-    if (f->on_hold || (e->decided && failed > 0)) {
-        e->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
-        e->operator_needed = failed > 0 || e->hold_expired;
-        queue_entry_hold(s, e);
-    } else if (e->forced_expire && !e->decided) {
-        queue_entry_wait(s, e, 0);
-    } else {
-        queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
+    first->decided = envelope_pending(f->envelope) == 0;
+    first->forced_expire = f->forced_expire;
+    if (f->released_s * 1000000 > first->life_us)
+        first->life_us = f->released_s * 1000000;
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+        e->fresh = f->attempts == 0;
+        e->attempts = f->attempts;
     }
+    if ((f->on_hold || f->forced_expire) && !queue_part_alone(first))
+        first = queue_part_merge(s, first);
+    if (f->on_hold || (first->decided && failed > 0)) {
+        first->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
+        first->operator_needed = failed > 0 || first->hold_expired;
+        queue_entry_hold(s, first);
+        return;
+    }
+    if (first->forced_expire && !first->decided) {
+        queue_entry_wait(s, first, 0);
+        return;
+    }
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
+        queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
 }
 
+/* All of it at once. */
 void scheduler_settle(struct scheduler *s, const struct envelope *envelope, struct records *records,
                       bool trouble, bool broken)
 {
-    struct queue_entry *e = queue_entry_find(s, &envelope->id);
+    struct queue_settlement settlement = {.envelope = envelope,
+                                          .records = records,
+                                          .pending = envelope_pending(envelope),
+                                          .trouble = trouble,
+                                          .broken = broken};
 
-    if (!e || e->state != QUEUE_CLAIMED) {
-        records_deinit(records);
+    scheduler_settle_part(s, &settlement);
+}
+
+void scheduler_settle_part(struct scheduler *s, const struct queue_settlement *settlement)
+{
+    struct queue_entry *first = queue_entry_find(s, &settlement->envelope->id);
+    struct queue_entry *e = first;
+
+    while (e && (e->state != QUEUE_CLAIMED ||
+                 (settlement->destination && e->destination != settlement->destination)))
+        e = queue_part_next(first, e);
+    if (!e) {
+        records_deinit(settlement->records);
         return;
     }
-    queue_run_settle(s, e, envelope, records, trouble, broken);
+    if (!settlement->destination && !queue_part_alone(e))
+        e = queue_part_merge(s, e);
+    queue_run_settle(s, e, settlement);
 }
 
 /* ---- the operator ---- */
 
-static bool flush_entry(struct scheduler *s, struct queue_entry *e)
+/* Whether any part of it is due now; site: only those that may have this domain. */
+static bool flush_entry(struct scheduler *s, struct queue_entry *first, const char *site)
 {
-    if (e->state == QUEUE_WAITING && e->forced_expire)
-        return false;
-    if (e->state == QUEUE_WAITING) {
-        e->breaks = 0;
-        queue_entry_ready(s, e);
-        return true;
+    bool due = false;
+
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+        if (site && !queue_part_may_have(e, span_of(site)))
+            continue;
+        if (e->state == QUEUE_WAITING && !e->forced_expire &&
+            (!queue_part_moves(e) || queue_part_alone(e) || e->unsaved.len > 0)) {
+            e->breaks = 0;
+            queue_entry_ready(s, e);
+        }
+        if (e->state != QUEUE_READY)
+            continue;
+        due = true;
+        if (e->site->destination)
+            destination_probe(e->site->destination);
     }
-    return e->state == QUEUE_READY;
+    return due;
 }
 
 size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)
 {
     struct queue_entry *e = id ? queue_entry_find(s, id) : NULL;
     struct queue_entry *next;
-    struct queue_site *site;
+    const struct queue_site *site;
     size_t count = 0;
 
     if (e)
-        count = flush_entry(s, e) ? 1 : 0;
+        count = flush_entry(s, e, NULL) ? 1 : 0;
     if (!id) {
         HASH_ITER(hh, s->entries, e, next)
-            count += flush_entry(s, e) ? 1 : 0;
+            count += flush_entry(s, e, NULL) ? 1 : 0;
     }
     LL_FOREACH(s->sites, site) {
-        if (site->upstream->health == UPSTREAM_DOWN)
-            upstream_probe(site->upstream);
+        if (!id && site->destination)
+            destination_probe(site->destination);
     }
+    queue_dispatch(s);
+    return count;
+}
+
+size_t scheduler_flush_site(struct scheduler *s, const char *site)
+{
+    struct queue_entry *e, *next;
+    size_t count = 0;
+
+    HASH_ITER(hh, s->entries, e, next)
+        count += flush_entry(s, e, site) ? 1 : 0;
     queue_dispatch(s);
     return count;
 }
@@ -477,51 +591,6 @@ size_t scheduler_active(const struct scheduler *s, struct queue_id *ids, size_t 
     return count;
 }
 
-static void status_destination(const struct scheduler *s, const struct upstream *u,
-                               struct status_destination *out)
-{
-    const struct queue_site *site;
-    struct text t;
-
-    *out = (struct status_destination){.up = u->health == UPSTREAM_UP,
-                                       .known = u->health != UPSTREAM_UNKNOWN,
-                                       .since_s = u->since_s,
-                                       .active = u->active};
-    text_init(&t, out->name, sizeof out->name);
-    text_cstr(&t, u->route.text);
-    text_init(&t, out->why, sizeof out->why);
-    text_cstr(&t, u->why);
-    text_init(&t, out->mismatch, sizeof out->mismatch);
-    text_cstr(&t, u->mismatch);
-    LL_SEARCH_SCALAR(s->sites, site, upstream, u);
-    out->queued = site ? site->queued + site->running : 0;
-}
-
-void scheduler_status(const struct scheduler *s, struct status *out)
-{
-    struct queue_entry *e, *next;
-    const struct upstream *u;
-    int64_t oldest = 0;
-
-    HASH_ITER(hh, s->entries, e, next) {
-        if (!oldest || e->arrival_us < oldest)
-            oldest = e->arrival_us;
-    }
-    out->queued = HASH_COUNT(s->entries);
-    out->on_hold = s->on_hold;
-    out->operator_needed = s->operator_needed;
-    out->oldest_s = oldest / 1000000;
-    out->delivered += s->delivered;
-    out->deferred += s->deferred;
-    out->failed += s->failed;
-    out->corrupt = s->corrupt;
-    out->destinations = 0;
-    LL_FOREACH(s->relay->upstreams, u) {
-        if (!u->retired && out->destinations < STATUS_DESTINATIONS_MAX)
-            status_destination(s, u, &out->destination[out->destinations++]);
-    }
-}
-
 /* ---- start and stop ---- */
 
 void scheduler_init(struct scheduler *s, uv_loop_t *loop, struct spool *spool, struct relay *relay,
@@ -533,6 +602,7 @@ void scheduler_init(struct scheduler *s, uv_loop_t *loop, struct spool *spool, s
                             .place = place,
                             .config = config,
                             .log = log,
+                            .generation = relay->generation,
                             .holds = 2};
     uv_timer_init(loop, &s->due_timer);
     uv_timer_init(loop, &s->expiry_timer);
@@ -543,21 +613,8 @@ void scheduler_init(struct scheduler *s, uv_loop_t *loop, struct spool *spool, s
 /* Takes new settings; messages that wait go where the settings now say. */
 void scheduler_set_config(struct scheduler *s, struct config *config)
 {
-    struct queue_entry *e, *next;
-
     s->config = config;
-    HASH_ITER(hh, s->entries, e, next) {
-        struct upstream *u = relay_destination(s->relay, span_make(NULL, 0));
-
-        if (e->upstream == u || e->state == QUEUE_RUNNING || e->state == QUEUE_CLAIMED)
-            continue;
-        if (e->state == QUEUE_READY) {
-            queue_entry_leave(s, e);
-            e->upstream = u;
-            queue_entry_ready(s, e);
-        }
-        e->upstream = u;
-    }
+    queue_part_reroute_all(s);
     arm_expiry_timer(s);
     queue_dispatch(s);
 }
@@ -585,7 +642,7 @@ static void on_timer_closed(uv_handle_t *handle)
     if (--s->holds > 0)
         return;
     HASH_ITER(hh, s->entries, e, next)
-        queue_entry_free(s, e);
+        queue_part_free_all(s, e);
     LL_FOREACH_SAFE(s->sites, site, site_next)
         free(site);
     s->sites = NULL;

@@ -14,11 +14,19 @@
  * the oldest. A message whose own conversation broke BREAKS_MAX times in a row backs off alone, so
  * that a poison message cannot keep a destination flapping.
  *
- * Memory: one struct per message (about 250 bytes); envelope and body are read from the file for
- * each run, except for the first of a message that goes within a second (1 MiB of those). The
- * number of messages is bounded by queue_message_limit, asked by intake before it says yes. What is
- * on hold is counted apart, and may be SCHEDULER_HELD_TIMES as many: anybody can send mail that
- * ends there (two recipients, one of them over quota), and must not stop other people's by it.
+ * Each destination (relay.h) has a site: its ready lists and its places. A message whose recipients
+ * have several destinations has an entry at each (parts, see scheduler_internal.h), which waits,
+ * runs and backs off by itself: a destination that is down, slow or full holds back its own
+ * recipients only. The file says what became of each recipient, whoever delivered it; it is removed
+ * when it says that all are sent. Who goes where is not in the file: it is worked out from the
+ * settings at start and after a reload that changed it (what is under way then ends first).
+ *
+ * Memory: one struct per message and destination (about 250 bytes); envelope and body are read from
+ * the file for each run, except for the first of a message that goes within a second (1 MiB of
+ * those). The number of messages is bounded by queue_message_limit, asked by intake before it says
+ * yes. What is on hold is counted apart, and may be SCHEDULER_HELD_TIMES as many: anybody can send
+ * mail that ends there (two recipients, one of them over quota), and must not stop other people's
+ * by it.
  */
 #ifndef MXGATE_QUEUE_SCHEDULER_H
 #define MXGATE_QUEUE_SCHEDULER_H
@@ -50,6 +58,8 @@ struct scheduler {
     uv_timer_t expiry_timer;
     struct queue_run *runs; /* owned: under way */
     unsigned run_count;
+    size_t part_count;   /* entries, those that are not in the hash included */
+    unsigned generation; /* of relay's routes, that all entries but the unrouted go by */
     struct queue_operation *operations; /* owned: orders under way (scheduler_operator) */
     unsigned batches;                   /* orders to several messages, under way */
     size_t held_bytes;                  /* bodies of queued messages that are still in memory */
@@ -87,6 +97,13 @@ enum queue_origin {
  */
 bool scheduler_add(struct scheduler *s, const struct envelope *e, enum queue_origin origin);
 /*
+ * The same where destinations differ: `origin` is asked for each that a pending recipient has (d
+ * NULL: for the message as a whole).
+ */
+bool scheduler_add_parts(struct scheduler *s, const struct envelope *e,
+                         enum queue_origin (*origin)(void *ctx, const struct destination *d),
+                         void *ctx);
+/*
  * The same for a fresh message that is still in memory. Where there is room both are taken over and
  * set NULL: reading it back from the disk would cost as much as delivering it.
  */
@@ -98,9 +115,21 @@ bool scheduler_add_fresh(struct scheduler *s, struct envelope **e, struct body *
  */
 void scheduler_settle(struct scheduler *s, const struct envelope *e, struct records *records,
                       bool trouble, bool broken);
-/* Makes messages due now: all (id NULL), or one; probes destinations that are down. Returns how
+/* The same for one of the destinations that were claimed. */
+struct queue_settlement {
+    const struct envelope *envelope;       /* borrowed; with the states */
+    const struct destination *destination; /* NULL: all of them */
+    struct records *records;               /* taken over and cleared */
+    size_t pending; /* recipients of this destination without a final result */
+    bool trouble, broken;
+};
+void scheduler_settle_part(struct scheduler *s, const struct queue_settlement *settlement);
+/* Makes messages due now: all (id NULL), or one; probes their destinations, if down. Returns how
  * many. */
 size_t scheduler_flush(struct scheduler *s, const struct queue_id *id);
+/* The same for messages with a pending recipient in this domain (and, rarely, others: see `domains`
+ * in scheduler_internal.h). */
+size_t scheduler_flush_site(struct scheduler *s, const char *site);
 /* Ids under delivery. */
 size_t scheduler_active(const struct scheduler *s, struct queue_id *ids, size_t cap);
 void scheduler_status(const struct scheduler *s, struct status *out);

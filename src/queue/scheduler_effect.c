@@ -2,7 +2,8 @@
  * scheduler_effect - what an operator's order does to an entry; see scheduler_operator.h
  *
  * What is asked of an entry that is busy is only noted; queue_effect_overrules() acts on it when
- * the entry comes to rest, whatever its run made of it.
+ * the entry comes to rest, whatever its run made of it. A message with several parts counts as
+ * busy: it is noted at the first, all are collected, and the first acts on it when it is alone.
  */
 #include "queue/scheduler_internal.h"
 
@@ -12,7 +13,7 @@
 
 static bool is_busy(const struct queue_entry *e)
 {
-    return e->state == QUEUE_RUNNING || e->state == QUEUE_CLAIMED;
+    return queue_part_any_runs(e);
 }
 
 static struct queue_order_state state_of(const struct queue_entry *e)
@@ -42,12 +43,14 @@ unsigned queue_effect_wanted(const struct queue_order_request *r, const struct q
 /* ---- effects ---- */
 
 /* As if it had just come, but for its results. */
-static void begin_anew(struct queue_entry *e)
+static void begin_anew(struct queue_entry *first)
 {
-    e->attempts = 0;
-    e->breaks = 0;
-    e->destination_trouble = false;
-    e->life_us = clock_wall_us();
+    for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+        e->attempts = 0;
+        e->breaks = 0;
+        e->destination_trouble = false;
+        e->life_us = clock_wall_us();
+    }
 }
 
 /* By a chore, since there may be many. */
@@ -71,12 +74,22 @@ static void unhold(struct scheduler *s, struct queue_entry *e, bool forced_expir
         queue_entry_ready(s, e);
 }
 
+/* False: it is alone. */
+static bool collect(struct scheduler *s, struct queue_entry *first)
+{
+    if (queue_part_alone(first))
+        return false;
+    queue_part_collect(s, first);
+    return true;
+}
+
 static void apply_hold(struct scheduler *s, struct queue_entry *e)
 {
     if (e->state == QUEUE_HOLD)
         return; /* a run that began meanwhile read it in the file */
-    if (is_busy(e) || e->unsaved.len > 0) {
+    if (is_busy(e) || e->unsaved.len > 0 || !queue_part_alone(e)) {
         e->hold_asked = true;
+        collect(s, e);
         queue_run_cancel(s, e, "placed on hold " BY_OPERATOR);
         return;
     }
@@ -101,6 +114,8 @@ static void apply_requeue(struct scheduler *s, struct queue_entry *e)
     }
     begin_anew(e);
     e->again = is_busy(e);
+    if (collect(s, e))
+        return;
     if (e->state == QUEUE_WAITING && e->unsaved.len == 0) /* else as soon as they are written */
         queue_entry_ready(s, e);
 }
@@ -109,6 +124,8 @@ static void apply_requeue(struct scheduler *s, struct queue_entry *e)
 static void apply_expire(struct scheduler *s, struct queue_entry *e)
 {
     e->forced_expire = true;
+    if (collect(s, e))
+        return;
     if (e->state == QUEUE_READY || e->state == QUEUE_WAITING)
         expire(s, e);
 }
@@ -135,7 +152,8 @@ void queue_effect_remove(struct scheduler *s, struct queue_entry *e)
 {
     e->deleted = true;
     e->removing = true;
-    if (is_busy(e)) {
+    if (is_busy(e) || !queue_part_alone(e)) {
+        collect(s, e);
         queue_run_cancel(s, e, "deleted " BY_OPERATOR);
         return;
     }

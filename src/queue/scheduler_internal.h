@@ -1,5 +1,24 @@
-/* scheduler_internal - between scheduler.c (entries, when) and scheduler_run.c (one run of one
- * message) */
+/*
+ * scheduler_internal - between scheduler.c (entries, when), scheduler_parts.c (a message and its
+ * destinations) and scheduler_run.c (one run of one message)
+ *
+ * A message has one entry for each destination of its pending recipients: its parts. Nearly every
+ * message has one destination, and all that is said of parts does not concern it. Parts are a ring;
+ * one of them, the first, is in the hash and stays as long as the message. Each is READY, WAITING
+ * or RUNNING by itself, at its own site, with its own back-off; two may run at the same time (each
+ * loads the file for itself, looks only at its own recipients, and appends its own results). A part
+ * whose recipients are all decided is DONE.
+ *
+ * What concerns the message as a whole is decided by one entry that is alone, from what the file
+ * says: to remove it, to put it on hold, to give its recipients to other destinations after a
+ * reload. To get there the parts are gathered: those at rest are PARKED, and when the last busy one
+ * has ended all are merged into the first, which goes to the site that has no destination: its run
+ * there reads the file and goes on from that (queue_part_route).
+ *
+ *   READY, WAITING --gather--> PARKED --the last busy one ends--> first: READY at the site without
+ *   RUNNING --ends------------^                                   a destination --> parts again,
+ *                                                                 or HOLD, or gone
+ */
 #ifndef MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 #define MXGATE_QUEUE_SCHEDULER_INTERNAL_H
 
@@ -19,8 +38,10 @@ enum queue_state {
     QUEUE_WAITING,
     QUEUE_RUNNING,
     QUEUE_CLAIMED,
-    QUEUE_HOLD,
-    QUEUE_GONE, /* its file is being removed for the operator; in no list */
+    QUEUE_HOLD,   /* a message that is alone */
+    QUEUE_GONE,   /* likewise: its file is being removed for the operator; in no list */
+    QUEUE_PARKED, /* a part in no list, until its message is gathered */
+    QUEUE_DONE,   /* a part in no list: its recipients are all decided */
 };
 
 struct queue_held; /* scheduler_held.c */
@@ -30,16 +51,24 @@ struct queue_entry {
     UT_hash_handle hh;
     struct queue_id id;
     int64_t arrival_us;
-    int64_t life_us;           /* from when on its lifetime counts: arrival, or the last release */
-    struct upstream *upstream; /* borrowed */
+    int64_t life_us; /* from when on its lifetime counts: arrival, or the last release */
+    struct destination *destination; /* borrowed */
     struct queue_site *site; /* whose list it is in, when READY; whose place it has, when RUNNING */
     struct queue_entry *prev, *next;
-    char *sender; /* owned */
+    struct queue_entry *part; /* the next of the ring; itself when alone */
+    /*
+     * Which domains its pending recipients have: two bits for each, so that it may seem to have one
+     * that it has not; for flushing a site, which harms nobody whose turn it is not.
+     */
+    uint64_t domains;
+    char *sender; /* owned by the first part */
     enum queue_state state;
     unsigned attempts;
     unsigned breaks; /* conversations about it that broke, in a row */
     bool fresh;      /* never tried */
     bool decided;    /* no recipient is pending: only the file's removal is left */
+    bool unrouted;   /* its destination is by former settings */
+    bool look;       /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
     /* what the operator ordered: scheduler_effect.c */
@@ -55,7 +84,7 @@ struct queue_entry {
 };
 
 struct queue_site {
-    struct upstream *upstream; /* borrowed */
+    struct destination *destination; /* borrowed; NULL: see above */
     struct queue_site *next;
     struct queue_entry *fresh, *old;
     unsigned running;
@@ -81,20 +110,24 @@ struct queue_run {
     uint64_t active_ms;
     bool destination_trouble;
     bool broken;
+    bool split;   /* other parts of the message have, or had, recipients of their own */
     bool more;    /* another batch follows this append */
     bool expired; /* the record that says so is in this append */
 };
 
 /* scheduler.c */
+/* Out of the list of its state; into none. */
+void queue_entry_leave(struct scheduler *s, struct queue_entry *e);
+/* One that is unrouted, or only the file knows: gathered, and may be gone afterwards. */
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e);
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms);
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
+/* Only when it is alone. */
 void queue_entry_free(struct scheduler *s, struct queue_entry *e);
 void queue_dispatch(struct scheduler *s);
 bool queue_entry_expired(const struct scheduler *s, const struct queue_entry *e);
+/* The first of its parts. */
 struct queue_entry *queue_entry_find(const struct scheduler *s, const struct queue_id *id);
-/* Out of the list of its state; into none. */
-void queue_entry_leave(struct scheduler *s, struct queue_entry *e);
 
 /* scheduler_effect.c */
 /* QUEUE_ORDER_BITs of what is to be done to it. */
@@ -110,6 +143,40 @@ void queue_effect_removed(struct scheduler *s, struct queue_entry *e, bool remov
  * elsewhere, and there it is (or it was freed).
  */
 bool queue_effect_overrules(struct scheduler *s, struct queue_entry *e, enum queue_state next);
+
+/* scheduler_parts.c */
+/* The part after `e`; NULL when that is `from`, where the walk began. */
+struct queue_entry *queue_part_next(const struct queue_entry *from, const struct queue_entry *e);
+/* The one that is in the hash; what an operator ordered is noted there. */
+struct queue_entry *queue_part_first(struct queue_entry *e);
+bool queue_part_alone(const struct queue_entry *e);
+bool queue_part_any_runs(const struct queue_entry *e);    /* or is claimed */
+bool queue_part_moves(const struct queue_entry *e);       /* to be gathered */
+bool queue_part_others_busy(const struct queue_entry *e); /* running, claimed, results to write */
+bool queue_part_others_left(const struct queue_entry *e); /* not DONE */
+bool queue_part_may_have(const struct queue_entry *e, struct span domain);
+/*
+ * The first, alone and in no list, becomes as many parts as its pending recipients have
+ * destinations, all of them in no list (CLAIMED). False when memory is out: it is as it was, with
+ * `look`.
+ */
+bool queue_part_route(struct scheduler *s, struct queue_entry *first,
+                      const struct envelope *envelope);
+/* In a run's envelope: whoever is not this part's is RECIPIENT_ELSEWHERE. */
+void queue_part_mark_own(const struct scheduler *s, const struct queue_entry *e,
+                         struct envelope *envelope);
+/*
+ * All of them at rest are parked, `e` (in no list) with them. Returns the first, alone and in no
+ * list, or NULL when something is still under way: then that comes here when it ends.
+ */
+struct queue_entry *queue_part_gather(struct scheduler *s, struct queue_entry *e);
+/* The first, alone, with `look`; the others, which no run and no delivery may have, are gone. */
+struct queue_entry *queue_part_merge(struct scheduler *s, struct queue_entry *e);
+/* What is at rest of it is gathered, and what is under way when it ends; then its file is read. */
+void queue_part_collect(struct scheduler *s, struct queue_entry *first);
+void queue_part_free_all(struct scheduler *s, struct queue_entry *e); /* none may be running */
+/* After a reload, where who goes where has changed. */
+void queue_part_reroute_all(struct scheduler *s);
 
 /* scheduler_held.c */
 /*
@@ -128,14 +195,14 @@ void queue_held_drop(struct scheduler *s, struct queue_entry *e);
 /* scheduler_run.c */
 /* The entry is RUNNING and has a place at its site, or (for a chore) is in no list. */
 void queue_run_start(struct scheduler *s, struct queue_entry *e);
-/* What a claimed message's deliveries found out. */
-void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
-                      struct records *records, bool trouble, bool broken);
+/* What a claimed entry's deliveries found out. */
+void queue_run_settle(struct scheduler *s, struct queue_entry *e,
+                      const struct queue_settlement *settlement);
 /* Marks the message expired and on hold. */
 void queue_run_expire(struct scheduler *s, struct queue_entry *e);
 void queue_run_cancel_all(struct scheduler *s);
-/* Takes back the delivery of this entry, if there is one that has not sent its dot. The entry may
- * be gone after. */
+/* Takes back the deliveries of this message that have not sent their dot. The entry may be gone
+ * after. */
 void queue_run_cancel(struct scheduler *s, struct queue_entry *e, const char *why);
 
 #endif

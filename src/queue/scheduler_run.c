@@ -10,6 +10,9 @@
  *
  * The results of a batch are in the file before the next batch is begun, so that a crash repeats
  * one batch at most.
+ *
+ * A run is for the recipients of its entry's destination. Where the message has others as well (it
+ * is split), its end is not decided here: see scheduler_internal.h.
  */
 #include "queue/scheduler_internal.h"
 
@@ -68,7 +71,7 @@ static struct queue_site *place_of(const struct queue_run *run)
 
 /* ---- the end of a run ---- */
 
-static void run_back_off(struct queue_run *run)
+static void run_wait(struct queue_run *run)
 {
     const struct config *c = run->s->config;
     struct queue_site *site = place_of(run);
@@ -76,6 +79,45 @@ static void run_back_off(struct queue_run *run)
     queue_entry_wait(run->s, run->entry,
                      retry_delay_ms(run->entry->attempts, c->minimal_backoff_time,
                                     c->maximal_backoff_time, (uint32_t)random()));
+    run_free(run, site);
+}
+
+static void run_ready(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    queue_entry_ready(run->s, run->entry);
+    run->entry = NULL; /* merged, maybe */
+    run_free(run, site);
+}
+
+static void run_back_off(struct queue_run *run)
+{
+    if (queue_part_moves(run->entry))
+        run_ready(run); /* another destination may be its own now */
+    else
+        run_wait(run);
+}
+
+/* What becomes of the message is for an entry to say that is alone. */
+static void run_look(struct queue_run *run)
+{
+    run->entry->look = true;
+    run_ready(run);
+}
+
+/* This destination has no recipient left, or the message is to be held. */
+static void run_end_split(struct queue_run *run)
+{
+    struct queue_entry *e = run->entry;
+    struct queue_site *site = place_of(run);
+
+    if (run->expired || queue_part_moves(e) || !queue_part_others_left(e)) {
+        run_look(run);
+        return;
+    }
+    queue_entry_leave(run->s, e);
+    e->state = QUEUE_DONE;
     run_free(run, site);
 }
 
@@ -168,8 +210,13 @@ static void run_end(struct queue_run *run)
     else if (!run->destination_trouble) /* to be told that it is down clears nobody */
         e->breaks = 0;
     e->attempts++;
+    run->split = run->split || !queue_part_alone(e);
     if (wait_for_disk(run))
         return;
+    if (run->split && (run->pending == 0 || run->expired)) {
+        run_end_split(run);
+        return;
+    }
     if (run->pending == 0 || run->expired) {
         e->decided = run->pending == 0;
         e->operator_needed = true;
@@ -184,23 +231,24 @@ static void run_end(struct queue_run *run)
         run_back_off(run);
         return;
     }
-    queue_entry_ready(run->s, e); /* goes as soon as the destination is up */
-    run_free(run, site);
+    run_ready(run); /* goes as soon as the destination is up */
 }
 
 /* No further batch: we stop, or the operator wants it held or gone. */
 static bool is_wanted_back(const struct queue_run *run)
 {
-    return run->s->stopping || run->entry->deleted || run->entry->hold_asked;
+    const struct queue_entry *first = queue_part_first(run->entry);
+
+    return run->s->stopping || first->deleted || first->hold_asked;
 }
 
 static void on_appended(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
-    if (rc == 0)
+    if (rc == 0 || (rc == -ENOENT && queue_part_first(run->entry)->deleted))
         records_deinit(&run->records);
-    else if (!run->entry->deleted)
+    else if (!queue_part_first(run->entry)->deleted)
         log_error(run->s->log, "qmgr",
                   "%s: its results cannot be recorded: %s (after a crash it may be sent again)",
                   run_id(run), strerror(-rc));
@@ -229,12 +277,13 @@ static void run_settle(struct queue_run *run)
     int64_t wall_s = clock_wall_us() / 1000000;
 
     run->more = false;
-    if (run->pending == 0 && run->failed_recipients == 0) {
+    run->split = run->split || !queue_part_alone(run->entry);
+    if (run->pending == 0 && run->failed_recipients == 0 && !run->split) {
         run_remove(run);
         return;
     }
     run->expired = run->pending > 0 && queue_entry_expired(run->s, run->entry);
-    if (run->pending == 0)
+    if (run->pending == 0 && !run->split)
         records_add_hold(&run->records, wall_s, "failed");
     else if (run->expired)
         records_add_hold(&run->records, wall_s, SPOOL_WHY_EXPIRED);
@@ -280,7 +329,7 @@ static void on_delivered(struct delivery *d)
 static void next_batch(struct queue_run *run)
 {
     struct delivery *d = &run->delivery;
-    size_t limit = upstream_recipients_limit(run->entry->upstream, DELIVERY_RECIPIENTS_MAX);
+    size_t limit = destination_recipients_limit(run->entry->destination, DELIVERY_RECIPIENTS_MAX);
 
     *d = (struct delivery){.envelope = run->envelope,
                            .body = run->body,
@@ -296,7 +345,7 @@ static void next_batch(struct queue_run *run)
             d->indices[d->count++] = run->cursor;
     }
     run->delivering = true;
-    delivery_start(d, run->entry->upstream, run->s->spool->disk);
+    delivery_start(d, run->entry->destination, run->s->spool->disk);
 }
 
 /* ---- the beginning ---- */
@@ -313,6 +362,10 @@ static void load_failed(struct queue_run *run, int rc)
     struct scheduler *s = run->s;
     struct queue_site *site = place_of(run);
 
+    if (rc == -ENOENT && !queue_part_alone(run->entry)) { /* one that is alone says so */
+        run_look(run);
+        return;
+    }
     if (rc == -EBADMSG) {
         s->corrupt++;
         log_error(s->log, "qmgr", "%s: corrupt, kept in corrupt/: %s", run_id(run),
@@ -325,7 +378,11 @@ static void load_failed(struct queue_run *run, int rc)
         log_error(s->log, "qmgr", "%s: cannot be read, tried again later: %s", run_id(run),
                   run->load.err.text[0] ? run->load.err.text : strerror(-rc));
         run->entry->attempts++;
-        run_back_off(run);
+        run_wait(run);
+        return;
+    }
+    if (!queue_part_alone(run->entry)) { /* moved to corrupt/ */
+        run_look(run);
         return;
     }
     queue_entry_free(s, run->entry);
@@ -346,6 +403,50 @@ static void run_hold(struct queue_run *run, bool expired)
     run_free(run, site);
 }
 
+/* Gives the recipients to their destinations. */
+static void run_route(struct queue_run *run)
+{
+    struct scheduler *s = run->s;
+    struct queue_site *site = place_of(run);
+    struct queue_entry *first = run->entry;
+
+    queue_entry_leave(s, first);
+    if (!queue_part_route(s, first, run->envelope)) {
+        queue_entry_wait(s, first, s->config->minimal_backoff_time);
+    } else {
+        for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
+            queue_entry_ready(s, e);
+    }
+    run_free(run, site);
+}
+
+/* Whether the run goes no further: the message as a whole must be looked at, or it was. */
+static bool look_or_route(struct queue_run *run, bool on_hold)
+{
+    const struct queue_entry *e = run->entry;
+    bool alone = queue_part_alone(e);
+
+    if (!alone && (on_hold || run->pending == 0 || queue_part_moves(e))) {
+        run_look(run);
+        return true;
+    }
+    if (on_hold || run->pending == 0 || e->forced_expire || !queue_part_moves(e) ||
+        is_wanted_back(run))
+        return false;
+    run_route(run);
+    return true;
+}
+
+/* False: there is no recipient for this destination. */
+static bool only_own(struct queue_run *run)
+{
+    queue_part_mark_own(run->s, run->entry, run->envelope);
+    run->pending = envelope_pending(run->envelope);
+    run->split =
+        !queue_part_alone(run->entry) || envelope_count(run->envelope, RECIPIENT_ELSEWHERE) > 0;
+    return run->pending > 0;
+}
+
 static void on_loaded(struct spool_load *l, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)l - offsetof(struct queue_run, load));
@@ -362,9 +463,11 @@ static void on_loaded(struct spool_load *l, int rc)
     run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
     if (!run->body) {
         close(l->fd);
-        run_back_off(run);
+        run_wait(run);
         return;
     }
+    if (look_or_route(run, l->file.on_hold))
+        return;
     if (l->file.on_hold) { /* as it was written when the disk had room again */
         run_hold(run, strcmp(l->file.hold_why, SPOOL_WHY_EXPIRED) == 0);
         return;
@@ -378,13 +481,15 @@ static void on_loaded(struct spool_load *l, int rc)
         run_end(run);
         return;
     }
-    begin(run);
+    if (only_own(run))
+        begin(run);
+    else
+        run_look(run);
 }
 
 static void on_saved(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
-    struct queue_site *site = place_of(run);
 
     if (rc < 0 && rc != -ENOENT && rc != -EBADMSG) {
         log_error(run->s->log, "qmgr", "%s: its results still cannot be recorded: %s", run_id(run),
@@ -397,8 +502,7 @@ static void on_saved(struct spool_append *a, int rc)
         run_remove(run);
         return;
     }
-    queue_entry_ready(run->s, run->entry);
-    run_free(run, site);
+    run_ready(run);
 }
 
 static void run_save(struct queue_run *run)
@@ -436,22 +540,22 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
     spool_load(s->spool, &run->load);
 }
 
-void queue_run_settle(struct scheduler *s, struct queue_entry *e, const struct envelope *envelope,
-                      struct records *records, bool trouble, bool broken)
+void queue_run_settle(struct scheduler *s, struct queue_entry *e,
+                      const struct queue_settlement *settlement)
 {
     struct queue_run *run = run_new(s, e);
 
     if (!run) { /* what was sent is not recorded: it may be sent again, it is not lost */
-        records_deinit(records);
+        records_deinit(settlement->records);
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
         return;
     }
-    run->records = *records;
-    *records = (struct records){NULL, 0, 0, false};
-    run->pending = envelope_pending(envelope);
-    run->failed_recipients = envelope_count(envelope, RECIPIENT_FAILED);
-    run->destination_trouble = trouble;
-    run->broken = broken;
+    run->records = *settlement->records;
+    *settlement->records = (struct records){NULL, 0, 0, false};
+    run->pending = settlement->pending;
+    run->failed_recipients = envelope_count(settlement->envelope, RECIPIENT_FAILED);
+    run->destination_trouble = settlement->trouble;
+    run->broken = settlement->broken;
     run_settle(run);
 }
 
@@ -483,9 +587,11 @@ void queue_run_cancel_all(struct scheduler *s)
 
 void queue_run_cancel(struct scheduler *s, struct queue_entry *e, const char *why)
 {
-    struct queue_run *run;
+    struct queue_id id = e->id;
+    struct queue_run *run, *next;
 
-    DL_SEARCH_SCALAR(s->runs, run, entry, e);
-    if (run && run->delivering)
-        delivery_cancel(&run->delivery, why);
+    DL_FOREACH_SAFE(s->runs, run, next) {
+        if (run->entry && run->delivering && strcmp(run->entry->id.text, id.text) == 0)
+            delivery_cancel(&run->delivery, why);
+    }
 }

@@ -1,38 +1,42 @@
 /* delivery - see delivery.h */
-#include "relay/delivery.h"
+#include "relay/delivery_internal.h"
 
 #include "base/clock.h"
-#include "relay/maildir.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(DELIVERY_RECIPIENTS_MAX <= 64, "a bit of `movable` for each");
+
 static void pump(struct delivery *d);
+static void ask(struct delivery *d);
 
 /* ---- results ---- */
 
-static void set_result(struct delivery *d, size_t position, enum delivery_outcome outcome,
-                       const char *dsn, const char *text)
+void delivery_set_result(struct delivery *d, size_t position, enum delivery_outcome outcome,
+                         const char *dsn, const char *text)
 {
     struct delivery_result *r = &d->results[position];
     struct text t;
 
     r->outcome = outcome;
+    r->target = (unsigned char)d->target;
     text_init(&t, r->dsn, sizeof r->dsn);
     text_cstr(&t, dsn);
     free(r->text);
     r->text = strdup(text);
 }
 
-static void set_undecided(struct delivery *d, const char *dsn, const char *why)
+static void set_undecided(struct delivery *d, enum delivery_outcome outcome, const char *dsn,
+                          const char *why)
 {
     for (size_t i = 0; i < d->count; i++) {
         if (d->results[i].outcome == DELIVERY_UNDECIDED)
-            set_result(d, i, DELIVERY_DEFERRED_DESTINATION, dsn, why);
+            delivery_set_result(d, i, outcome, dsn, why);
     }
 }
 
-static void finish_when_over(struct delivery *d)
+void delivery_finish_when_over(struct delivery *d)
 {
     if (!d->job_over || d->reading)
         return;
@@ -59,11 +63,12 @@ static void result_dsn(enum delivery_outcome outcome, const struct smtp_reply *r
     dsn[0] = defaults[outcome][0];
 }
 
-static void on_result(struct upstream_job *job, size_t position, enum client_blame blame,
+static void on_result(struct upstream_job *job, size_t asked, enum client_blame blame,
                       enum client_step step, const struct smtp_reply *reply)
 {
     struct delivery *d = of_job(job);
     bool soft = d->upstream->context->config->soft_bounce;
+    size_t position = d->position[asked];
     enum delivery_outcome outcome = blame == CLIENT_BLAME_NONE                 ? DELIVERY_SENT
                                     : blame == CLIENT_BLAME_RECIPIENT && !soft ? DELIVERY_FAILED
                                                                                : DELIVERY_DEFERRED;
@@ -77,8 +82,19 @@ static void on_result(struct upstream_job *job, size_t position, enum client_bla
     else
         upstream_said(job, step, reply, &t);
     result_dsn(outcome, reply, dsn);
-    set_result(d, position, outcome, dsn, buf);
+    delivery_set_result(d, position, outcome, dsn, buf);
     d->results[position].code = reply->code;
+    if (step != CLIENT_STEP_END && (blame == CLIENT_BLAME_DESTINATION ||
+                                    (blame == CLIENT_BLAME_LATER && step != CLIENT_STEP_RCPT)))
+        d->movable |= UINT64_C(1) << position;
+}
+
+/* Out of step before 354: whose reply was it? (P3) */
+static void forget_results(struct delivery *d)
+{
+    for (size_t i = 0; i < d->asked_count; i++)
+        d->results[d->position[i]].outcome = DELIVERY_UNDECIDED;
+    d->movable = 0;
 }
 
 static void on_end(struct upstream_job *job, enum upstream_end end, const char *dsn,
@@ -89,15 +105,20 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
     memcpy(d->relay, job->relay, sizeof d->relay);
     d->sending = false;
     d->broken = end == UPSTREAM_END_BROKEN;
-    for (size_t i = 0; d->broken && !d->body_begun && i < d->count; i++)
-        d->results[i].outcome = DELIVERY_UNDECIDED; /* out of step: whose reply was it? (P3) */
+    if (d->broken && !d->body_begun)
+        forget_results(d);
+    if (delivery_ask_next(d, end, why))
+        return;
     if (end ==
         UPSTREAM_END_FINISHED) /* every recipient has its result; if not, it is not lost either */
-        set_undecided(d, "4.3.0", "the destination gave no result");
+        set_undecided(d, DELIVERY_DEFERRED_DESTINATION, "4.3.0", "the destination gave no result");
     else
-        set_undecided(d, dsn, why);
+        set_undecided(d,
+                      d->dot_given && d->destination->count > 1 ? DELIVERY_DEFERRED
+                                                                : DELIVERY_DEFERRED_DESTINATION,
+                      dsn, why);
     d->job_over = true;
-    finish_when_over(d);
+    delivery_finish_when_over(d);
 }
 
 /* ---- the body ---- */
@@ -108,11 +129,17 @@ static void on_chunk_read(struct lane_job *job)
 
     d->reading = false;
     if (d->job_over) {
-        finish_when_over(d);
+        delivery_finish_when_over(d);
+        return;
+    }
+    if (d->moving) {
+        d->moving = false;
+        ask(d);
         return;
     }
     if (d->chunk_len <= 0) {
         d->sending = false;
+        d->aborted = true;
         upstream_job_abort(&d->job, "spool file read error");
         return;
     }
@@ -140,6 +167,7 @@ static void start_read(struct delivery *d)
         d->chunk = malloc(chunk_cap(d));
     if (!d->chunk) {
         d->sending = false;
+        d->aborted = true;
         upstream_job_abort(&d->job, "out of memory");
         return;
     }
@@ -157,6 +185,7 @@ static void pump(struct delivery *d)
     while (d->sending && !d->reading && upstream_job_pending(&d->job) < STREAM_OUT_HIGH) {
         if (d->offset == d->body->total) {
             d->sending = false;
+            d->dot_given = true;
             upstream_job_body_end(&d->job);
             return;
         }
@@ -192,95 +221,122 @@ static const struct upstream_job_events delivery_job_events = {
     .on_end = on_end,
 };
 
-/* ---- maildir ---- */
+/* ---- which target ---- */
 
-static void write_maildir(struct lane_job *job)
+/* All of `count` that have no result yet are for d->upstream. */
+static void ask(struct delivery *d)
 {
-    struct delivery *d = (struct delivery *)((char *)job - offsetof(struct delivery, read_job));
-    const char *step = "";
-    char buf[400];
-    struct text t;
-    int rc = maildir_write(d->upstream->route.path, d->config->myhostname, d->envelope, d->indices,
-                           d->count, d->body, &step);
-
-    text_init(&t, buf, sizeof buf);
-    if (rc == 0)
-        text_cstr(&t, "delivered to maildir");
+    d->body_begun = d->sending = d->dot_given = d->broken = false;
+    d->offset = 0;
+    d->movable = 0;
+    d->job = (struct upstream_job){.events = &delivery_job_events, .urgent = d->urgent};
+    d->job.t.envelope = d->envelope;
+    d->job.t.indices = d->asked;
+    d->job.t.count = d->asked_count;
+    d->job.t.size = d->body->total;
+    if (d->upstream->route.kind == ROUTE_MAILDIR)
+        delivery_start_maildir(d);
     else
-        text_printf(&t, "maildir %s: %s: %s", d->upstream->route.path, step, strerror(-rc));
+        upstream_submit(d->upstream, &d->job);
+}
+
+static void choose(struct delivery *d, size_t target)
+{
+    d->target = target;
+    d->tried |= 1u << target;
+    d->upstream = d->destination->targets[target];
+    d->asked_count = 0;
     for (size_t i = 0; i < d->count; i++) {
-        set_result(d, i, rc == 0 ? DELIVERY_SENT : DELIVERY_DEFERRED, rc == 0 ? "2.0.0" : "4.2.0",
-                   buf);
-        d->results[i].code = rc == 0 ? 250 : 0;
+        if (d->results[i].outcome != DELIVERY_UNDECIDED)
+            continue;
+        d->position[d->asked_count] = (unsigned char)i;
+        d->asked[d->asked_count++] = d->indices[i];
     }
 }
 
-static void on_maildir_written(struct lane_job *job)
+/* The results that were the target's trouble are none; false when there is nothing to ask for. */
+static bool reopen(struct delivery *d, enum upstream_end end)
 {
-    struct delivery *d = (struct delivery *)((char *)job - offsetof(struct delivery, read_job));
+    bool any = false;
 
-    config_unref(&d->config);
-    d->reading = false;
-    d->job_over = true;
-    finish_when_over(d);
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->movable >> i & 1)
+            d->results[i].outcome = DELIVERY_UNDECIDED;
+        any = any || (d->results[i].outcome == DELIVERY_UNDECIDED &&
+                      (end != UPSTREAM_END_FINISHED || (d->movable >> i & 1)));
+    }
+    return any;
 }
 
-static void start_maildir(struct delivery *d)
+static const char *first_trouble(const struct delivery *d)
 {
-    struct text t;
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->movable >> i & 1)
+            return d->results[i].text ? d->results[i].text : "";
+    }
+    return "";
+}
 
-    text_init(&t, d->relay, sizeof d->relay);
-    text_cstr(&t, "maildir");
-    d->job.program = "virtual"; /* Postfix's maildir delivery agent */
-    d->job.conn_use = 1;
-    d->job.asked_ms = d->job.begun_ms = clock_mono_ms();
-    d->config = config_ref(d->upstream->context->config); /* a reload may come meanwhile */
-    d->reading = true;
-    d->read_job.work = write_maildir;
-    d->read_job.done = on_maildir_written;
-    lane_submit(d->disk, &d->read_job);
+bool delivery_ask_next(struct delivery *d, enum upstream_end end, const char *why)
+{
+    size_t next = destination_pick(d->destination, d->tried);
+
+    if (next == d->destination->count || d->aborted || (end == UPSTREAM_END_BROKEN && d->dot_given))
+        return false;
+    if (!reopen(d, end))
+        return false;
+    if (end != UPSTREAM_END_DOWN) /* that was said when it went down */
+        log_info(d->upstream->context->log, d->job.program, "%s: %s", d->envelope->id.text,
+                 end == UPSTREAM_END_FINISHED ? first_trouble(d) : why);
+    d->relays[d->target] = strdup(d->relay);
+    choose(d, next);
+    d->moving = d->reading;
+    if (!d->moving)
+        ask(d);
+    return true;
 }
 
 /* ---- start, cancel, log ---- */
 
-void delivery_start(struct delivery *d, struct upstream *u, struct lane *disk)
+void delivery_start(struct delivery *d, const struct destination *destination, struct lane *disk)
 {
+    size_t target = destination_pick(destination, 0);
+
     memset(d->results, 0, sizeof d->results);
-    d->upstream = u;
+    memset(d->relays, 0, sizeof d->relays);
+    d->destination = destination;
     d->disk = disk;
     d->chunk = NULL;
-    d->broken = d->body_begun = d->reading = d->sending = d->job_over = d->cancelled = false;
-    d->job = (struct upstream_job){.events = &delivery_job_events, .urgent = d->urgent};
-    d->job.t.envelope = d->envelope;
-    d->job.t.indices = d->indices;
-    d->job.t.count = d->count;
-    d->job.t.size = d->body->total;
-    if (u->route.kind == ROUTE_MAILDIR)
-        start_maildir(d);
-    else
-        upstream_submit(u, &d->job);
+    d->tried = 0;
+    d->reading = d->job_over = d->cancelled = d->aborted = d->moving = false;
+    choose(d, target < destination->count ? target : 0);
+    ask(d);
 }
 
 bool delivery_cancel(struct delivery *d, const char *why)
 {
     if (d->cancelled)
         return true;
-    if (d->job_over || d->upstream->route.kind == ROUTE_MAILDIR || !upstream_cancel(&d->job))
+    if (d->job_over)
+        return false;
+    if (!d->moving && (d->upstream->route.kind == ROUTE_MAILDIR || !upstream_cancel(&d->job)))
         return false;
     d->cancelled = true;
+    d->moving = false;
     memcpy(d->relay, d->job.relay, sizeof d->relay);
     if (!d->job.begun_ms)
         d->job.begun_ms = clock_mono_ms();
     d->sending = false;
-    set_undecided(d, "4.4.2", why);
+    set_undecided(d, DELIVERY_DEFERRED_DESTINATION, "4.4.2", why);
     d->job_over = true;
-    finish_when_over(d);
+    delivery_finish_when_over(d);
     return true;
 }
 
 void delivery_log(const struct delivery *d, const struct log *log, size_t position)
 {
     const struct delivery_result *r = &d->results[position];
+    const char *relay = r->target == d->target ? d->relay : d->relays[r->target];
     uint64_t begun = d->job.begun_ms ? d->job.begun_ms : d->done_ms;
     uint64_t setup =
         d->job.setup_ms < begun - d->active_ms ? d->job.setup_ms : begun - d->active_ms;
@@ -288,7 +344,7 @@ void delivery_log(const struct delivery *d, const struct log *log, size_t positi
         .program = d->job.program,
         .queue_id = d->envelope->id.text,
         .recipient = d->envelope->recipients[d->indices[position]].address,
-        .relay = d->relay[0] ? d->relay : "none",
+        .relay = relay && relay[0] ? relay : "none",
         .conn_use = d->job.conn_use,
         .dsn = r->dsn,
         .text = r->text ? r->text : "",
@@ -309,5 +365,9 @@ void delivery_deinit(struct delivery *d)
     for (size_t i = 0; i < d->count; i++) {
         free(d->results[i].text);
         d->results[i].text = NULL;
+    }
+    for (size_t i = 0; i < ROUTE_TARGETS_MAX; i++) {
+        free(d->relays[i]);
+        d->relays[i] = NULL;
     }
 }

@@ -6,39 +6,231 @@
 #include <string.h>
 #include <utlist.h>
 
-static int use_transport(struct relay *r, const char *transport, struct errbuf *err)
+/* What new settings need. Everything is allocated before anything is changed. */
+struct plan {
+    struct relay *r;
+    struct upstream *upstreams;       /* owned until it is carried out: new ones, not initialised */
+    struct destination *destinations; /* owned likewise */
+    struct destination *first;        /* relay_transport's */
+    struct destination **routes;      /* owned likewise */
+    size_t route_count;
+};
+
+/* ---- planning ---- */
+
+static struct upstream *find_upstream(struct upstream *list, const char *name)
 {
-    struct upstream *u, *found = NULL;
-    struct route route;
-    int rc = route_parse(span_of(transport), &route, err);
+    struct upstream *u;
+
+    LL_FOREACH(list, u) {
+        if (strcmp(u->route.text, name) == 0)
+            return u;
+    }
+    return NULL;
+}
+
+static struct destination *find_destination(struct destination *list, const char *name)
+{
+    struct destination *d;
+
+    LL_FOREACH(list, d) {
+        if (strcmp(d->text, name) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+static struct upstream *plan_target(struct plan *p, const struct route *route)
+{
+    struct upstream *u = find_upstream(p->r->upstreams, route->text);
+
+    if (!u)
+        u = find_upstream(p->upstreams, route->text);
+    if (u)
+        return u;
+    u = calloc(1, sizeof *u);
+    if (!u)
+        return NULL;
+    u->route = *route;
+    LL_APPEND(p->upstreams, u);
+    return u;
+}
+
+static struct destination *destination_new(struct plan *p, const struct route_list *list,
+                                           const char *name)
+{
+    struct destination *d = calloc(1, sizeof *d);
+
+    if (!d)
+        return NULL;
+    d->text = strdup(name);
+    if (!d->text) {
+        free(d);
+        return NULL;
+    }
+    LL_APPEND(p->destinations, d); /* freed with the plan */
+    for (; d->count < list->count; d->count++) {
+        d->targets[d->count] = plan_target(p, &list->targets[d->count]);
+        if (!d->targets[d->count])
+            return NULL;
+    }
+    return d;
+}
+
+static int plan_destination(struct plan *p, const char *setting, struct destination **out,
+                            struct errbuf *err)
+{
+    struct route_list list;
+    char name[ROUTE_LIST_TEXT_CAP];
+    struct text t;
+    int rc = route_list_parse(span_of(setting), &list, err);
 
     if (rc < 0)
         return rc;
-    LL_FOREACH(r->upstreams, u) {
-        if (strcmp(u->route.text, route.text) == 0)
-            found = u;
-    }
-    if (found) {
-        LL_DELETE(r->upstreams, found);
-    } else {
-        found = calloc(1, sizeof *found);
-        if (!found)
-            return errbuf_set(err, -ENOMEM, "out of memory");
-        upstream_init(found, &r->context, &route);
-    }
-    LL_PREPEND(r->upstreams, found);
-    LL_FOREACH(found->next, u)
-        upstream_retire(u);
-    upstream_choose(found);
-    return 0;
+    text_init(&t, name, sizeof name);
+    route_list_text(&list, &t);
+    *out = find_destination(p->r->destinations, name);
+    if (!*out)
+        *out = find_destination(p->destinations, name);
+    if (!*out)
+        *out = destination_new(p, &list, name);
+    return *out ? 0 : errbuf_set(err, -ENOMEM, "out of memory");
 }
+
+static int plan_all(struct plan *p, const struct config *config, struct errbuf *err)
+{
+    int rc = plan_destination(p, config->relay_transport, &p->first, err);
+
+    if (rc == 0 && config->transports.count > 0) {
+        p->routes = calloc(config->transports.count, sizeof(struct destination *));
+        if (!p->routes)
+            return errbuf_set(err, -ENOMEM, "out of memory");
+    }
+    for (; rc == 0 && p->route_count < config->transports.count; p->route_count++)
+        rc = plan_destination(p, config->transports.entries[p->route_count].targets,
+                              &p->routes[p->route_count], err);
+    return rc;
+}
+
+static void plan_free(struct plan *p)
+{
+    struct upstream *u, *next_u;
+    struct destination *d, *next_d;
+
+    LL_FOREACH_SAFE(p->upstreams, u, next_u)
+        free(u);
+    LL_FOREACH_SAFE(p->destinations, d, next_d) {
+        free(d->text);
+        free(d);
+    }
+    free(p->routes);
+}
+
+/* ---- carrying it out ---- */
+
+static void add_upstreams(struct plan *p)
+{
+    struct upstream *u, *next;
+
+    LL_FOREACH_SAFE(p->upstreams, u, next) {
+        struct route route = u->route;
+
+        LL_DELETE(p->upstreams, u);
+        upstream_init(u, &p->r->context, &route);
+        LL_APPEND(p->r->upstreams, u);
+    }
+}
+
+/* relay_transport's come first, for whoever lists them. */
+static void put_first(struct plan *p)
+{
+    struct relay *r = p->r;
+
+    LL_CONCAT(r->destinations, p->destinations);
+    p->destinations = NULL;
+    LL_DELETE(r->destinations, p->first);
+    LL_PREPEND(r->destinations, p->first);
+    for (size_t i = p->first->count; i-- > 0;) {
+        LL_DELETE(r->upstreams, p->first->targets[i]);
+        LL_PREPEND(r->upstreams, p->first->targets[i]);
+    }
+}
+
+static bool is_named(const struct plan *p, const struct destination *d)
+{
+    bool named = d == p->first;
+
+    for (size_t i = 0; i < p->route_count && !named; i++)
+        named = d == p->routes[i];
+    return named;
+}
+
+/* Also whether each of its destinations has another target. */
+static bool is_target(const struct relay *r, struct upstream *u)
+{
+    const struct destination *d;
+    bool found = false;
+
+    u->covered = true;
+    LL_FOREACH(r->destinations, d) {
+        if (d->retired || !destination_has(d, u))
+            continue;
+        found = true;
+        u->covered = u->covered && d->count > 1;
+    }
+    return found;
+}
+
+static void carry_out(struct plan *p)
+{
+    struct relay *r = p->r;
+    struct destination *d;
+    struct upstream *u;
+
+    add_upstreams(p);
+    put_first(p);
+    free(r->routes);
+    r->routes = p->routes;
+    r->generation++;
+    LL_FOREACH(r->destinations, d)
+        d->retired = !is_named(p, d);
+    LL_FOREACH(r->upstreams, u) {
+        if (is_target(r, u))
+            upstream_choose(u);
+    }
+    LL_FOREACH(r->upstreams, u) {
+        if (!is_target(r, u))
+            upstream_retire(u);
+    }
+}
+
+static int use_config(struct relay *r, const struct config *config, struct errbuf *err)
+{
+    struct plan plan = {.r = r};
+    int rc = plan_all(&plan, config, err);
+
+    if (rc < 0)
+        plan_free(&plan);
+    else
+        carry_out(&plan);
+    return rc;
+}
+
+/* ---- the surface ---- */
 
 int relay_init(struct relay *r, const struct upstream_context *context, struct lane *disk,
                struct errbuf *err)
 {
     *r = (struct relay){.context = *context, .disk = disk};
     verify_init(&r->verify, &r->context);
-    return use_transport(r, context->config->relay_transport, err);
+    return use_config(r, context->config, err);
+}
+
+static bool same_routes(const struct config *a, const struct config *b)
+{
+    return strcmp(a->relay_transport, b->relay_transport) == 0 &&
+           strcmp(a->recipient_delimiter, b->recipient_delimiter) == 0 &&
+           transport_map_equal(&a->transports, &b->transports);
 }
 
 int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
@@ -47,16 +239,39 @@ int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
     int rc;
 
     r->context.config = config; /* what is opened on this occasion is opened with these */
-    rc = use_transport(r, config->relay_transport, err);
+    if (same_routes(old, config))
+        return 0;
+    rc = use_config(r, config, err);
     if (rc < 0)
         r->context.config = old;
     return rc;
 }
 
-struct upstream *relay_destination(struct relay *r, struct span domain)
+struct destination *relay_destination(const struct relay *r, struct span address)
 {
-    (void)domain; /* one transport for all of relay_domains */
-    return r->upstreams;
+    const struct config *c = r->context.config;
+    int at = transport_map_find(&c->transports, address, c->recipient_delimiter);
+
+    return at < 0 ? r->destinations : r->routes[at];
+}
+
+bool relay_is_single(const struct relay *r)
+{
+    return r->context.config->transports.count == 0;
+}
+
+static void free_all(struct relay *r)
+{
+    struct destination *d, *next;
+
+    LL_FOREACH_SAFE(r->destinations, d, next) {
+        free(d->text);
+        free(d);
+    }
+    r->destinations = NULL;
+    free(r->routes);
+    r->routes = NULL;
+    verify_deinit(&r->verify);
 }
 
 static void on_upstream_closed(void *ctx, struct upstream *u)
@@ -67,7 +282,7 @@ static void on_upstream_closed(void *ctx, struct upstream *u)
     free(u);
     if (--r->holds > 0)
         return;
-    verify_deinit(&r->verify);
+    free_all(r);
     r->on_closed(r->on_closed_ctx);
 }
 

@@ -1,14 +1,23 @@
 /*
  * relay - which destination a recipient's mail goes to, and what all destinations share
  *
- * One destination now: relay_transport, for every relay domain. A reload that changes
- * relay_transport adds a new one and keeps the old until everything under way with it is over (it
- * is closed with the relay).
+ *     address --transport_maps--> destination --the first that is not down--> target (upstream)
+ *             `--relay_transport (not in the map)--^
+ *
+ * transport_maps gives some addresses and domains a destination of their own; everybody else's is
+ * relay_transport. Neither admits anybody: that is relay_domains' alone (P5). Destinations with the
+ * same targets in the same order are one, and a target that several name is one upstream.
+ *
+ * A reload makes the destinations and targets that are new, takes back those that were retired, and
+ * retires those that are no longer named: nothing new goes to them, what is under way with them
+ * goes on, their sessions end when idle. Their memory stays until the relay is closed, since queued
+ * mail may still point to it; `generation` tells the queue that who goes where has changed.
  */
 #ifndef MXGATE_RELAY_RELAY_H
 #define MXGATE_RELAY_RELAY_H
 
 #include "relay/delivery.h"
+#include "relay/destination.h"
 #include "relay/upstream.h"
 #include "relay/verify.h"
 
@@ -16,20 +25,25 @@ struct relay {
     struct upstream_context context;
     struct lane *disk; /* borrowed */
     struct verify verify;
-    struct upstream *upstreams; /* owned list; the first is the current one */
+    struct upstream *upstreams; /* owned list: all targets; those of relay_transport come first */
+    struct destination *destinations; /* owned list, likewise */
+    struct destination **routes;      /* owned array of borrowed ones; as config->transports */
+    unsigned generation;
     unsigned holds;
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
 };
 
-/* Parses config->relay_transport and probes it at once. context is copied; disk is borrowed. 0,
- * -EINVAL or -ENOMEM. */
+/* Makes what config->relay_transport and transport_maps name, and probes it at once. context is
+ * copied; disk is borrowed. 0, -EINVAL or -ENOMEM. */
 int relay_init(struct relay *r, const struct upstream_context *context, struct lane *disk,
                struct errbuf *err);
 /* After a reload. On failure the old settings stay in force. */
 int relay_set_config(struct relay *r, struct config *config, struct errbuf *err);
-/* The destination for a recipient's domain; never NULL. */
-struct upstream *relay_destination(struct relay *r, struct span domain);
+/* The destination for a recipient ("user@domain"); never NULL. */
+struct destination *relay_destination(const struct relay *r, struct span address);
+/* Whether all recipients have the same destination. */
+bool relay_is_single(const struct relay *r);
 /* on_closed when all sessions are gone and memory may go. */
 void relay_close(struct relay *r, void (*on_closed)(void *ctx), void *ctx);
 

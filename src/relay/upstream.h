@@ -24,12 +24,12 @@
 #define MXGATE_RELAY_UPSTREAM_H
 
 #include "config/config.h"
+#include "config/route.h"
 #include "net/lane.h"
 #include "net/resolver.h"
 #include "net/stream.h"
 #include "observe/log.h"
 #include "relay/client.h"
-#include "relay/route.h"
 
 enum upstream_health { UPSTREAM_UNKNOWN, UPSTREAM_UP, UPSTREAM_DOWN };
 
@@ -89,6 +89,7 @@ struct upstream {
     struct route route;
     struct upstream *next; /* the owner's list */
     enum upstream_health health;
+    bool covered; /* where it is down, other targets may have its mail; for the log */
     bool retired; /* no longer in the settings: not probed, not shown; what is under way goes on */
     int64_t since_s; /* wall clock of the last change */
     char why[400];   /* of the trouble, "" when up */

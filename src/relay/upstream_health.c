@@ -53,8 +53,8 @@ static void enter_down(struct upstream *u, const char *dsn, const char *why)
         u->probes = 0;
         log_info(u->context->log, upstream_program(u), "%s", why);
         log_warning(u->context->log, "qmgr",
-                    "destination %s is down: mail for it is kept and it is tried every few seconds",
-                    u->route.text);
+                    "destination %s is down: mail for it %s and it is tried every few seconds",
+                    u->route.text, u->covered ? "goes to the next target" : "is kept");
         upstream_close_idle(u);
     }
     if (change || u->opening == 0) { /* of several that were being opened, the last one counts */
@@ -74,9 +74,11 @@ static void note_protocol(struct upstream *u, const struct upstream_session *s)
     text_init(&t, u->mismatch, sizeof u->mismatch);
     if (u->protocol == set)
         return;
-    text_printf(&t, "%s answers %s, not %s: set relay_transport to %s:...", s->relay,
+    text_printf(&t, "%s answers %s, not %s: write %s:... in %s", s->relay,
                 set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
-                set == CLIENT_LMTP ? "smtp" : "lmtp");
+                set == CLIENT_LMTP ? "smtp" : "lmtp",
+                u->context->config->transports.count > 0 ? "relay_transport or transport_maps"
+                                                         : "relay_transport");
     if (u->mismatch_said_ms && now - u->mismatch_said_ms < MISMATCH_REMIND_MS)
         return;
     u->mismatch_said_ms = now;
@@ -178,7 +180,7 @@ void upstream_retire(struct upstream *u)
         return;
     u->retired = true;
     u->health = UPSTREAM_DOWN;
-    upstream_set_text(u->why, sizeof u->why, "relay_transport was changed by a reload");
+    upstream_set_text(u->why, sizeof u->why, "it is no longer in the settings");
     upstream_set_text(u->dsn, sizeof u->dsn, "4.3.2");
     uv_timer_stop(&u->timer);
     DL_FOREACH_SAFE(u->sessions, s, next) {

@@ -22,7 +22,7 @@ struct verify_entry {
 
 /* ---- memory ---- */
 
-static bool make_key(const struct upstream *u, const char *address, struct text *key)
+static bool make_key(const struct destination *d, const char *address, struct text *key)
 {
     size_t at = span_find_last(span_of(address), '@');
 
@@ -31,7 +31,7 @@ static bool make_key(const struct upstream *u, const char *address, struct text 
          p++) /* domains compare without case, local parts with it */
         text_char(key, ascii_lower(*p));
     text_char(key, ' ');
-    text_cstr(key, u->route.text);
+    text_cstr(key, d->text);
     return !key->overflow;
 }
 
@@ -104,12 +104,12 @@ static void answer_remembered(struct verify_query *q, struct verify_entry *e)
 static void answer_without_upstream(struct verify_query *q, const char *dsn, const char *why)
 {
     const struct config *c = q->verify->context->config;
-    char buf[1024];
+    char buf[SMTP_ADDRESS_CAP + ROUTE_LIST_TEXT_CAP + 2];
     struct text key;
     struct verify_entry *e = NULL;
 
     text_init(&key, buf, sizeof buf);
-    if (make_key(q->upstream, q->address, &key))
+    if (make_key(q->destination, q->address, &key))
         e = entry_find(q->verify, text_as_span(&key));
     if (e &&
         younger(e, c->address_verify_positive_expire_time, c->address_verify_negative_expire_time))
@@ -126,6 +126,8 @@ static struct verify_query *of_job(struct upstream_job *job)
 {
     return (struct verify_query *)((char *)job - offsetof(struct verify_query, job));
 }
+
+static bool ask_next(struct verify_query *q);
 
 static void query_over(struct verify_query *q)
 {
@@ -156,13 +158,13 @@ static void on_result(struct upstream_job *job, size_t position, enum client_bla
 
 static void remember_result(struct verify_query *q)
 {
-    char buf[1024];
+    char buf[SMTP_ADDRESS_CAP + ROUTE_LIST_TEXT_CAP + 2];
     struct text key;
 
     text_init(&key, buf, sizeof buf);
     if (q->blame != CLIENT_BLAME_NONE && !q->verify->context->config->address_verify_negative_cache)
         return;
-    if (make_key(q->upstream, q->address, &key))
+    if (make_key(q->destination, q->address, &key))
         remember(q->verify, text_as_span(&key), q->blame == CLIENT_BLAME_NONE, q->code, q->dsn,
                  q->why ? q->why : "");
 }
@@ -175,6 +177,8 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
 
     if (end == UPSTREAM_END_BROKEN) /* out of step: the reply may have been another's */
         q->has_result = false;
+    if (!q->has_result && end != UPSTREAM_END_FINISHED && ask_next(q))
+        return;
     query_over(q);
     if (!q->has_result) {
         answer_without_upstream(q, dsn[0] ? dsn : "4.3.0", why);
@@ -212,12 +216,12 @@ static void on_timeout(uv_timer_t *timer)
 static bool fresh_answer(struct verify_query *q)
 {
     const struct config *c = q->verify->context->config;
-    char buf[1024];
+    char buf[SMTP_ADDRESS_CAP + ROUTE_LIST_TEXT_CAP + 2];
     struct text key;
     struct verify_entry *e = NULL;
 
     text_init(&key, buf, sizeof buf);
-    if (make_key(q->upstream, q->address, &key))
+    if (make_key(q->destination, q->address, &key))
         e = entry_find(q->verify, text_as_span(&key));
     if (!e || !younger(e, c->address_verify_positive_refresh_time,
                        c->address_verify_negative_refresh_time))
@@ -226,16 +230,49 @@ static bool fresh_answer(struct verify_query *q)
     return true;
 }
 
-void verify_ask(struct verify_query *q, struct upstream *u, const char *address)
+static void ask_target(struct verify_query *q, size_t target)
 {
+    q->tried |= 1u << target;
+    q->upstream = q->destination->targets[target];
+    q->job = (struct upstream_job){.events = &verify_job_events, .urgent = true};
+    q->job.t.envelope = q->envelope;
+    q->job.t.count = 1;
+    q->job.t.probe_recipient = q->address;
+    upstream_submit(q->upstream, &q->job);
+}
+
+/* A folder takes everybody, and cannot be asked. */
+static bool can_ask(const struct verify_query *q, size_t target)
+{
+    return target < q->destination->count &&
+           q->destination->targets[target]->route.kind != ROUTE_MAILDIR;
+}
+
+static bool ask_next(struct verify_query *q)
+{
+    size_t next = destination_pick(q->destination, q->tried);
+
+    if (!can_ask(q, next))
+        return false;
+    ask_target(q, next);
+    return true;
+}
+
+void verify_ask(struct verify_query *q, const struct destination *d, const char *address)
+{
+    size_t first = destination_pick(d, 0);
+
     free(q->address);
     q->address = strdup(address);
-    q->upstream = u;
+    q->destination = d;
+    q->tried = 0;
     if (!q->address) {
         q->done(q, VERIFY_DEFER, 451, "4.3.0", "out of memory");
         return;
     }
-    if (u->route.kind == ROUTE_MAILDIR) {
+    if (first == d->count)
+        first = 0; /* all are down: it ends at once */
+    if (!can_ask(q, first)) {
         q->done(q, VERIFY_ACCEPT, 250, "2.1.5", "");
         return;
     }
@@ -249,12 +286,8 @@ void verify_ask(struct verify_query *q, struct upstream *u, const char *address)
     q->verify->asked++;
     q->active = true;
     q->has_result = false;
-    q->job = (struct upstream_job){.events = &verify_job_events, .urgent = true};
-    q->job.t.envelope = q->envelope;
-    q->job.t.count = 1;
-    q->job.t.probe_recipient = q->address;
     uv_timer_start(&q->timer, on_timeout, q->verify->context->config->verify_timeout, 0);
-    upstream_submit(u, &q->job);
+    ask_target(q, first);
 }
 
 /* ---- life ---- */

@@ -3,7 +3,8 @@
  * (DESIGN 2.3)
  *
  *   fresh answer remembered  -> that
- *   destination up          -> MAIL FROM:<>, RCPT, RSET on a pooled session, verify_timeout
+ *   destination up          -> MAIL FROM:<>, RCPT, RSET on a pooled session, verify_timeout; of
+ *                              several targets the first that is not down, then the next
  *   down, late, no answer   -> an older answer, if not expired; else unverified_recipient_action
  *
  * Fresh: 1 h when positive, 5 min when negative. Expired: 31 d and 3 d. A 4xx is passed on and not
@@ -13,7 +14,7 @@
 #ifndef MXGATE_RELAY_VERIFY_H
 #define MXGATE_RELAY_VERIFY_H
 
-#include "relay/upstream.h"
+#include "relay/destination.h"
 
 struct verify_entry;
 
@@ -35,7 +36,9 @@ struct verify_query {
     void *owner;
     /* private */
     struct verify *verify;
-    struct upstream *upstream;
+    const struct destination *destination; /* borrowed */
+    struct upstream *upstream;             /* borrowed; the target that is asked */
+    unsigned tried;                        /* bits: targets that were asked */
     struct upstream_job job;
     struct envelope *envelope; /* owned: the probe's, empty */
     char *address;             /* owned */
@@ -56,7 +59,7 @@ void verify_deinit(struct verify *v);
 void verify_query_init(struct verify_query *q, struct verify *v);
 /* One at a time per query. done() comes exactly once unless cancelled, maybe before this returns.
  */
-void verify_ask(struct verify_query *q, struct upstream *u, const char *address);
+void verify_ask(struct verify_query *q, const struct destination *d, const char *address);
 /* Forgets the question under way, if any: done() does not come. */
 void verify_cancel(struct verify_query *q);
 /* The same, and closes the timer; then on_closed. */

@@ -115,7 +115,7 @@ static bool query_new(struct connection *c)
 static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient)
 {
     struct connection *c = ctx;
-    struct upstream *u = relay_destination(c->server->relay, smtp_address_domain(recipient));
+    struct destination *d = relay_destination(c->server->relay, smtp_address_span(recipient));
 
     (void)e;
     if (!c->server->config->verify_recipients) {
@@ -126,7 +126,7 @@ static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_
         session_rcpt_answer(&c->session, SESSION_RCPT_DEFER, 451, "4.3.0", "out of memory");
         return;
     }
-    verify_ask(c->query, u, recipient->text);
+    verify_ask(c->query, d, recipient->text);
 }
 
 static void on_queue_id(void *ctx, struct queue_id *id_out, int64_t *arrival_us_out)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 /* ---- start and stop ---- */
 
@@ -66,6 +67,49 @@ void queue_begin(struct queue_fixture *q, const char *ini)
     loop_wait(&q->r.f, q->relay.upstreams->health != UPSTREAM_UNKNOWN);
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the tests' own formats */
+static void ini_of_two(struct queue_fixture *q, const char *ini)
+{
+    int len =
+        snprintf(q->ini, sizeof q->ini, ini, (unsigned)q->r.lmtp.port, (unsigned)q->other.port);
+
+    assert_in_range(len, 1, sizeof q->ini - 20);
+    snprintf(q->ini + len, sizeof q->ini - (size_t)len, "queue_minfree = 1\n");
+}
+#pragma GCC diagnostic pop
+
+static bool is_known(const struct queue_fixture *q)
+{
+    const struct upstream *u;
+
+    LL_FOREACH(q->relay.upstreams, u) {
+        if (u->health == UPSTREAM_UNKNOWN)
+            return false;
+    }
+    return true;
+}
+
+void queue_begin_two(struct queue_fixture *q, const char *ini)
+{
+    memset(q, 0, sizeof *q);
+    disk_setup(&q->d);
+    relay_begin(&q->r, "");
+    lmtp_begin(&q->other, &q->r.f);
+    q->has_other = true;
+    ini_of_two(q, ini);
+    config_unref(&q->r.config);
+    q->r.config = relay_config(&q->r, q->ini);
+    queue_start(q);
+    loop_wait(&q->r.f, is_known(q));
+}
+
+void queue_reload_two(struct queue_fixture *q, const char *ini)
+{
+    ini_of_two(q, ini);
+    queue_reload(q, q->ini);
+}
+
 static void on_module_closed(void *ctx)
 {
     struct queue_fixture *q = ctx;
@@ -101,6 +145,8 @@ void queue_end(struct queue_fixture *q)
     disk_fault_none();
     if (q->running)
         queue_stop(q);
+    if (q->has_other)
+        lmtp_end(&q->other);
     relay_end(&q->r);
     disk_teardown(&q->d);
 }
@@ -155,10 +201,15 @@ struct body *queue_body(struct queue_fixture *q, const struct envelope *e, size_
 
 bool queue_is_body(const struct queue_fixture *q, size_t index, size_t size)
 {
-    const struct lmtp_delivered *d = &q->r.lmtp.delivered[index];
+    return queue_is_body_at(&q->r.lmtp, index, size);
+}
+
+bool queue_is_body_at(const struct lmtp_fixture *l, size_t index, size_t size)
+{
+    const struct lmtp_delivered *d = &l->delivered[index];
     char line[QUEUE_LINE_LEN + 1];
 
-    if (index >= q->r.lmtp.delivered_count || d->len != size / QUEUE_LINE_LEN * QUEUE_LINE_LEN)
+    if (index >= l->delivered_count || d->len != size / QUEUE_LINE_LEN * QUEUE_LINE_LEN)
         return false;
     for (size_t i = 0; i < size / QUEUE_LINE_LEN; i++) {
         queue_line(line, i);

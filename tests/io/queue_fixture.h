@@ -16,6 +16,8 @@
 struct queue_fixture {
     struct disk_fixture d;
     struct relay_fixture r;
+    struct lmtp_fixture other; /* a second peer, after queue_begin_two() */
+    bool has_other;
     struct relay relay;
     struct spool spool;
     struct body_place place;
@@ -40,6 +42,8 @@ struct asker {
 void queue_begin(struct queue_fixture *q, const char *ini);
 /* Without the peer listening. */
 void queue_begin_down(struct queue_fixture *q, const char *ini);
+/* With a second peer; ini is a format that takes the ports of both, as two %u. */
+void queue_begin_two(struct queue_fixture *q, const char *ini);
 /* Stops, as the gateway does it, and waits until nothing is under way. */
 void queue_stop(struct queue_fixture *q);
 /* Starts again from what is on disk. */
@@ -47,6 +51,7 @@ void queue_start(struct queue_fixture *q);
 void queue_end(struct queue_fixture *q);
 /* Another transport, as a reload brings it. */
 void queue_reload(struct queue_fixture *q, const char *ini);
+void queue_reload_two(struct queue_fixture *q, const char *ini);
 
 /* Hands over a message of `size` bytes to these recipients. */
 void queue_submit(struct queue_fixture *q, struct asker *a, const char *recipients, size_t size);
@@ -61,6 +66,7 @@ void queue_line(char line[QUEUE_LINE_LEN + 1], size_t number);
 struct body *queue_body(struct queue_fixture *q, const struct envelope *e, size_t size);
 /* Whether the n-th delivered message is such a body. */
 bool queue_is_body(const struct queue_fixture *q, size_t index, size_t size);
+bool queue_is_body_at(const struct lmtp_fixture *l, size_t index, size_t size);
 
 unsigned queue_files(struct queue_fixture *q); /* in queue/ */
 /* The spool file, malloc'd. */

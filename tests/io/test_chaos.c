@@ -1,7 +1,8 @@
 /*
  * Custody under random trouble: whatever the destination, the disk and the operator do, a message
  * that was answered with 250 comes to each of its recipients, whole; and twice only where the log
- * owned up to it.
+ * owned up to it. Once with one destination, and once with two peers and settings that make them
+ * two destinations, two targets of one, or something else after each reload.
  *
  * CHAOS_SEEDS=n tries n sequences instead of a few, CHAOS_SEED=n the one that failed.
  */
@@ -28,11 +29,17 @@ struct message {
 
 static struct message messages[MESSAGES];
 static unsigned message_count;
+static const char *common; /* settings of every reload, with two peers */
 
 static unsigned dice(unsigned sides)
 {
     seed_now = seed_now * 1664525 + 1013904223;
     return (seed_now >> 10) % sides;
+}
+
+static struct lmtp_fixture *a_peer(void)
+{
+    return q.has_other && dice(2) ? &q.other : &q.r.lmtp;
 }
 
 static void turn(unsigned turns)
@@ -56,7 +63,7 @@ static void submit(void)
     m->size = sizes[dice(5)];
     for (unsigned i = 0; i < m->recipients; i++)
         snprintf(recipients + strlen(recipients), sizeof recipients - strlen(recipients),
-                 "m%u-%u@example.com ", message_count, i);
+                 "m%u-%u@%c.example ", message_count, i, "ab"[i % 2]);
     message_count++;
     if (m->size > 60000) /* the fixture makes its bodies without faults */
         disk_fault_none();
@@ -91,20 +98,23 @@ static void bend_a_rule(void)
     };
     unsigned which = dice(sizeof rules / sizeof rules[0]);
 
-    if (q.r.lmtp.rule_count == LMTP_RULES_MAX)
-        lmtp_no_rules(&q.r.lmtp);
-    lmtp_rule(&q.r.lmtp, rules[which].event, rules[which].action, rules[which].text)->times =
-        1 + dice(3);
+    struct lmtp_fixture *l = a_peer();
+
+    if (l->rule_count == LMTP_RULES_MAX)
+        lmtp_no_rules(l);
+    lmtp_rule(l, rules[which].event, rules[which].action, rules[which].text)->times = 1 + dice(3);
 }
 
 static void toggle_listening(void)
 {
-    if (q.r.lmtp.listening && dice(2))
-        lmtp_refuse(&q.r.lmtp);
-    else if (q.r.lmtp.listening)
-        lmtp_down(&q.r.lmtp);
+    struct lmtp_fixture *l = a_peer();
+
+    if (l->listening && dice(2))
+        lmtp_refuse(l);
+    else if (l->listening)
+        lmtp_down(l);
     else
-        lmtp_up(&q.r.lmtp);
+        lmtp_up(l);
 }
 
 static void break_the_disk(void)
@@ -126,18 +136,48 @@ static void break_the_disk(void)
     disk_fault(faults[which].call, dice(3), 1 + dice(2), faults[which].error);
 }
 
+static void heal_peer(struct lmtp_fixture *l)
+{
+    lmtp_no_rules(l);
+    lmtp_pause(l, false);
+    lmtp_release(l);
+}
+
 static void heal(void)
 {
     disk_fault_none();
-    lmtp_no_rules(&q.r.lmtp);
-    lmtp_pause(&q.r.lmtp, false);
-    lmtp_release(&q.r.lmtp);
+    heal_peer(&q.r.lmtp);
+    if (q.has_other)
+        heal_peer(&q.other);
+}
+
+/* Settings for two peers, by number: formats for the ports of both. */
+static const char *two_peers(unsigned which)
+{
+    static const char *const rows[] = {
+        "transport_maps = inline:{ b.example=lmtp:[127.0.0.1]:%u }\n"
+        "relay_transport = lmtp:[127.0.0.1]:%u\n",
+        "relay_transport = lmtp:[127.0.0.1]:%u\n"
+        "transport_maps = inline:{ b.example=lmtp:[127.0.0.1]:%u }\n",
+        "relay_transport = lmtp:[127.0.0.1]:%u, lmtp:[127.0.0.1]:%u\n",
+        "relay_transport = lmtp:[127.0.0.1]:%1$u\n"
+        "transport_maps = inline:{ {b.example=lmtp:[127.0.0.1]:%2$u, lmtp:[127.0.0.1]:%1$u} }\n",
+        "relay_transport = lmtp:[127.0.0.1]:%u\n#%u\n",
+    };
+    static char ini[900];
+
+    snprintf(ini, sizeof ini, "%s%s", common, rows[which]);
+    return ini;
 }
 
 static void reload(void)
 {
     char ini[1100];
 
+    if (q.has_other) {
+        queue_reload_two(&q, two_peers(dice(5)));
+        return;
+    }
     snprintf(ini, sizeof ini, "%sdefault_destination_concurrency_limit = %u\n", q.ini, 1 + dice(4));
     queue_reload(&q, ini);
 }
@@ -147,6 +187,11 @@ static void restart(void)
     heal();
     queue_stop(&q);
     queue_start(&q);
+}
+
+static void toggle_pause(struct lmtp_fixture *l)
+{
+    lmtp_pause(l, !l->paused);
 }
 
 static void something(void)
@@ -160,11 +205,11 @@ static void something(void)
     else if (what < 71)
         toggle_listening();
     else if (what < 74)
-        lmtp_drop_all(&q.r.lmtp);
+        lmtp_drop_all(a_peer());
     else if (what < 77)
-        lmtp_pause(&q.r.lmtp, !q.r.lmtp.paused);
+        toggle_pause(a_peer());
     else if (what < 81)
-        lmtp_release(&q.r.lmtp);
+        lmtp_release(a_peer());
     else if (what < 86)
         scheduler_flush(&q.scheduler, NULL);
     else if (what < 93)
@@ -186,21 +231,34 @@ static bool all_over(void)
     return q.intake.in_flight == 0 && scheduler_idle(&q.scheduler) && !q.scheduler.entries;
 }
 
+/* How often it came to this peer; the test fails when it came in pieces. */
+static unsigned count_at(const struct lmtp_fixture *l, const char *address, size_t size)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < l->delivered_count; i++) {
+        if (strcmp(l->delivered[i].recipient, address) != 0)
+            continue;
+        count++;
+        if (!queue_is_body_at(l, i, size))
+            fail_msg("seed %u: %s came in pieces", seed_first, address);
+    }
+    return count;
+}
+
 /* How often more than once; the test fails when it is not at all. */
 static unsigned check_recipient(const struct message *m, unsigned number, unsigned recipient)
 {
     char address[40];
     unsigned count;
 
-    snprintf(address, sizeof address, "m%u-%u@example.com", number, recipient);
-    count = lmtp_delivered_to(&q.r.lmtp, address);
+    snprintf(address, sizeof address, "m%u-%u@%c.example", number, recipient, "ab"[recipient % 2]);
+    count = count_at(&q.r.lmtp, address, m->size);
+    if (q.has_other)
+        count += count_at(&q.other, address, m->size);
     if (m->asker.verdict.code == 250 && count == 0)
         fail_msg("seed %u: %s was promised (%s) and never came", seed_first, address,
                  m->asker.verdict.line);
-    for (size_t i = 0; i < q.r.lmtp.delivered_count; i++) {
-        if (strcmp(q.r.lmtp.delivered[i].recipient, address) == 0 && !queue_is_body(&q, i, m->size))
-            fail_msg("seed %u: %s came in pieces", seed_first, address);
-    }
     return m->asker.verdict.code == 250 && count > 1 ? count - 1 : 0;
 }
 
@@ -223,9 +281,9 @@ static void check_all(void)
     assert_int_equal(q.scheduler.held_bytes, 0);
 }
 
-static void one_sequence(unsigned seed)
+static void one_sequence(unsigned seed, bool two)
 {
-    char ini[400];
+    char ini[600];
 
     seed_first = seed;
     seed_now = seed * 2654435761u;
@@ -239,7 +297,11 @@ static void one_sequence(unsigned seed)
              "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\n",
              dice(2) ? "queue" : "direct");
     print_message("seed %u\n", seed);
-    queue_begin(&q, ini);
+    common = ini;
+    if (two)
+        queue_begin_two(&q, two_peers(dice(5)));
+    else
+        queue_begin(&q, ini);
     q.litter = true;
     for (unsigned i = 0; i < OPS; i++) {
         something();
@@ -248,29 +310,42 @@ static void one_sequence(unsigned seed)
     heal();
     if (!q.r.lmtp.listening)
         lmtp_up(&q.r.lmtp);
+    if (two && !q.other.listening)
+        lmtp_up(&q.other);
     loop_wait(&q.r.f, all_over());
     check_all();
     queue_end(&q);
 }
 
-static void nothing_promised_is_lost(void **state)
+static void sequences(bool two)
 {
     const char *one = getenv("CHAOS_SEED");
     const char *many = getenv("CHAOS_SEEDS");
     unsigned seeds = many ? (unsigned)strtoul(many, NULL, 10) : SEEDS;
 
     if (one) {
-        one_sequence((unsigned)strtoul(one, NULL, 10));
+        one_sequence((unsigned)strtoul(one, NULL, 10), two);
         return;
     }
     for (unsigned seed = 1; seed <= seeds; seed++)
-        one_sequence(seed);
+        one_sequence(seed, two);
+}
+
+static void nothing_promised_is_lost(void **state)
+{
+    sequences(false);
+}
+
+static void nothing_is_lost_between_two_peers(void **state)
+{
+    sequences(true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_promised_is_lost),
+        cmocka_unit_test(nothing_is_lost_between_two_peers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

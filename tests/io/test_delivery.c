@@ -19,6 +19,7 @@
 static struct disk_fixture d;
 static struct relay_fixture r;
 static struct upstream u;
+static struct destination to;
 static struct body_place place;
 static struct delivery delivery;
 static struct envelope *envelope;
@@ -47,6 +48,7 @@ static void begin_with(const char *ini, const char *transport)
     assert_int_equal(
         route_parse(span_of(transport ? transport : r.config->relay_transport), &route, &err), 0);
     upstream_init(&u, &r.context, &route);
+    to = (struct destination){.text = u.route.text, .targets = {&u}, .count = 1};
     place = (struct body_place){.incoming_fd = -1, .disk = &r.disk, .budget = {.limit = 1 << 20}};
     dones = 0;
     closed = false;
@@ -111,7 +113,7 @@ static void start(const char *recipients)
         delivery.indices[i] = i;
     delivery.active_ms = clock_mono_ms();
     delivery.done = on_done;
-    delivery_start(&delivery, &u, &r.disk);
+    delivery_start(&delivery, &to, &r.disk);
 }
 
 static void finish(void)

@@ -26,6 +26,7 @@ static uint64_t test_mono_ms(void)
 
 static struct relay_fixture r;
 static struct upstream u;
+static struct destination to;
 static struct verify verify;
 static bool upstream_closed;
 
@@ -56,7 +57,7 @@ static void on_done(struct verify_query *query, enum verify_answer answer, unsig
     snprintf(a->why, sizeof a->why, "%s", why);
     a->then = NULL;
     if (then)
-        verify_ask(&a->query, &u, then);
+        verify_ask(&a->query, &to, then);
 }
 
 static void begin_with(const char *ini, const char *transport)
@@ -68,6 +69,7 @@ static void begin_with(const char *ini, const char *transport)
     assert_int_equal(
         route_parse(span_of(transport ? transport : r.config->relay_transport), &route, &err), 0);
     upstream_init(&u, &r.context, &route);
+    to = (struct destination){.text = u.route.text, .targets = {&u}, .count = 1};
     verify_init(&verify, &r.context);
     upstream_closed = false;
     memset(askers, 0, sizeof askers);
@@ -106,7 +108,7 @@ static void end(void)
 
 static void ask(struct asker *a, const char *address)
 {
-    verify_ask(&a->query, &u, address);
+    verify_ask(&a->query, &to, address);
 }
 
 /* Asks, and waits for the answer. */

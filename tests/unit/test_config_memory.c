@@ -51,6 +51,9 @@ static char *test_duplicate(const char *text)
 #include "config/config.c"
 #include "config/config_value.c"
 #include "config/domains.c"
+#define compare compare_routes
+#include "config/transport_map.c"
+#undef compare
 
 static unsigned errors;
 
@@ -69,10 +72,12 @@ static int build_failing(long fail_at, struct config **config_out)
         "MYNETWORKS=10.0.0.0/8",
         "POSTFIX_mail_name=",
         "POSTFIX_smtp_header_checks=regexp:/x",
+        "TRANSPORT_MAPS=inline:{d.example=lmtp:y b.example=lmtp:z,b.example=lmtp:x}",
         NULL,
     };
-    static const char ini[] = "relay_transport = x\nmail_name = y\nrelay_domains = a.example\n"
-                              " .c.example\nrelay_domains = d.example\n";
+    static const char ini[] = "relay_transport = lmtp:x\nmail_name = y\nrelay_domains = a.example\n"
+                              " .c.example\nrelay_domains = d.example\n"
+                              "[transport]\nb.example = lmtp:z\n";
     static const char overrides[] = "listen = 2525\nmail_name\nsyslog_name = x\n";
     struct config_source source = {.ini_text = ini,
                                    .ini_name = "mxgate.ini",

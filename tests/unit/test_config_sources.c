@@ -55,18 +55,18 @@ static void test_ini_errors(void **state)
         const char *lines; /* the first is line 3 */
         const char *note;  /* the end of it, after the file's name */
     } rows[] = {
-        {"relay_domain = x",       "3: relay_domain is not a setting; did you mean relay_domains?"   },
-        {"\nRELAY_DOMAINS=x",      "4: RELAY_DOMAINS is not a setting; did you mean relay_domains?"  },
-        {"POSTFIX_listen=x",       "3: POSTFIX_listen is not a setting; did you mean listen?"        },
-        {"ALLOWED_DOMAINS=x",      "3: ALLOWED_DOMAINS is not a setting; did you mean relay_domains?"},
-        {"nonsense = x\n x\n y",   "3: nonsense is not a setting; remove the line"                   },
-        {"= x",                    "3:  is not a setting; remove the line"                           },
-        {"mail_name",              "3 is not \"name = value\", \"[mxgate]\" or a comment"            },
-        {"\n[mxgate",              "4 is not \"name = value\", \"[mxgate]\" or a comment"            },
-        {"[transport]\nx=y",       "4: there is no section [transport]; the only one is [mxgate]"    },
-        {"[MXGATE]\nlisten=1\n z", "4: there is no section [MXGATE]; the only one is [mxgate]"       },
-        {" listen = 25",           "3 starts with a blank and so continues relay_transport; remove"  },
-        {"hopcount_limit =",       "3: hopcount_limit \"\" is not a whole number from 1 to 1000"     },
+        {"relay_domain = x",       "3: relay_domain is not a setting; did you mean relay_domains?"        },
+        {"\nRELAY_DOMAINS=x",      "4: RELAY_DOMAINS is not a setting; did you mean relay_domains?"       },
+        {"POSTFIX_listen=x",       "3: POSTFIX_listen is not a setting; did you mean listen?"             },
+        {"ALLOWED_DOMAINS=x",      "3: ALLOWED_DOMAINS is not a setting; did you mean relay_domains?"     },
+        {"nonsense = x\n x\n y",   "3: nonsense is not a setting; remove the line"                        },
+        {"= x",                    "3:  is not a setting; remove the line"                                },
+        {"mail_name",              "3 is not \"name = value\", \"[mxgate]\", \"[transport]\" or a comment"},
+        {"\n[mxgate",              "4 is not \"name = value\", \"[mxgate]\", \"[transport]\" or a comment"},
+        {"[routes]\nx=y",          "4: there is no section [routes]; there are [mxgate], which"           },
+        {"[MXGATE]\nlisten=1\n z", "4: there is no section [MXGATE]; there are [mxgate], which"           },
+        {" listen = 25",           "3 starts with a blank and so continues relay_transport; remove"       },
+        {"hopcount_limit =",       "3: hopcount_limit \"\" is not a whole number from 1 to 1000"          },
     };
 
     for (size_t i = 0; i < ROWS(rows); i++) {
@@ -149,7 +149,7 @@ static void test_ini_list_limit(void **state)
     size_t line_len = 100; /* with LF and indent, of which one blank remains */
     size_t lines = CONFIG_LIST_MAX / (line_len - 1) + 2;
     char *ini = malloc(lines * line_len + 100);
-    size_t len = (size_t)sprintf(ini, "relay_transport = x\ndns_servers =\n");
+    size_t len = (size_t)sprintf(ini, "relay_transport = lmtp:x\ndns_servers =\n");
 
     for (size_t i = 0; i < lines; i++)
         len += (size_t)sprintf(ini + len, " 192.0.2.53%*s.\n", (int)line_len - 13, " ");

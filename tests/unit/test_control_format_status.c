@@ -29,7 +29,8 @@ static struct status usual(void)
         .free_bytes = 8053063680,
         .floor_bytes = 39321600,
         .destinations = 1,
-        .destination = {{.name = "lmtp:[192.0.2.53]:2525", .up = true, .known = true}},
+        .destination =
+            {{.name = "lmtp:[192.0.2.53]:2525", .order = 1, .of = 1, .up = true, .known = true}},
     };
 
     return s;
@@ -124,6 +125,29 @@ static void test_too_much_on_hold(void **state)
                            "is decided\n"));
 }
 
+static void test_several_targets(void **state)
+{
+    struct status s = usual();
+    struct status_destination *d = s.destination;
+
+    d[0].serves[0] = 'x';
+    d[0].of = 2;
+    d[1] = d[0];
+    d[1].order = 2;
+    d[1].covered = true;
+    d[1].up = false;
+    s.destinations = 2;
+    s.more = 3;
+    s.more_down = 1;
+    assert_non_null(strstr(
+        text_of(&s),
+        "destination lmtp:[192.0.2.53]:2525, 1 of 2 (for x): up; 0 waiting, 0 under delivery\n"
+        "destination lmtp:[192.0.2.53]:2525, 2 of 2 (for x): DOWN; mail goes to another of them; 0 "
+        "waiting, 0 under delivery\n"
+        "and 3 more destinations, 1 of them DOWN\n"));
+    assert_non_null(strstr(json_of(&s), "\"order\": 2, \"of\": 2, \"covered\": true, "));
+}
+
 static void test_durations(void **state)
 {
     static const struct {
@@ -165,8 +189,10 @@ static void test_json(void **state)
         "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, "
         "\"on_hold_limit\": 0, \"oldest\": 0, "
         "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
-        "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"destinations\": [{\"name\": "
-        "\"lmtp:[192.0.2.53]:2525\", \"up\": true, \"known\": true, \"since\": 5, \"why\": "
+        "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"more_destinations\": 0, "
+        "\"more_down\": 0, \"destinations\": [{\"name\": \"lmtp:[192.0.2.53]:2525\", \"serves\": "
+        "\"\", \"order\": 1, \"of\": 1, \"covered\": false, \"up\": true, \"known\": true, "
+        "\"since\": 5, \"why\": "
         "\"say \\\"x\\\"\", \"mismatch\": \"\", \"queued\": 0, \"active\": 0}]}");
 }
 
@@ -215,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_trouble_in_text),
         cmocka_unit_test(test_too_much_on_hold),
+        cmocka_unit_test(test_several_targets),
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_nothing_known),

@@ -1,5 +1,7 @@
-/* Tests of relay/route: the syntax of relay_transport. */
-#include "relay/route.h"
+/* Tests of config/route: the syntax of relay_transport. */
+#include "config/route.h"
+
+#include "base/text.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -102,7 +104,6 @@ static void what_is_refused(void **state)
 
         if (route_parse(span_of(rows[i]), &r, &err) != -EINVAL)
             fail_msg("taken: %s", rows[i]);
-        assert_non_null(strstr(err.text, "relay_transport"));
         assert_non_null(strstr(err.text, "write lmtp:[192.0.2.10]:24"));
     }
 }
@@ -145,12 +146,73 @@ static void nul_bytes(void **state)
     assert_int_equal(route_parse(span_make(NULL, 0), &r, NULL), -EINVAL);
 }
 
+/* ---- several ---- */
+
+static void lists(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *wanted;
+    } rows[] = {
+        {"lmtp:[192.0.2.1]:24",                               "lmtp:[192.0.2.1]:24"                     },
+        {"lmtp:[192.0.2.1]:24, lmtp:[192.0.2.2]:24",          "lmtp:[192.0.2.1]:24, lmtp:[192.0.2.2]:24"},
+        {" ,lmtp:a,,smtp:b , ",                               "lmtp:a, smtp:b"                          },
+        {"lmtp:a\n\tsmtp:b maildir:/x",                       "lmtp:a, smtp:b, maildir:/x"              },
+        {"smtp:[192.0.2.1], [192.0.2.2]:25 [2001:db8::1]:25",
+         "smtp:[192.0.2.1], smtp:[192.0.2.2]:25, "
+         "smtp:[2001:db8::1]:25"                                                                        },
+        {"maildir:/srv/my mail, lmtp:a",                      "maildir:/srv/my mail, lmtp:a"            },
+        {"lmtp:a, lmtp:b, lmtp:a",                            "lmtp:a, lmtp:b"                          },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct errbuf err = {""};
+        struct route_list list;
+        char buf[ROUTE_LIST_TEXT_CAP];
+        struct text t;
+
+        if (route_list_parse(span_of(rows[i].text), &list, &err) != 0)
+            fail_msg("%s: %s", rows[i].text, err.text);
+        text_init(&t, buf, sizeof buf);
+        route_list_text(&list, &t);
+        assert_string_equal(buf, rows[i].wanted);
+    }
+}
+
+static void lists_that_are_refused(void **state)
+{
+    static const char *const rows[] = {
+        "",
+        " , ",
+        "lmtp:a, b",
+        "lmtp:a b",
+        "[192.0.2.1]:24",
+        "maildir:/x, [192.0.2.1]:24",
+        "lmtp:a, lmtp:",
+        "lmtp:a, lmtp:unix:x",
+        "lmtp:a,lmtp:b,lmtp:c,lmtp:d,lmtp:e,lmtp:f,lmtp:g,lmtp:h,lmtp:i",
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct errbuf err = {""};
+        struct route_list list;
+
+        if (route_list_parse(span_of(rows[i]), &list, &err) != -EINVAL)
+            fail_msg("taken: %s", rows[i]);
+        assert_true(err.text[0] != '\0');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_understood), cmocka_unit_test(the_text_is_the_destinations_name),
-        cmocka_unit_test(what_is_refused),    cmocka_unit_test(lengths),
+        cmocka_unit_test(what_is_understood),
+        cmocka_unit_test(the_text_is_the_destinations_name),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(lengths),
         cmocka_unit_test(nul_bytes),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(lists_that_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

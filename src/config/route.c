@@ -1,10 +1,12 @@
 /* route - see route.h */
-#include "relay/route.h"
+#include "config/route.h"
 
+#include "base/text.h"
 #include "config/cidr.h"
 #include "smtp/address.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define LMTP_PORT 24
 #define SMTP_PORT 25
@@ -12,12 +14,18 @@
  */
 #define UNIX_PATH_MAX 107
 
+/* The text goes into logs: no line end of it may. */
 static int bad(const struct route *r, struct errbuf *err, const char *why)
 {
+    char buf[ROUTE_TEXT_CAP];
+    struct text shown;
+
+    text_init(&shown, buf, sizeof buf);
+    text_printable(&shown, span_of(r->text));
     return errbuf_set(err, -EINVAL,
-                      "relay_transport \"%s\": %s; write lmtp:[192.0.2.10]:24, "
+                      "\"%s\": %s; write lmtp:[192.0.2.10]:24, "
                       "lmtp:unix:/run/dovecot/lmtp, smtp:[192.0.2.10]:25 or maildir:/path",
-                      r->text, why);
+                      buf, why);
 }
 
 static int parse_path(struct span path, size_t max, struct route *r, struct errbuf *err)
@@ -94,4 +102,88 @@ int route_parse(struct span text, struct route *out, struct errbuf *err)
         return parse_path(text, UNIX_PATH_MAX, out, err);
     take_prefix(&text, SPAN_LIT("inet:"));
     return parse_host(text, out, err);
+}
+
+/* ---- several ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool begins_target(struct span s)
+{
+    return span_starts_nocase(s, SPAN_LIT("lmtp:")) || span_starts_nocase(s, SPAN_LIT("smtp:")) ||
+           span_starts_nocase(s, SPAN_LIT("maildir:")) || span_starts_nocase(s, SPAN_LIT("["));
+}
+
+/* Takes the next target off; false at the end. Empty ones are skipped. */
+static bool take_target(struct span *rest, struct span *target_out)
+{
+    size_t end = 0;
+
+    while (rest->len > 0 && (is_blank(rest->ptr[0]) || rest->ptr[0] == ','))
+        *rest = span_from(*rest, 1);
+    while (end < rest->len && rest->ptr[end] != ',' &&
+           !(is_blank(rest->ptr[end]) && begins_target(span_from(*rest, end + 1))))
+        end++;
+    *target_out = span_trim(span_first(*rest, end));
+    *rest = span_from(*rest, end);
+    return target_out->len > 0;
+}
+
+/* "[192.0.2.54]:24" after "lmtp:[192.0.2.53]:24" is "lmtp:[192.0.2.54]:24". */
+static int parse_next(const struct route_list *list, struct span target, struct route *out,
+                      struct errbuf *err)
+{
+    char buf[ROUTE_TEXT_CAP];
+    struct text t;
+
+    if (target.ptr[0] != '[' || list->count == 0 ||
+        list->targets[list->count - 1].kind == ROUTE_MAILDIR)
+        return route_parse(target, out, err);
+    text_init(&t, buf, sizeof buf);
+    text_cstr(&t, list->targets[list->count - 1].kind == ROUTE_LMTP ? "lmtp:" : "smtp:");
+    text_span(&t, target);
+    return route_parse(t.overflow ? target : text_as_span(&t), out, err);
+}
+
+static bool has_target(const struct route_list *list, const struct route *route)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->targets[i].text, route->text) == 0)
+            return true;
+    }
+    return false;
+}
+
+int route_list_parse(struct span text, struct route_list *out, struct errbuf *err)
+{
+    struct span target;
+    struct route route;
+
+    out->count = 0;
+    while (take_target(&text, &target)) {
+        int rc = parse_next(out, target, &route, err);
+
+        if (rc < 0)
+            return rc;
+        if (has_target(out, &route))
+            continue;
+        if (out->count == ROUTE_TARGETS_MAX)
+            return errbuf_set(err, -EINVAL, "more than %d targets; remove some", ROUTE_TARGETS_MAX);
+        out->targets[out->count++] = route;
+    }
+    if (out->count > 0)
+        return 0;
+    route = (struct route){.kind = ROUTE_LMTP};
+    return bad(&route, err, "it is empty");
+}
+
+void route_list_text(const struct route_list *list, struct text *t)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        text_cstr(t, i > 0 ? ", " : "");
+        text_cstr(t, list->targets[i].text);
+    }
 }

@@ -1,0 +1,91 @@
+/* scheduler_status - what the queue says of itself and of its destinations; see scheduler.h */
+#include "queue/scheduler_internal.h"
+
+#include <string.h>
+
+static void put(char *dst, size_t cap, const char *src)
+{
+    struct text t;
+
+    text_init(&t, dst, cap);
+    text_cstr(&t, src);
+}
+
+/* Whom it is for, where not all have the same: "example.net, .example.org". */
+static void put_serves(const struct relay *r, const struct destination *d,
+                       struct status_destination *out)
+{
+    const struct transport_map *map = &r->context.config->transports;
+    static const char cut[] = "...";
+    struct text t;
+
+    text_init(&t, out->serves, sizeof out->serves);
+    for (size_t i = 0; i < map->count; i++) {
+        if (r->routes[i] == d)
+            text_printf(&t, "%s%s", t.len > 0 ? ", " : "", map->entries[i].name);
+    }
+    if (map->count > 0 && d == r->destinations)
+        text_cstr(&t, t.len > 0 ? ", all others" : "all others");
+    if (t.overflow)
+        memcpy(out->serves + sizeof out->serves - sizeof cut, cut, sizeof cut);
+}
+
+static void put_target(const struct scheduler *s, const struct destination *d, size_t i,
+                       struct status_destination *out)
+{
+    const struct upstream *u = d->targets[i];
+    const struct queue_site *site;
+
+    *out = (struct status_destination){.order = (unsigned)i + 1,
+                                       .of = (unsigned)d->count,
+                                       .up = u->health == UPSTREAM_UP,
+                                       .known = u->health != UPSTREAM_UNKNOWN,
+                                       .since_s = u->since_s,
+                                       .active = u->active};
+    out->covered = u->health == UPSTREAM_DOWN && !destination_is_down(d);
+    put(out->name, sizeof out->name, u->route.text);
+    put(out->why, sizeof out->why, u->why);
+    put(out->mismatch, sizeof out->mismatch, u->mismatch);
+    put_serves(s->relay, d, out);
+    LL_SEARCH_SCALAR(s->sites, site, destination, d);
+    out->queued = site && i == 0 ? site->queued + site->running : 0;
+}
+
+static void put_destination(const struct scheduler *s, const struct destination *d,
+                            struct status *out)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (out->destinations < STATUS_DESTINATIONS_MAX) {
+            put_target(s, d, i, &out->destination[out->destinations++]);
+        } else {
+            out->more++;
+            out->more_down += d->targets[i]->health == UPSTREAM_DOWN;
+        }
+    }
+}
+
+void scheduler_status(const struct scheduler *s, struct status *out)
+{
+    struct queue_entry *e, *next;
+    const struct destination *d;
+    int64_t oldest = 0;
+
+    HASH_ITER(hh, s->entries, e, next) {
+        if (!oldest || e->arrival_us < oldest)
+            oldest = e->arrival_us;
+    }
+    out->queued = HASH_COUNT(s->entries);
+    out->on_hold = s->on_hold;
+    out->operator_needed = s->operator_needed;
+    out->oldest_s = oldest / 1000000;
+    out->delivered += s->delivered;
+    out->deferred += s->deferred;
+    out->failed += s->failed;
+    out->corrupt = s->corrupt;
+    out->destinations = 0;
+    out->more = out->more_down = 0;
+    LL_FOREACH(s->relay->destinations, d) {
+        if (!d->retired)
+            put_destination(s, d, out);
+    }
+}

@@ -1,0 +1,45 @@
+/*
+ * destination - where some recipients' mail goes: one target, or several that stand in for each
+ * other
+ *
+ *     relay_transport = lmtp:[192.0.2.53]:24, lmtp:[192.0.2.54]:24
+ *
+ * The first target that is not down is used. Each target is an upstream with its own sessions,
+ * health and probes; two destinations that name the same target share it. When a target goes down,
+ * mail goes to the next, and back when it answers a probe; when all are down the mail waits and all
+ * are probed. What takes a message from one target to the next is in delivery.h.
+ *
+ * Owns:   its name. Targets are borrowed from the relay, which frees destinations last of all: a
+ *         queued message may point to one that no setting names any more.
+ */
+#ifndef MXGATE_RELAY_DESTINATION_H
+#define MXGATE_RELAY_DESTINATION_H
+
+#include "relay/upstream.h"
+
+struct destination {
+    char *text; /* owned; as route_list_text() gives it: the name */
+    struct upstream *targets[ROUTE_TARGETS_MAX]; /* borrowed; in the order of the setting */
+    size_t count;
+    bool retired; /* no longer in the settings */
+    struct destination *next;
+};
+
+/* All targets are. */
+bool destination_is_down(const struct destination *d);
+/* The index of the first target that is not down, of those whose bit in `tried` is 0; count: none.
+ */
+size_t destination_pick(const struct destination *d, unsigned tried);
+/* The target for something new: the first that is not down; the first when all are. */
+struct upstream *destination_target(const struct destination *d);
+bool destination_has(const struct destination *d, const struct upstream *u);
+/* Conversations of an outage that take no place; see upstream.h. */
+unsigned destination_stale(const struct destination *d);
+/* What the settings say: sessions of the target in use; recipients that every target takes in one
+ * transaction, at most `most`. */
+uint64_t destination_sessions_limit(const struct destination *d);
+size_t destination_recipients_limit(const struct destination *d, size_t most);
+/* Asks the targets that are down whether they still are. */
+void destination_probe(const struct destination *d);
+
+#endif
