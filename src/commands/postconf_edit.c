@@ -210,6 +210,19 @@ static void warn_of_fixed(const struct editing *e)
     }
 }
 
+/* The running daemon did not take it. */
+static int take_back(struct editing *e, int exit_code, const char *why)
+{
+    const char *before = e->sources.overrides_text ? e->sources.overrides_text : "";
+
+    if (write_text(e, before) != EX_OK)
+        return command_fatal("postconf", exit_code,
+                             "the running mail system refused what is now in %s: %s",
+                             e->sources.overrides_path, why);
+    return command_fatal("postconf", exit_code,
+                         "nothing was changed, since the running mail system refused it: %s", why);
+}
+
 static int tell_daemon(struct editing *e)
 {
     struct control_client client;
@@ -226,14 +239,10 @@ static int tell_daemon(struct editing *e)
         return command_fatal("postconf", EX_TEMPFAIL,
                              "kept in %s, but the mail system did not say whether it took it: %s",
                              e->sources.overrides_path, err.text);
-    if (rc == 0) {
-        warn_of_fixed(e);
-        return EX_OK;
-    }
-    write_text(e, e->sources.overrides_text ? e->sources.overrides_text : "");
-    return command_fatal("postconf", rc,
-                         "nothing was changed, since the running mail system refused it: %s",
-                         err.text);
+    if (rc > 0)
+        return take_back(e, rc, err.text);
+    warn_of_fixed(e);
+    return EX_OK;
 }
 
 static int find_socket(struct editing *e)
