@@ -187,6 +187,24 @@ static int make_text(struct editing *e)
     return e->next ? EX_OK : command_fatal("postconf", EX_OSERR, "out of memory");
 }
 
+/*
+ * Parameters of Postfix that have no meaning here were only warned of. Nobody could ask for their
+ * value, so it is not kept.
+ */
+static int drop_foreign(struct editing *e)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < e->count; i++) {
+        if (e->edits[i].deed == OVERRIDE_REMOVE || setting_find(e->edits[i].name))
+            e->edits[kept++] = e->edits[i];
+    }
+    if (kept == e->count)
+        return EX_OK;
+    e->count = kept;
+    return make_text(e);
+}
+
 static int write_text(struct editing *e, const char *text)
 {
     struct errbuf err = {""};
@@ -273,9 +291,12 @@ static int edit(struct editing *e)
     if (rc == EX_OK)
         rc = judge(e);
     if (rc == EX_OK)
-        rc = find_socket(e);
+        rc = drop_foreign(e);
     if (rc == EX_OK)
-        rc = write_text(e, e->next);
+        rc = find_socket(e);
+    if (rc != EX_OK || e->count == 0)
+        return rc;
+    rc = write_text(e, e->next);
     if (rc == EX_OK)
         rc = tell_daemon(e);
     return rc;
