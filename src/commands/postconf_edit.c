@@ -187,6 +187,24 @@ static int make_text(struct editing *e)
     return e->next ? EX_OK : command_fatal("postconf", EX_OSERR, "out of memory");
 }
 
+/*
+ * Parameters of Postfix that have no meaning here were only warned of. Nobody could ask for their
+ * value, so it is not kept.
+ */
+static int drop_foreign(struct editing *e)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < e->count; i++) {
+        if (e->edits[i].deed == OVERRIDE_REMOVE || setting_find(e->edits[i].name))
+            e->edits[kept++] = e->edits[i];
+    }
+    if (kept == e->count)
+        return EX_OK;
+    e->count = kept;
+    return make_text(e);
+}
+
 static int write_text(struct editing *e, const char *text)
 {
     struct errbuf err = {""};
@@ -210,6 +228,19 @@ static void warn_of_fixed(const struct editing *e)
     }
 }
 
+/* The running daemon did not take it. */
+static int take_back(struct editing *e, int exit_code, const char *why)
+{
+    const char *before = e->sources.overrides_text ? e->sources.overrides_text : "";
+
+    if (write_text(e, before) != EX_OK)
+        return command_fatal("postconf", exit_code,
+                             "the running mail system refused what is now in %s: %s",
+                             e->sources.overrides_path, why);
+    return command_fatal("postconf", exit_code,
+                         "nothing was changed, since the running mail system refused it: %s", why);
+}
+
 static int tell_daemon(struct editing *e)
 {
     struct control_client client;
@@ -226,14 +257,10 @@ static int tell_daemon(struct editing *e)
         return command_fatal("postconf", EX_TEMPFAIL,
                              "kept in %s, but the mail system did not say whether it took it: %s",
                              e->sources.overrides_path, err.text);
-    if (rc == 0) {
-        warn_of_fixed(e);
-        return EX_OK;
-    }
-    write_text(e, e->sources.overrides_text ? e->sources.overrides_text : "");
-    return command_fatal("postconf", rc,
-                         "nothing was changed, since the running mail system refused it: %s",
-                         err.text);
+    if (rc > 0)
+        return take_back(e, rc, err.text);
+    warn_of_fixed(e);
+    return EX_OK;
 }
 
 static int find_socket(struct editing *e)
@@ -264,9 +291,12 @@ static int edit(struct editing *e)
     if (rc == EX_OK)
         rc = judge(e);
     if (rc == EX_OK)
-        rc = find_socket(e);
+        rc = drop_foreign(e);
     if (rc == EX_OK)
-        rc = write_text(e, e->next);
+        rc = find_socket(e);
+    if (rc != EX_OK || e->count == 0)
+        return rc;
+    rc = write_text(e, e->next);
     if (rc == EX_OK)
         rc = tell_daemon(e);
     return rc;

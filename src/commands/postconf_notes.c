@@ -23,7 +23,7 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 {
     struct postconf_said *said = ctx;
 
-    if (kind == CONFIG_NOTE_WARNING)
+    if (kind == CONFIG_NOTE_WARNING || kind == CONFIG_NOTE_INFO)
         add_line(&said->warnings, span_of(text));
     else if (kind == CONFIG_NOTE_ERROR)
         add_line(&said->errors, span_of(text));

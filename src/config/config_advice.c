@@ -137,19 +137,26 @@ void config_advise_ini(struct config_builder *b, unsigned line, struct span name
                     settings[meant].name);
 }
 
-void config_advise_override(struct config_builder *b, struct span name)
+void config_advise_override(struct config_builder *b, struct span name, struct span value)
 {
     struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
     enum setting_index meant = config_friendly(name);
+    char buf[CONFIG_NOTE_CAP];
+    struct config_foreign foreign = {.label = buf, .name = name, .value = value};
+    struct text label;
     unsigned d;
 
+    text_init(&label, buf, sizeof buf);
+    text_printf(&label, "postconf -e: %s", shown.text);
+    if (config_note_postfix(b, &foreign))
+        return;
     if (meant == SETTING_AT_COUNT)
         meant = nearest_setting(without_postfix(name), &d);
     if (meant == SETTING_AT_COUNT)
-        config_note(b, CONFIG_NOTE_ERROR, "postconf -e: %s is not a setting here", shown.text);
+        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting here", buf);
     else
-        config_note(b, CONFIG_NOTE_ERROR, "postconf -e: %s is not a setting; did you mean %s?",
-                    shown.text, settings[meant].name);
+        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; did you mean %s?", buf,
+                    settings[meant].name);
 }
 
 static void advise_postfix(struct config_builder *b, struct span name, struct span value)

@@ -83,7 +83,7 @@ static void read_override(struct config_builder *b, const struct override *o)
                     "%s: \"%s\" is not the name of a setting; remove the line",
                     b->source->overrides_name, shown.text);
     else if (at == SETTING_AT_COUNT)
-        config_advise_override(b, o->name);
+        config_advise_override(b, o->name, o->value);
     else if (!config_can_override(&settings[at]))
         config_note(b, CONFIG_NOTE_ERROR,
                     SET_BY ": %s cannot be overridden, since the overrides are only found with its "

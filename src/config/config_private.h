@@ -106,7 +106,7 @@ void config_check(struct config_builder *b);
 void config_advise_ini(struct config_builder *b, unsigned line, struct span name,
                        struct span value);
 void config_advise_environment(struct config_builder *b, struct span name, struct span value);
-void config_advise_override(struct config_builder *b, struct span name);
+void config_advise_override(struct config_builder *b, struct span name, struct span value);
 /* The setting a friendly variable stands for (ALLOWED_DOMAINS), or SETTING_AT_COUNT. */
 enum setting_index config_friendly(struct span name);
 

@@ -561,3 +561,25 @@ def test_edits_under_load(gateways, peer, mode):
     gateway.wait_queue_empty()
     wait.until(lambda: all(peer.count(t) == 1 for t in tokens), "each mail once")
     assert len(tokens) > 10
+
+
+def test_parameters_of_postfix(alone):
+    """What has no meaning here is said, taken, and not kept; what must not be ignored is refused."""
+    done = alone.ours("-e", "max_idle = 5", "mail_name = x")
+    assert done.returncode == 0 and done.stdout == ""
+    assert re.fullmatch(r"postconf: warning: max_idle has no meaning here and is ignored: .*\n", done.stderr)
+    assert alone.ours("-n", "mail_name").stdout == "mail_name = x\n"
+    assert "max_idle" not in (alone.directory / "spool" / "overrides").read_text()
+    done = alone.ours("-e", "smtpd_milters = inet:127.0.0.1:8891", "mail_name = y")
+    assert done.returncode == 65
+    assert done.stderr.startswith('postconf: fatal: smtpd_milters "inet:127.0.0.1:8891" is not supported and cannot be ignored: ')
+    assert alone.ours("-h", "mail_name").stdout == "x\n"
+
+
+def test_by_the_name_that_postfix_has(alone):
+    """Shown under the name that was asked for, kept under ours, so that either removes it."""
+    assert alone.ours("-e", "default_process_limit = 77").returncode == 0
+    assert alone.ours("default_process_limit", "smtpd_connection_limit").stdout == (
+        "default_process_limit = 77\nsmtpd_connection_limit = 77\n")
+    assert alone.ours("-X", "default_process_limit").returncode == 0
+    assert alone.ours("-n", "smtpd_connection_limit").stdout == ""
