@@ -68,7 +68,7 @@ struct fixture {
     const char *peer_name;
     enum dns_found peer_reverse; /* TROUBLE: as peer_name has it */
     unsigned events[2];          /* counted, by enum session_event */
-    const char *mail_refused; /* reply, or NULL */
+    const char *mail_refused;    /* reply, or NULL */
     const char *data_refused;
     const char *submit_reply; /* NULL: as the upstream model has it */
     bool endless_room;        /* else `room` bytes at a time */
