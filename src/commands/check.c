@@ -6,6 +6,7 @@
  */
 #include "commands/check.h"
 
+#include "base/text.h"
 #include "commands/commands.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
@@ -50,12 +51,30 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
     log_startup(&check->log, check_severity(kind), "%s", text);
 }
 
+/* Whom mail is taken from. */
+static void put_senders(struct text *t, const struct config *c)
+{
+    bool restricted = false;
+
+    for (size_t i = 0; i < RESTRICT_STAGE_COUNT; i++)
+        restricted = restricted || (i != RESTRICT_RELAY && c->restrictions[i].count > 0);
+    if (c->senders.count > 0)
+        text_printf(t, "senders in %s", c->allowed_sender_domains);
+    else
+        text_cstr(t, restricted ? "whom its restrictions admit" : "everybody");
+}
+
 void check_say_summary(const struct log *log, const struct config *config)
 {
+    char buf[1024];
+    struct text senders;
+
+    text_init(&senders, buf, sizeof buf);
+    put_senders(&senders, config);
     log_startup(log, LOG_SEVERITY_INFO,
-                "%s accepts mail for %s from everybody, relays for nobody, and delivers to %s%s "
+                "%s accepts mail for %s from %s, relays for nobody, and delivers to %s%s "
                 "(delivery_mode=%s, queue in %s)",
-                config->myhostname, config->relay_domains, config->relay_transport,
+                config->myhostname, config->relay_domains, senders.ptr, config->relay_transport,
                 config->transports.count > 0 ? ", or where transport_maps says" : "",
                 config->delivery_mode == DELIVERY_MODE_DIRECT ? "direct" : "queue",
                 config->queue_directory);

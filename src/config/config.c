@@ -139,6 +139,10 @@ void config_unref(struct config **c)
     domain_list_free(&old->domains);
     cidr_list_free(&old->networks);
     transport_map_free(&old->transports);
+    domain_list_free(&old->senders);
+    cidr_list_free(&old->unlimited);
+    for (size_t i = 0; i < RESTRICT_STAGE_COUNT; i++)
+        restriction_list_free(&old->restrictions[i]);
     free(old->own);
     free(old);
 }

@@ -19,6 +19,7 @@
 #include "base/span.h"
 #include "config/cidr.h"
 #include "config/domains.h"
+#include "config/restrictions.h"
 #include "config/transport_map.h"
 
 enum setting_kind {
@@ -61,7 +62,10 @@ struct config {
     struct domain_list domains;      /* relay_domains */
     struct cidr_list networks;       /* mynetworks */
     struct transport_map transports; /* transport_maps */
-    struct config_private *own;      /* owned: strings, and where each value came from */
+    struct domain_list senders;      /* allowed_sender_domains, with their subdomains */
+    struct cidr_list unlimited;      /* smtpd_client_event_limit_exceptions */
+    struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
+    struct config_private *own; /* owned: strings, and where each value came from */
 };
 
 struct setting {

@@ -28,8 +28,6 @@ static const struct friendly {
 
 /* Variables of boky/postfix that have no setting here yet. */
 static const char *const later_names[] = {
-    "ALLOWED_SENDER_DOMAINS",
-    "ALLOW_EMPTY_SENDER_DOMAINS",
     "INBOUND_DEBUGGING",
     "ANONYMIZE_EMAILS",
 };

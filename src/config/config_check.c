@@ -14,15 +14,6 @@ static bool is_bad(struct config_builder *b, enum setting_index at)
     return config_value(b, at)->bad;
 }
 
-static void fault_from(struct config_builder *b, enum setting_index at, int rc,
-                       const struct errbuf *err)
-{
-    if (rc == -ENOMEM)
-        b->no_memory = true;
-    else
-        config_fault(b, at, "cannot be used: %s", err->text);
-}
-
 /* A printable piece of a list in an error text must not carry control bytes; config_apply has
  * refused them. */
 /* The names in Postfix's default that have something to do with parents; only relay_domains has
@@ -65,7 +56,7 @@ static void check_domains(struct config_builder *b)
         return;
     rc = domain_list_parse(&b->config->domains, span_of(b->config->relay_domains), &err);
     if (rc < 0)
-        fault_from(b, SETTING_AT_relay_domains, rc, &err);
+        config_fault_from(b, SETTING_AT_relay_domains, rc, &err);
     else if (b->config->domains.count == 0 && !b->lenient)
         config_note(b, CONFIG_NOTE_ERROR,
                     "No domain to take mail for: relay_domains is empty; "
@@ -119,7 +110,7 @@ static void check_transport(struct config_builder *b)
                                   has_smtp(b->config->transport_maps));
     if (transport.len > 0) {
         if (route_list_parse(transport, &list, &err) < 0)
-            fault_from(b, SETTING_AT_relay_transport, -EINVAL, &err);
+            config_fault_from(b, SETTING_AT_relay_transport, -EINVAL, &err);
     } else if (!b->lenient) {
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
@@ -138,7 +129,7 @@ static void check_routes(struct config_builder *b)
         return;
     rc = transport_map_parse(map, span_of(b->config->transport_maps), &err);
     if (rc < 0)
-        fault_from(b, SETTING_AT_transport_maps, rc, &err);
+        config_fault_from(b, SETTING_AT_transport_maps, rc, &err);
     for (size_t i = 0; i < map->count && !is_bad(b, SETTING_AT_relay_domains); i++) {
         struct config_shown shown =
             config_shown(SETTING_AT_transport_maps, span_of(map->entries[i].name));
@@ -161,7 +152,7 @@ static void check_networks(struct config_builder *b)
         return;
     rc = cidr_list_parse(&b->config->networks, span_of(b->config->mynetworks), &err);
     if (rc < 0)
-        fault_from(b, SETTING_AT_mynetworks, rc, &err);
+        config_fault_from(b, SETTING_AT_mynetworks, rc, &err);
 }
 
 static void check_listen(struct config_builder *b)
@@ -174,12 +165,12 @@ static void check_listen(struct config_builder *b)
         return;
     rc = listen_list_parse(&list, span_of(b->config->listen), &err);
     if (rc < 0) {
-        fault_from(b, SETTING_AT_listen, rc, &err);
+        config_fault_from(b, SETTING_AT_listen, rc, &err);
         return;
     }
     rc = listen_list_narrow(&list, span_of(b->config->inet_interfaces), &err);
     if (rc < 0)
-        fault_from(b, SETTING_AT_inet_interfaces, rc, &err);
+        config_fault_from(b, SETTING_AT_inet_interfaces, rc, &err);
 }
 
 static bool is_name_server(struct span s)
@@ -346,6 +337,7 @@ void config_check(struct config_builder *b)
     check_bind_addresses(b);
     check_server(b);
     check_names(b);
+    config_check_access(b);
     if (b->faults == 0)
         adjust_times(b);
 }

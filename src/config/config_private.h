@@ -73,6 +73,9 @@ void config_note(struct config_builder *b, enum config_note_kind kind, const cha
 /* "POSTFIX_x: x \"value\" MESSAGE", as an error; the value is marked bad. */
 void config_fault(struct config_builder *b, enum setting_index at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What a list's parser said (0 or -errno), as a fault of the setting. */
+void config_fault_from(struct config_builder *b, enum setting_index at, int rc,
+                       const struct errbuf *err);
 struct config_shown config_shown(enum setting_index at, struct span value);
 /* "Applying custom postfix setting: x=value" */
 void config_note_applied(struct config_builder *b, enum setting_index at);
@@ -101,6 +104,7 @@ void config_read_overrides(struct config_builder *b);
 void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
+void config_check_access(struct config_builder *b); /* the part of it about who may send what */
 
 /* Texts of advice about a name that is not a setting; see config_advice.c. */
 void config_advise_ini(struct config_builder *b, unsigned line, struct span name,

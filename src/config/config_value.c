@@ -1,6 +1,7 @@
 /* config_value - what was written for a setting, and how messages show it; see config_private.h */
 #include "config/config_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +181,15 @@ void config_fault(struct config_builder *b, enum setting_index at, const char *f
     va_end(args);
     v->bad = true;
     note_text(b, CONFIG_NOTE_ERROR, &t);
+}
+
+void config_fault_from(struct config_builder *b, enum setting_index at, int rc,
+                       const struct errbuf *err)
+{
+    if (rc == -ENOMEM)
+        b->no_memory = true;
+    else if (rc < 0)
+        config_fault(b, at, "cannot be used: %s", err->text);
 }
 
 void config_note_applied(struct config_builder *b, enum setting_index at)

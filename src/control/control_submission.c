@@ -168,7 +168,7 @@ enum submission_step submission_rcpt(struct control_submission *s, struct span a
     if (e->recipient_count >= s->config->smtpd_recipient_limit)
         return fail(s, EX_DATAERR, 552, "552 5.5.3 Error: too many recipients, %ju are allowed",
                     (uintmax_t)s->config->smtpd_recipient_limit);
-    if (!policy_recipient(s->config, true, &params.recipient, &s->failure))
+    if (!policy_recipient(s->config, &params.recipient, &s->failure))
         return fail_verdict(s);
     e->smtputf8 = e->smtputf8 || params.recipient.non_ascii;
     if (!envelope_add_recipient(e, smtp_address_span(&params.recipient), params.notify,

@@ -1,5 +1,5 @@
 /* resolver - see resolver.h */
-#include "net/resolver.h"
+#include "net/resolver_internal.h"
 
 #include "base/clock.h"
 #include "base/span.h"
@@ -12,20 +12,6 @@
 #include <utlist.h>
 
 #define TICK_MS 100 /* how exactly deadlines are kept */
-
-struct resolver_query {
-    struct resolver *resolver; /* borrowed */
-    struct resolver_query *prev, *next;
-    uint64_t deadline_ms;
-    bool answered; /* told, cancelled or late: the callbacks below are not called any more */
-    bool starting; /* c-ares may call back before the asker has our pointer: freed after that */
-    bool finished;
-    struct sockaddr_storage address; /* of the client, for resolver_peer_name */
-    char name[256];
-    resolver_name_fn on_name;
-    resolver_addresses_fn on_addresses;
-    void *ctx;
-};
 
 struct resolver_socket {
     uv_poll_t poll;
@@ -105,12 +91,23 @@ static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writa
 
 /* ---- queries ---- */
 
-static void query_answer_name(struct resolver_query *q, const char *name)
+/* Anything but "there is none" is trouble: a name must not be called unknown for a server's fault.
+ */
+enum dns_found resolver_found(int status)
 {
+    if (status == ARES_SUCCESS)
+        return DNS_FOUND;
+    return status == ARES_ENOTFOUND || status == ARES_ENODATA ? DNS_NONE : DNS_TROUBLE;
+}
+
+void resolver_query_answer_name(struct resolver_query *q, enum dns_found verified)
+{
+    struct resolver_peer peer = {verified == DNS_FOUND ? q->name : "unknown", q->reverse, verified};
+
     if (q->answered)
         return;
     q->answered = true;
-    q->on_name(q->ctx, name);
+    q->on_name(q->ctx, &peer);
 }
 
 static void query_answer_addresses(struct resolver_query *q, const struct sockaddr_storage *found,
@@ -125,12 +122,14 @@ static void query_answer_addresses(struct resolver_query *q, const struct sockad
 static void query_fail(struct resolver_query *q, const char *error)
 {
     if (q->on_name)
-        query_answer_name(q, "unknown");
+        resolver_query_answer_name(q, DNS_TROUBLE);
+    else if (q->on_answer)
+        resolver_query_answer(q, DNS_TROUBLE);
     else
         query_answer_addresses(q, NULL, 0, error);
 }
 
-static void query_free(struct resolver_query *q)
+void resolver_query_free(struct resolver_query *q)
 {
     struct resolver *r = q->resolver;
 
@@ -139,6 +138,7 @@ static void query_free(struct resolver_query *q)
         return;
     DL_DELETE(r->queries, q);
     r->query_count--;
+    free(q->answer);
     free(q);
     if (!r->queries && !r->closing)
         uv_timer_stop(&r->timer);
@@ -190,7 +190,7 @@ static struct resolver_query *query_new_within(struct resolver *r, unsigned limi
 }
 
 /* Whatever is not for a destination of ours. */
-static struct resolver_query *query_new(struct resolver *r, uint64_t timeout_ms, void *ctx)
+struct resolver_query *resolver_query_new(struct resolver *r, uint64_t timeout_ms, void *ctx)
 {
     return query_new_within(r, RESOLVER_STRANGERS_MAX, timeout_ms, ctx);
 }
@@ -203,83 +203,13 @@ void resolver_cancel(struct resolver_query **q)
     *q = NULL;
 }
 
-/* What the asker may hold: nothing when the answer came already. */
-static struct resolver_query *query_started(struct resolver_query *q)
+struct resolver_query *resolver_query_started(struct resolver_query *q)
 {
     q->starting = false;
     if (!q->finished)
         return q;
-    query_free(q);
+    resolver_query_free(q);
     return NULL;
-}
-
-static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
-{
-    if (a->sa_family != b->sa_family)
-        return false;
-    if (a->sa_family == AF_INET)
-        return memcmp(&((const struct sockaddr_in *)a)->sin_addr,
-                      &((const struct sockaddr_in *)b)->sin_addr, 4) == 0;
-    return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
-                  &((const struct sockaddr_in6 *)b)->sin6_addr, 16) == 0;
-}
-
-static void on_forward(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
-{
-    struct resolver_query *q = ctx;
-    bool verified = false;
-
-    (void)timeouts;
-    if (status == ARES_SUCCESS && info) {
-        for (struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next)
-            verified = verified || same_address(n->ai_addr, (struct sockaddr *)&q->address);
-    }
-    if (info)
-        ares_freeaddrinfo(info);
-    query_answer_name(q, verified ? q->name : "unknown");
-    query_free(q);
-}
-
-static void on_reverse(void *ctx, int status, int timeouts, struct hostent *host)
-{
-    struct resolver_query *q = ctx;
-    /* The order does not matter here; sorting would open and connect a socket for each address. */
-    struct ares_addrinfo_hints hints = {.ai_family = q->address.ss_family,
-                                        .ai_flags = ARES_AI_NOSORT};
-    struct span name;
-
-    (void)timeouts;
-    name = span_of(status == ARES_SUCCESS && host ? host->h_name : NULL);
-    if (q->answered || !smtp_domain_is_hostname(name) ||
-        !span_copy(name, q->name, sizeof q->name)) {
-        query_answer_name(q, "unknown");
-        query_free(q);
-        return;
-    }
-    ares_getaddrinfo(q->resolver->channel, q->name, NULL, &hints, on_forward, q);
-}
-
-struct resolver_query *resolver_peer_name(struct resolver *r, const struct sockaddr *address,
-                                          uint64_t timeout_ms, resolver_name_fn done, void *ctx)
-{
-    struct resolver_query *q = query_new(r, timeout_ms, ctx);
-    bool v4 = address->sa_family == AF_INET;
-
-    if (!q) {
-        done(ctx, "unknown");
-        return NULL;
-    }
-    q->on_name = done;
-    if (v4) {
-        memcpy(&q->address, address, sizeof(struct sockaddr_in));
-        ares_gethostbyaddr(r->channel, &((const struct sockaddr_in *)address)->sin_addr, 4, AF_INET,
-                           on_reverse, q);
-    } else {
-        memcpy(&q->address, address, sizeof(struct sockaddr_in6));
-        ares_gethostbyaddr(r->channel, &((const struct sockaddr_in6 *)address)->sin6_addr, 16,
-                           AF_INET6, on_reverse, q);
-    }
-    return query_started(q);
 }
 
 static void set_port(struct sockaddr_storage *address, uint16_t port)
@@ -310,7 +240,7 @@ static void on_addresses(void *ctx, int status, int timeouts, struct ares_addrin
         ares_freeaddrinfo(info);
     query_answer_addresses(q, found, count,
                            status == ARES_SUCCESS ? "no address" : ares_strerror(status));
-    query_free(q);
+    resolver_query_free(q);
 }
 
 struct resolver_query *resolver_addresses(struct resolver *r, const char *host, uint16_t port,
@@ -335,7 +265,7 @@ struct resolver_query *resolver_addresses(struct resolver *r, const char *host, 
     q->on_addresses = done;
     ((struct sockaddr_in *)&q->address)->sin_port = port; /* only kept here */
     ares_getaddrinfo(r->channel, host, NULL, &hints, on_addresses, q);
-    return query_started(q);
+    return resolver_query_started(q);
 }
 
 /* ---- start and stop ---- */

@@ -15,6 +15,7 @@
 #define MXGATE_NET_RESOLVER_H
 
 #include "base/errbuf.h"
+#include "net/dns_answer.h"
 
 #include <ares.h>
 #include <stdbool.h>
@@ -50,8 +51,14 @@ int resolver_init(struct resolver *r, uv_loop_t *loop, const char *servers, stru
 /* Ends all queries without an answer; on_closed when the memory may go. */
 void resolver_close(struct resolver *r, void (*on_closed)(void *ctx), void *ctx);
 
-/* name: verified, or "unknown". May answer before it returns (then NULL is returned). */
-typedef void (*resolver_name_fn)(void *ctx, const char *name);
+struct resolver_peer {
+    const char *name;       /* verified, or "unknown" */
+    enum dns_found reverse; /* whether the address has a name at all */
+    enum dns_found
+        verified; /* whether that name has the address; NONE also when it may not be shown */
+};
+/* May answer before it returns (then NULL is returned). */
+typedef void (*resolver_name_fn)(void *ctx, const struct resolver_peer *peer);
 struct resolver_query *resolver_peer_name(struct resolver *r, const struct sockaddr *address,
                                           uint64_t timeout_ms, resolver_name_fn done, void *ctx);
 
@@ -63,6 +70,17 @@ typedef void (*resolver_addresses_fn)(void *ctx, const struct sockaddr_storage *
 struct resolver_query *resolver_addresses(struct resolver *r, const char *host, uint16_t port,
                                           int family, uint64_t timeout_ms,
                                           resolver_addresses_fn done, void *ctx);
+/* The name that was asked for and the answer are the resolver's, valid during the call. */
+typedef void (*resolver_answer_fn)(void *ctx, enum dns_question question, const char *name,
+                                   const struct dns_answer *answer);
+/*
+ * A question about records, see net/dns_answer.h. name: a host name that smtp_domain_valid()
+ * admits; the whole question, with all its look-ups, has timeout_ms. May answer before it returns
+ * (then NULL is returned).
+ */
+struct resolver_query *resolver_ask(struct resolver *r, enum dns_question question,
+                                    const char *name, uint64_t timeout_ms, resolver_answer_fn done,
+                                    void *ctx);
 void resolver_cancel(struct resolver_query **q); /* NULL-safe; clears the pointer */
 
 #endif

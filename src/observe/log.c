@@ -140,12 +140,13 @@ void log_improper_pipelining(const struct log *l, const char *after, const struc
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
-void log_connection_limit(const struct log *l, uint64_t count, const struct log_peer *p)
+void log_client_limit(const struct log *l, const char *what, uint64_t count,
+                      const struct log_peer *p)
 {
     struct log_line line;
 
     log_line_begin(&line, l, "smtpd");
-    text_cstr(&line.text, "warning: Connection concurrency limit exceeded: ");
+    text_printf(&line.text, "warning: %s limit exceeded: ", what);
     text_u64(&line.text, count);
     text_cstr(&line.text, " from ");
     log_put_peer(&line.text, p);
@@ -174,7 +175,7 @@ void log_reject(const struct log *l, const struct log_reject *r)
     struct text *t = &line.text;
 
     log_line_begin_id(&line, l, "smtpd", r->queue_id && r->queue_id[0] ? r->queue_id : "NOQUEUE");
-    text_printf(t, "reject: %s from ", r->stage);
+    text_printf(t, "%s: %s from ", r->warning ? "reject_warning" : "reject", r->stage);
     log_put_peer(t, &r->peer);
     text_cstr(t, ": ");
     log_put_cut(t, r->reply, LOG_REPLY_MAX);

@@ -60,7 +60,10 @@ void log_too_many_errors(const struct log *l, const char *queue_id, const char *
                          const struct log_peer *p);
 void log_improper_pipelining(const struct log *l, const char *after, const struct log_peer *p,
                              struct span input);
-void log_connection_limit(const struct log *l, uint64_t count, const struct log_peer *p);
+/* "warning: WHAT limit exceeded: N from NAME[ADDR] for service smtp"; what: "Connection
+ * concurrency", "Connection rate", "Message delivery request rate", "Recipient address rate". */
+void log_client_limit(const struct log *l, const char *what, uint64_t count,
+                      const struct log_peer *p);
 /* counts: "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4" */
 void log_disconnect(const struct log *l, const struct log_peer *p, const char *counts);
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p);
@@ -78,6 +81,7 @@ struct log_reject {
     const char *recipient;
     const char *protocol;
     const char *helo;
+    bool warning; /* "reject_warning": it was let through */
 };
 void log_reject(const struct log *l, const struct log_reject *r);
 

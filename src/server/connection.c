@@ -43,6 +43,10 @@ static void on_wait(void *ctx, enum session_wait what)
     const struct config *config = c->server->config;
     uint64_t limit = config->smtpd_timeout;
 
+    if (what == SESSION_WAIT_PAUSE) {
+        stream_deadline(&c->stream, c->session.pause_ms);
+        return;
+    }
     if (under_stress(c->server) && config->smtpd_stress_timeout < limit)
         limit = config->smtpd_stress_timeout;
     stream_deadline(&c->stream, what == SESSION_WAIT_US ? 0 : limit);
@@ -60,26 +64,21 @@ static void on_resume(void *ctx)
         stream_resume(&c->stream);
 }
 
-static void on_peer_name(void *ctx, const char *name)
+static void on_peer_name(void *ctx, const struct resolver_peer *peer)
 {
     struct connection *c = ctx;
 
     c->name_query = NULL;
     if (!c->gone)
-        session_peer_name(&c->session, name);
+        session_peer_name(&c->session, peer->name, peer->reverse, peer->verified);
 }
 
 static void on_peer(void *ctx)
 {
     struct connection *c = ctx;
-    const struct config *config = c->server->config;
 
-    if (!config->smtpd_peername_lookup) {
-        session_peer_name(&c->session, "unknown");
-        return;
-    }
     c->name_query = resolver_peer_name(c->server->resolver, (struct sockaddr *)&c->address,
-                                       config->smtpd_peername_timeout, on_peer_name, c);
+                                       c->server->config->smtpd_peername_timeout, on_peer_name, c);
 }
 
 static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
@@ -87,6 +86,15 @@ static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
     struct connection *c = ctx;
 
     return intake_may_come(c->server->intake, size, verdict_out);
+}
+
+static unsigned on_event(void *ctx, enum session_event event)
+{
+    static const enum limits_event events[] = {
+        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE, [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT};
+    struct connection *c = ctx;
+
+    return connection_count_event(c, events[event]);
 }
 
 static void on_verified(struct verify_query *q, enum verify_answer answer, unsigned code,
@@ -112,13 +120,14 @@ static bool query_new(struct connection *c)
     return true;
 }
 
-static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient)
+static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient,
+                         bool must)
 {
     struct connection *c = ctx;
     struct destination *d = relay_destination(c->server->relay, smtp_address_span(recipient));
 
     (void)e;
-    if (!c->server->config->verify_recipients) {
+    if (!must && !c->server->config->verify_recipients) {
         session_rcpt_answer(&c->session, SESSION_RCPT_ACCEPT, 250, "2.1.5", "");
         return;
     }
@@ -213,6 +222,8 @@ const struct session_ops connection_session_ops = {
     .resume = on_resume,
     .peer = on_peer,
     .mail = on_mail,
+    .event = on_event,
+    .lookup = connection_lookup,
     .recipient = on_recipient,
     .queue_id = on_queue_id,
     .body_begin = on_body_begin,
@@ -262,6 +273,7 @@ static void forget(struct connection *c)
 {
     c->gone = true;
     resolver_cancel(&c->name_query);
+    resolver_cancel(&c->lookup_query);
     if (c->query)
         verify_cancel(c->query);
     intake_forget(c->server->intake, c);
@@ -306,8 +318,7 @@ static void connection_release(struct connection *c)
     if (--c->holds > 0)
         return;
     free(c);
-    if (--s->holds == 0 && s->on_closed)
-        s->on_closed(s->on_closed_ctx);
+    smtp_server_release(s);
 }
 
 static void on_query_closed(struct verify_query *q)

@@ -2,6 +2,7 @@
  */
 #include "server/connection_internal.h"
 
+#include "base/clock.h"
 #include "config/cidr.h"
 
 #include <stdlib.h>
@@ -49,12 +50,44 @@ static void turn_away(struct connection *c, const char *reply)
     session_refuse(&c->session, reply);
 }
 
+/* Whether no limit holds for the client. */
+static bool is_unlimited(const struct connection *c)
+{
+    return cidr_list_match(&c->server->config->unlimited, c->address16);
+}
+
+unsigned connection_count_event(struct connection *c, enum limits_event event)
+{
+    struct smtp_server *s = c->server;
+
+    if (is_unlimited(c))
+        return 0;
+    return limits_count(&s->limits, c->limits_key, event, clock_mono_ms(),
+                        s->config->anvil_rate_time_unit);
+}
+
+/* The limit that the client exceeds, in the log's words; NULL: none. */
+static const char *exceeded(struct connection *c, unsigned *count)
+{
+    const struct config *config = c->server->config;
+    uint64_t rate_limit = config->smtpd_client_connection_rate_limit;
+    uint64_t count_limit = config->smtpd_client_connection_count_limit;
+    unsigned rate = rate_limit > 0 ? connection_count_event(c, LIMITS_CONNECTION) : 0;
+
+    if (count_limit > 0 && *count > count_limit && !is_unlimited(c))
+        return "Connection concurrency";
+    if (rate <= rate_limit)
+        return NULL;
+    *count = rate;
+    return "Connection rate";
+}
+
 /* True when the client was turned away. */
 static bool refuse_excess(struct connection *c, const struct session_client *client)
 {
     struct smtp_server *s = c->server;
     unsigned count = limits_enter(&s->limits, c->limits_key);
-    uint64_t per_client = s->config->smtpd_client_connection_count_limit;
+    const char *limit = "Connection concurrency";
     char reply[400];
     struct text t;
 
@@ -64,13 +97,13 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
         text_printf(&t, "421 4.3.2 %s Service shutting down", s->config->myhostname);
     else if (!c->counted || !has_place(s, client->trusted))
         text_printf(&t, "421 4.3.2 %s Error: all server ports are busy", s->config->myhostname);
-    else if (per_client > 0 && count > per_client && !client->trusted)
+    else if ((limit = exceeded(c, &count)) != NULL)
         text_printf(&t, "421 4.7.0 %s Error: too many connections from %s", s->config->myhostname,
                     client->address);
     else
         return false;
     if (c->counted && !s->stopping)
-        log_connection_limit(s->log, count, &(struct log_peer){"unknown", client->address});
+        log_client_limit(s->log, limit, count, &(struct log_peer){"unknown", client->address});
     turn_away(c, reply);
     return true;
 }

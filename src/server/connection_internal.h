@@ -11,8 +11,9 @@ struct connection {
     struct stream stream;
     struct session session;
     struct verify_query *query; /* owned; from the first question on: idle clients have none */
-    struct resolver_query *name_query; /* borrowed */
-    struct body *body;                 /* owned */
+    struct resolver_query *name_query;   /* borrowed */
+    struct resolver_query *lookup_query; /* borrowed */
+    struct body *body;                   /* owned */
     struct sockaddr_storage address;
     unsigned char address16[16];
     unsigned char limits_key[16]; /* what it counts as */
@@ -21,6 +22,12 @@ struct connection {
     bool eof; /* the client says no more, and the session was at work: it hears the answer first */
     unsigned holds; /* stream, query if there is one */
 };
+
+/* connection_accept.c: counts one more of this client; how many there were, or 0 when it has no
+ * limit. */
+unsigned connection_count_event(struct connection *c, enum limits_event event);
+/* connection_lookup.c: asks the DNS, or the answers that are remembered. */
+void connection_lookup(void *ctx, enum dns_question question, const char *name);
 
 extern const struct session_ops connection_session_ops;
 extern const struct stream_events connection_stream_events;

@@ -81,13 +81,21 @@ static int open_socket(struct smtp_server *s, struct listener *l, const struct l
     return rc;
 }
 
+void smtp_server_release(struct smtp_server *s)
+{
+    if (--s->holds > 0 || !s->on_closed)
+        return;
+    dns_cache_free(&s->dns);
+    limits_deinit(&s->limits);
+    s->on_closed(s->on_closed_ctx);
+}
+
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct listener *l = handle->data;
     struct smtp_server *s = l->server;
 
-    if (--s->holds == 0 && s->on_closed)
-        s->on_closed(s->on_closed_ctx);
+    smtp_server_release(s);
 }
 
 /* Whether IPv6 is there: in many a container it is not. */
@@ -191,6 +199,5 @@ void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void
         next = connection_next(c);
         connection_close(c);
     }
-    if (--s->holds == 0)
-        s->on_closed(s->on_closed_ctx);
+    smtp_server_release(s);
 }

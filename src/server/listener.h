@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "config/listen.h"
 #include "intake/intake.h"
+#include "net/dns_cache.h"
 #include "net/resolver.h"
 #include "net/stream.h"
 #include "relay/relay.h"
@@ -42,6 +43,7 @@ struct smtp_server {
     struct listener listeners[LISTEN_MAX];
     size_t listener_count;
     struct limits limits;
+    struct dns_cache dns;           /* what policy asked */
     struct connection *connections; /* owned list */
     unsigned connection_count;
     uint64_t rejected; /* by connections that are gone, or never began */
@@ -61,6 +63,9 @@ uint64_t smtp_server_rejected(const struct smtp_server *s);
 void smtp_server_stop(struct smtp_server *s);
 /* Closes what is left. on_closed when the memory may go; only after smtp_server_stop. */
 void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void *ctx);
+
+/* One hold fewer; the last one ends the close. */
+void smtp_server_release(struct smtp_server *s);
 
 /* connection.c: takes the connection that waits in `server`. */
 void connection_accept(struct smtp_server *s, uv_stream_t *server);

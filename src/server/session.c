@@ -49,6 +49,8 @@ void session_init(struct session *s, const struct session_ops *ops, void *ctx,
     span_copy(span_of(client->address), s->peer_address, sizeof s->peer_address);
     span_copy(SPAN_LIT("unknown"), s->peer_name, sizeof s->peer_name);
     s->peer = (struct log_peer){s->peer_name, s->peer_address};
+    s->peer_reverse = DNS_TROUBLE;
+    s->peer_verified = DNS_TROUBLE;
     smtp_line_init(&s->line, (size_t)config->line_length_limit);
 }
 
@@ -66,6 +68,8 @@ void session_reset(struct session *s)
     envelope_free(&s->envelope);
     free(s->rcpt);
     s->rcpt = NULL;
+    free(s->check);
+    s->check = NULL;
     free(s->sender);
     s->sender = NULL;
     if (s->state != SESSION_CLOSING)
@@ -75,7 +79,9 @@ void session_reset(struct session *s)
 /* Between commands: nobody loses anything when the session ends here. */
 static bool is_idle(const struct session *s)
 {
-    return s->busy == SESSION_FREE && s->state != SESSION_DATA && s->state != SESSION_BDAT &&
+    bool free = s->busy == SESSION_FREE || s->busy == SESSION_BUSY_PAUSE;
+
+    return free && s->state != SESSION_DATA && s->state != SESSION_BDAT &&
            (s->state != SESSION_BDAT_NEXT || s->data_discard);
 }
 
@@ -105,7 +111,7 @@ void session_done(struct session *s)
 static enum session_wait wanted_wait(const struct session *s)
 {
     if (s->busy != SESSION_FREE)
-        return SESSION_WAIT_US;
+        return s->busy == SESSION_BUSY_PAUSE ? SESSION_WAIT_PAUSE : SESSION_WAIT_US;
     return s->state == SESSION_DATA || s->state == SESSION_BDAT ? SESSION_WAIT_DATA
                                                                 : SESSION_WAIT_COMMAND;
 }
@@ -218,8 +224,25 @@ void session_lost(struct session *s)
     session_enter(s, SESSION_CLOSING);
 }
 
+/* Goes on with what was being done when the pause began. */
+static void end_pause(struct session *s)
+{
+    s->busy = SESSION_FREE;
+    s->in_input = true;
+    if (s->check)
+        session_check_resume(s);
+    else
+        session_command_resume(s);
+    s->in_input = false;
+    session_answered(s);
+}
+
 void session_timeout(struct session *s)
 {
+    if (s->busy == SESSION_BUSY_PAUSE && s->state != SESSION_CLOSING) {
+        end_pause(s);
+        return;
+    }
     if (s->state == SESSION_CLOSING || s->busy != SESSION_FREE)
         return;
     if (s->any_line)

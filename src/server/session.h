@@ -19,9 +19,13 @@
  * The log stays silent about a client that said nothing but QUIT, or nothing at all (a health
  * check).
  *
+ * A client that made smtpd_soft_error_limit errors waits smtpd_error_sleep_time before each of its
+ * commands is run: that is a pause (SESSION_WAIT_PAUSE), as the restriction `sleep` is; what it
+ * sent meanwhile waits unread.
+ *
  * Limits: command line SMTP_LINE_CAP, smtpd_recipient_limit, message_size_limit,
- *         smtpd_hard_error_limit, smtpd_junk_command_limit. A refused message is swallowed up to
- *         SESSION_SWALLOW times message_size_limit, then the client is hung up on.
+ *         smtpd_hard_error_limit, smtpd_junk_command_limit, the rates. A refused message is
+ * swallowed up to SESSION_SWALLOW times message_size_limit, then the client is hung up on.
  *
  * Memory: struct session is fixed; an envelope exists from MAIL to the end of the transaction.
  */
@@ -31,6 +35,7 @@
 #include "config/config.h"
 #include "message/envelope.h"
 #include "message/trace.h"
+#include "net/dns_answer.h"
 #include "observe/log.h"
 #include "smtp/dot.h"
 #include "smtp/line.h"
@@ -52,6 +57,8 @@ enum session_state {
 enum session_busy {
     SESSION_FREE,
     SESSION_BUSY_PEER,   /* ops->peer */
+    SESSION_BUSY_PAUSE,  /* s->pause_ms are over */
+    SESSION_BUSY_LOOKUP, /* ops->lookup */
     SESSION_BUSY_RCPT,   /* ops->recipient */
     SESSION_BUSY_ROOM,   /* ops->body_room had none */
     SESSION_BUSY_SUBMIT, /* ops->submit */
@@ -62,10 +69,14 @@ enum session_wait {
     SESSION_WAIT_DATA,    /* the next SESSION_BLOCK bytes of data, or its end: smtpd_timeout, not
                              extended by fewer */
     SESSION_WAIT_US,      /* our turn: no deadline for the client */
+    SESSION_WAIT_PAUSE,   /* our turn in s->pause_ms: session_timeout() */
 };
 
 #define SESSION_BLOCK   4096 /* bytes of data that buy a new deadline */
 #define SESSION_SWALLOW 8    /* times message_size_limit */
+
+/* What is counted per client and time. */
+enum session_event { SESSION_EVENT_MESSAGE, SESSION_EVENT_RECIPIENT };
 
 enum session_rcpt_answer { SESSION_RCPT_ACCEPT, SESSION_RCPT_REJECT, SESSION_RCPT_DEFER };
 
@@ -93,8 +104,19 @@ struct session_ops {
      * reply in *verdict_out. size: of the SIZE parameter, 0 when unknown.
      */
     bool (*mail)(void *ctx, uint64_t size, struct smtp_verdict *verdict_out);
-    /* A recipient that policy admits: does the upstream want it? session_rcpt_answer() follows. */
-    void (*recipient)(void *ctx, const struct envelope *e, const struct smtp_address *recipient);
+    /*
+     * Counts one more; how many there were from this client in anvil_rate_time_unit, this one too,
+     * or 0 when it has no limit.
+     */
+    unsigned (*event)(void *ctx, enum session_event event);
+    /* Policy wants to know something of the DNS: session_lookup_answer() follows. */
+    void (*lookup)(void *ctx, enum dns_question question, const char *name);
+    /*
+     * A recipient that policy admits: does the upstream want it? session_rcpt_answer() follows.
+     * `must`: ask even where verify_recipients says no.
+     */
+    void (*recipient)(void *ctx, const struct envelope *e, const struct smtp_address *recipient,
+                      bool must);
     void (*queue_id)(void *ctx, struct queue_id *id_out, int64_t *arrival_us_out);
     /* Data begins; the envelope is complete but for what DATA brings. False: verdict_out is the
      * reply to DATA/BDAT. */
@@ -137,13 +159,18 @@ struct session {
     bool stopping; /* session_shutdown() came: 421 at the next chance */
     bool forgiven; /* the reply under way does not count as an error */
     bool pipelining_logged;
+    bool pipelined;            /* more came with the command under way than may */
+    bool too_long;             /* the line under way was */
     enum session_wait waiting; /* what ops->wait was told last */
     bool wait_fresh;           /* tell it again: a line or a block has ended */
     struct log_peer peer;      /* points into the next two */
     char peer_name[ENVELOPE_NAME_CAP];
     char peer_address[48];
     uint16_t peer_port;
+    enum dns_found peer_reverse;  /* whether its address has a name */
+    enum dns_found peer_verified; /* whether that name has the address */
     char helo[ENVELOPE_NAME_CAP];
+    uint64_t pause_ms;
     unsigned errors;
     unsigned rejects; /* commands and messages refused, as logged; for status */
     unsigned junk;
@@ -157,7 +184,8 @@ struct session {
     struct queue_id queue_id;  /* of the transaction; "" before its first recipient */
     struct envelope *envelope; /* owned between MAIL and submit */
     char *sender;              /* owned between submit and its answer, for the log; may be NULL */
-    struct smtp_rcpt_params *rcpt;     /* owned while BUSY_RCPT */
+    struct smtp_rcpt_params *rcpt;     /* owned while a recipient is being decided about */
+    struct session_check *check;       /* owned while restrictions are being run */
     struct envelope_budget *envelopes; /* borrowed */
     /* data under way */
     struct smtp_dot_decoder dot;
@@ -205,8 +233,8 @@ size_t session_input(struct session *s, const char *bytes, size_t len);
 /* The client closed or the connection broke: logs "lost connection after X", frees the transaction.
  */
 void session_lost(struct session *s);
-/* The deadline of session_wait passed: 421 4.4.2, log, hang up. Nothing while the session waits for
- * us. */
+/* The deadline of session_wait passed: 421 4.4.2, log, hang up; or a pause is over. Nothing while
+ * the session waits for us. */
 void session_timeout(struct session *s);
 /* We are stopping: 421 4.3.2 when between commands (else after the transaction under way), hang up.
  */
@@ -215,7 +243,11 @@ void session_shutdown(struct session *s);
  * said; frees everything. */
 void session_deinit(struct session *s);
 
-void session_peer_name(struct session *s, const char *name); /* verified name or "unknown" */
+/* Verified name or "unknown"; whether the address has a name, and whether that name has the
+ * address. */
+void session_peer_name(struct session *s, const char *name, enum dns_found reverse,
+                       enum dns_found verified);
+void session_lookup_answer(struct session *s, const struct dns_answer *answer);
 /* REJECT and DEFER: code and dsn as the upstream said ("5.1.1"; "" none), why in words ("host h[a]
  * said: 550 ..."). */
 void session_rcpt_answer(struct session *s, enum session_rcpt_answer answer, unsigned code,

@@ -252,9 +252,7 @@ _Static_assert(sizeof rules / sizeof rules[0] == SMTP_VERB_COUNT, "a rule for ea
 /* What follows a command that nothing may follow; told once, as a sign of spam software. */
 static void note_pipelining(struct session *s, const struct command_rule *rule, struct span rest)
 {
-    if (s->pipelining_logged || s->trusted || rest.len == 0)
-        return;
-    if (s->esmtp && !(rule->flags & COMMAND_LAST))
+    if (s->pipelining_logged || s->trusted || !s->pipelined || rest.len == 0)
         return;
     s->pipelining_logged = true;
     session_log_connect(s);
@@ -271,6 +269,17 @@ static void note_client(struct session *s)
         session_log_connect(s);
 }
 
+static bool refuse_pipelining(struct session *s)
+{
+    if (!s->config->smtpd_forbid_unauth_pipelining || !s->pipelined || s->trusted)
+        return false;
+    session_reply(s, "554 5.5.0 Error: SMTP protocol synchronization");
+    session_hang_up(s);
+    session_done(s);
+    return true;
+}
+
+/* rest: what came with the line, if it is still there to be shown. */
 static void run_command(struct session *s, const struct smtp_command *c, struct span rest)
 {
     const struct command_rule *rule = &rules[c->verb];
@@ -282,6 +291,8 @@ static void run_command(struct session *s, const struct smtp_command *c, struct 
     s->count_all[c->verb]++;
     if (c->verb != SMTP_QUIT)
         note_pipelining(s, rule, rest);
+    if (refuse_pipelining(s))
+        return;
     if ((rule->flags & COMMAND_JUNK) && ++s->junk > s->config->smtpd_junk_command_limit)
         s->errors++;
     rule->run(s, c);
@@ -304,6 +315,41 @@ static void refuse_long_line(struct session *s)
     session_done(s);
 }
 
+static void run_line(struct session *s, const struct smtp_command *c, struct span rest)
+{
+    if (s->too_long) {
+        refuse_long_line(s);
+        return;
+    }
+    if (c->word.len > 0) {
+        run_command(s, c, rest);
+        return;
+    }
+    note_client(s);
+    s->verb = SMTP_VERB_COUNT; /* no command */
+    session_reply(s, "500 5.5.2 Error: bad syntax");
+    session_done(s);
+}
+
+void session_command_resume(struct session *s)
+{
+    struct smtp_command c;
+
+    smtp_command_parse(span_make(s->line.text, s->line.len), &c);
+    run_line(s, &c, (struct span){NULL, 0});
+}
+
+/* True when a client that errs must wait before this command: it keeps its session, and its place
+ * among the connections, but gets little done with them. */
+static bool begin_pause(struct session *s)
+{
+    if (s->errors < s->config->smtpd_soft_error_limit || s->config->smtpd_error_sleep_time == 0)
+        return false;
+    s->pause_ms = s->config->smtpd_error_sleep_time;
+    s->busy = SESSION_BUSY_PAUSE;
+    return true;
+}
+
 bool session_command_step(struct session *s, struct span *in)
 {
     enum smtp_line_event event = smtp_line_feed(&s->line, in);
@@ -313,18 +359,13 @@ bool session_command_step(struct session *s, struct span *in)
         return false;
     s->all_lf = s->all_lf && s->line.bare_lf;
     s->wait_fresh = true;
-    if (event == SMTP_LINE_TOO_LONG) {
-        refuse_long_line(s);
-        return true;
-    }
+    s->too_long = event == SMTP_LINE_TOO_LONG;
     smtp_command_parse(span_make(s->line.text, s->line.len), &c);
-    if (c.word.len > 0) {
-        run_command(s, &c, *in);
-        return true;
-    }
-    note_client(s);
-    s->verb = SMTP_VERB_COUNT; /* no command */
-    session_reply(s, "500 5.5.2 Error: bad syntax");
-    session_done(s);
+    s->pipelined = in->len > 0 && !s->too_long && c.word.len > 0 &&
+                   c.verb != SMTP_BDAT && /* its chunk belongs to it */
+                   (!s->esmtp || (rules[c.verb].flags & COMMAND_LAST));
+    if (begin_pause(s))
+        return false;
+    run_line(s, &c, *in);
     return true;
 }

@@ -155,16 +155,16 @@ static bool refuse_data_order(struct session *s)
     return true;
 }
 
-void session_data(struct session *s, const struct smtp_command *c)
+const char *session_only_recipient(const struct session *s)
+{
+    return s->envelope->recipient_count == 1 ? s->envelope->recipients[0].address : NULL;
+}
+
+static void begin_data(struct session *s)
 {
     struct smtp_verdict verdict = {0, ""};
 
-    if (refuse_data_order(s)) {
-        session_done(s);
-    } else if (c->args.len > 0) {
-        session_reply(s, "501 5.5.4 Syntax: DATA");
-        session_done(s);
-    } else if (!begin_body(s, &verdict)) {
+    if (!begin_body(s, &verdict)) {
         session_reject(s, "DATA", s->envelope->sender, NULL, verdict.line);
         session_reset(s);
         session_done(s);
@@ -172,6 +172,37 @@ void session_data(struct session *s, const struct smtp_command *c)
         smtp_dot_decoder_init(&s->dot, s->all_lf);
         session_enter(s, SESSION_DATA);
         session_reply(s, "354 End data with <CR><LF>.<CR><LF>");
+    }
+}
+
+/* As in Postfix the transaction stays when a restriction refuses DATA: the client ends it. */
+static void data_checked(struct session *s, const char *line)
+{
+    if (!line) {
+        begin_data(s);
+        return;
+    }
+    session_reject(s, "DATA", s->envelope->sender, session_only_recipient(s), line);
+    session_done(s);
+}
+
+static void check_data(struct session *s)
+{
+    if (s->config->restrictions[RESTRICT_DATA].count == 0)
+        session_data_checked(s, NULL);
+    else if (!session_check(s, SESSION_CHECK_DATA))
+        session_data_checked(s, "452 4.3.1 Insufficient system storage");
+}
+
+void session_data(struct session *s, const struct smtp_command *c)
+{
+    if (refuse_data_order(s)) {
+        session_done(s);
+    } else if (c->args.len > 0) {
+        session_reply(s, "501 5.5.4 Syntax: DATA");
+        session_done(s);
+    } else {
+        check_data(s);
     }
 }
 
@@ -255,7 +286,26 @@ void session_bdat(struct session *s, const struct smtp_command *c)
     }
     s->chunk_left = s->chunk_size;
     s->all_lf = false; /* its text is not lines, and nobody types BDAT by hand */
-    if (!refuse_chunk_order(s))
+    if (refuse_chunk_order(s)) {
+        session_enter(s, SESSION_BDAT);
+    } else if (s->state == SESSION_BDAT_NEXT) {
+        begin_chunk(s);
+        session_enter(s, SESSION_BDAT);
+    } else {
+        check_data(s);
+    }
+}
+
+void session_data_checked(struct session *s, const char *line)
+{
+    if (s->verb == SMTP_DATA) {
+        data_checked(s, line);
+        return;
+    }
+    s->swallowed = 0;
+    if (line)
+        session_data_refuse(s, line);
+    else
         begin_chunk(s);
     session_enter(s, SESSION_BDAT);
 }

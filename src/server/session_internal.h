@@ -5,6 +5,7 @@
  *   session_reply.c    the one door for replies, and what the log says of them
  *   session_command.c  command lines: the table, and the commands that start no transaction
  *   session_mail.c     MAIL, RCPT and the answers they wait for
+ *   session_check.c    the restrictions, before RCPT and DATA are answered
  *   session_data.c     DATA and BDAT: framing, limits, the end of a message
  *   session_body.c     where body bytes go: our Received first, then room by room
  */
@@ -36,6 +37,9 @@ void session_reply_line(struct session *s, const char *line);
 /* The same, and "reject: STAGE from ..." in the log; sender and recipient may be NULL. */
 void session_reject(struct session *s, const char *stage, const char *sender, const char *recipient,
                     const char *line);
+/* "reject_warning: STAGE from ...", and nothing to the client. */
+void session_reject_warning(struct session *s, const char *stage, const char *sender,
+                            const char *recipient, const char *line);
 void session_hang_up(struct session *s);
 /* To be called before any line about this client: "connect from ..." comes first. */
 void session_log_connect(struct session *s);
@@ -54,15 +58,30 @@ typedef void session_command_fn(struct session *s, const struct smtp_command *c)
 bool session_offers(const struct session *s, const char *keyword);
 /* Refuses MAIL and VRFY before HELO where the settings want it. */
 bool session_wants_helo(struct session *s);
+/* The command in s->line is run after all: its pause is over. */
+void session_command_resume(struct session *s);
 
 /* session_mail.c */
 session_command_fn session_mail;
 session_command_fn session_rcpt;
 void session_ask_peer(struct session *s); /* once */
+/* What the lists said of the recipient in s->rcpt; line NULL: nothing against it. */
+void session_rcpt_checked(struct session *s, const char *line, bool ask_upstream);
+
+/* session_check.c */
+enum session_check_stage { SESSION_CHECK_RCPT, SESSION_CHECK_DATA };
+/* Runs the lists; session_rcpt_checked() or session_data_checked() has come, or will. False when
+ * memory is out: neither will. */
+bool session_check(struct session *s, enum session_check_stage stage);
+void session_check_resume(struct session *s); /* after a pause */
 
 /* session_data.c */
 session_command_fn session_data;
 session_command_fn session_bdat;
+/* What the lists said of DATA or the first BDAT; line NULL: nothing against it. */
+void session_data_checked(struct session *s, const char *line);
+/* Whom the log names at DATA, or NULL: a line that names one of several would mislead. */
+const char *session_only_recipient(const struct session *s);
 bool session_data_step(struct session *s, struct span *in);
 bool session_bdat_step(struct session *s, struct span *in);
 /* The message is refused with this reply; its bytes are swallowed. */

@@ -1,8 +1,9 @@
 /*
  * session_mail - MAIL, RCPT, and the answers they wait for; see session_internal.h
  *
- * Two waits: the first MAIL waits for the client's name (the command stays in s->line and is run
- * when the name is there), and each RCPT that policy admits waits for the upstream's word.
+ * Three waits: the first MAIL waits for the client's name (the command stays in s->line and is run
+ * when the name is there), each RCPT waits for the restrictions (session_check.c), and one that
+ * policy admits waits for the upstream's word.
  */
 #include "server/session_internal.h"
 
@@ -11,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_MEMORY       "452 4.3.1 Insufficient system storage"
-#define OVERSHOOT_LIMIT 1000 /* recipients over the limit that are no errors yet, as in Postfix */
+#define NO_MEMORY "452 4.3.1 Insufficient system storage"
 
 /* --- the client's name --- */
 
@@ -24,10 +24,11 @@ void session_ask_peer(struct session *s)
     if (s->config->smtpd_peername_lookup)
         s->ops->peer(s->ctx);
     else
-        session_peer_name(s, "unknown");
+        session_peer_name(s, "unknown", DNS_NONE, DNS_NONE);
 }
 
-void session_peer_name(struct session *s, const char *name)
+void session_peer_name(struct session *s, const char *name, enum dns_found reverse,
+                       enum dns_found verified)
 {
     bool awaited = session_take_answer(s, SESSION_BUSY_PEER);
     struct smtp_command c;
@@ -35,6 +36,8 @@ void session_peer_name(struct session *s, const char *name)
     if (s->state == SESSION_CLOSING || s->peer_known)
         return;
     s->peer_known = true;
+    s->peer_reverse = reverse;
+    s->peer_verified = verified;
     if (name[0] == '\0' || !span_copy(span_of(name), s->peer_name, sizeof s->peer_name))
         span_copy(SPAN_LIT("unknown"), s->peer_name, sizeof s->peer_name);
     if (s->any_line)
@@ -142,6 +145,21 @@ static struct envelope *make_envelope(const struct session *s,
     return e;
 }
 
+/* True when the client has reached its limit of this in anvil_rate_time_unit, and was told so. */
+static bool over_rate(struct session *s, enum session_event event, uint64_t limit, const char *what,
+                      const char *reply)
+{
+    unsigned count = limit > 0 ? s->ops->event(s->ctx, event) : 0;
+
+    if (count <= limit)
+        return false;
+    session_log_connect(s);
+    log_client_limit(s->log, what, count, &s->peer);
+    s->rejects++;
+    session_reply(s, "450 4.7.1 Error: too %s from %s", reply, s->peer_address);
+    return true;
+}
+
 /* The reply to a MAIL whose syntax is right. */
 static void begin_mail(struct session *s, const struct smtp_mail_params *params)
 {
@@ -175,7 +193,9 @@ void session_mail(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: nested MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: MAIL after BDAT");
-    else if (parse_mail(s, c, &params) && !uses_what_is_off(s, &params))
+    else if (!over_rate(s, SESSION_EVENT_MESSAGE, s->config->smtpd_client_message_rate_limit,
+                        "Message delivery request rate", "much mail") &&
+             parse_mail(s, c, &params) && !uses_what_is_off(s, &params))
         begin_mail(s, &params);
     session_done(s);
 }
@@ -212,7 +232,7 @@ static bool parse_rcpt(struct session *s, const struct smtp_command *c,
 /* The client may have had more recipients before it heard of it: no errors of its own at first. */
 static void forgive_overshoot(struct session *s)
 {
-    s->forgiven = s->overshoot++ < OVERSHOOT_LIMIT;
+    s->forgiven = s->overshoot++ < s->config->smtpd_recipient_overshoot_limit;
 }
 
 static bool notify_is_off(struct session *s, const struct smtp_rcpt_params *params)
@@ -232,13 +252,19 @@ static bool has_room_for_recipient(struct session *s)
     return false;
 }
 
-/* True when the upstream was asked: session_rcpt_answer() has come or will come. */
+static void end_rcpt(struct session *s)
+{
+    free(s->rcpt);
+    s->rcpt = NULL;
+}
+
+/* True when the lists are run: session_rcpt_checked() has come or will come. */
 static bool begin_rcpt(struct session *s, const struct smtp_rcpt_params *params)
 {
     struct smtp_address recipient = params->recipient;
     struct smtp_verdict verdict = {0, ""};
 
-    if (!policy_recipient(s->config, s->trusted, &recipient, &verdict)) {
+    if (!policy_complete_recipient(s->config, &recipient, &verdict)) {
         session_reject(s, "RCPT", s->envelope->sender, recipient.text, verdict.line);
         return false;
     }
@@ -250,9 +276,23 @@ static bool begin_rcpt(struct session *s, const struct smtp_rcpt_params *params)
     *s->rcpt = *params;
     s->rcpt->recipient = recipient;
     s->rcpt->bad = (struct span){NULL, 0}; /* pointed into the line */
-    s->busy = SESSION_BUSY_RCPT;
-    s->ops->recipient(s->ctx, s->envelope, &s->rcpt->recipient);
-    return true;
+    if (session_check(s, SESSION_CHECK_RCPT))
+        return true;
+    session_reject(s, "RCPT", s->envelope->sender, recipient.text, NO_MEMORY);
+    end_rcpt(s);
+    return false;
+}
+
+void session_rcpt_checked(struct session *s, const char *line, bool ask_upstream)
+{
+    if (!line) {
+        s->busy = SESSION_BUSY_RCPT;
+        s->ops->recipient(s->ctx, s->envelope, &s->rcpt->recipient, ask_upstream);
+        return;
+    }
+    session_reject(s, "RCPT", s->envelope->sender, s->rcpt->recipient.text, line);
+    end_rcpt(s);
+    session_done(s);
 }
 
 void session_rcpt(struct session *s, const struct smtp_command *c)
@@ -263,7 +303,9 @@ void session_rcpt(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: need MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: RCPT after BDAT");
-    else if (parse_rcpt(s, c, &params) && !notify_is_off(s, &params) && has_room_for_recipient(s) &&
+    else if (!over_rate(s, SESSION_EVENT_RECIPIENT, s->config->smtpd_client_recipient_rate_limit,
+                        "Recipient address rate", "many recipients") &&
+             parse_rcpt(s, c, &params) && !notify_is_off(s, &params) && has_room_for_recipient(s) &&
              begin_rcpt(s, &params))
         return;
     session_done(s);
@@ -346,8 +388,7 @@ void session_rcpt_answer(struct session *s, enum session_rcpt_answer answer, uns
         accept_recipient(s, s->rcpt);
     else
         refuse_recipient(s, answer == SESSION_RCPT_REJECT, code, dsn ? dsn : "", why ? why : "");
-    free(s->rcpt);
-    s->rcpt = NULL;
+    end_rcpt(s);
     session_done(s);
     session_answered(s);
 }

@@ -65,12 +65,13 @@ void session_reply(struct session *s, const char *format, ...)
     session_reply_line(s, buf);
 }
 
-void session_reject(struct session *s, const char *stage, const char *sender, const char *recipient,
-                    const char *line)
+static void log_refusal(struct session *s, const char *stage, const char *sender,
+                        const char *recipient, const char *line, bool warning)
 {
     char soft[SMTP_VERDICT_CAP];
     struct text t;
-    struct log_reject r = {.queue_id = s->queue_id.text,
+    struct log_reject r = {.warning = warning,
+                           .queue_id = s->queue_id.text,
                            .stage = stage,
                            .peer = s->peer,
                            .reply = soft,
@@ -82,10 +83,22 @@ void session_reject(struct session *s, const char *stage, const char *sender, co
     text_init(&t, soft, sizeof soft);
     text_cstr(&t, line);
     soften(s, soft, t.len);
-    s->rejects++;
     session_log_connect(s);
     log_reject(s->log, &r);
+}
+
+void session_reject(struct session *s, const char *stage, const char *sender, const char *recipient,
+                    const char *line)
+{
+    s->rejects++;
+    log_refusal(s, stage, sender, recipient, line, false);
     session_reply_line(s, line);
+}
+
+void session_reject_warning(struct session *s, const char *stage, const char *sender,
+                            const char *recipient, const char *line)
+{
+    log_refusal(s, stage, sender, recipient, line, true);
 }
 
 void session_hang_up(struct session *s)

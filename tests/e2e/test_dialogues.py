@@ -6,6 +6,7 @@ import pytest
 
 from harness import wait
 from harness.dialogue import Dialogue, Speaker
+from harness.dns_server import A, AAAA, TXT, DnsServer
 from harness.gateway import Gateway
 from harness.lmtp_peer import LmtpPeer
 
@@ -38,13 +39,28 @@ def play(dialogue, gateway, peer, trickle):
     assert not peer.violations, peer.violations
 
 
+@pytest.fixture(scope="module")
+def dns():
+    """The names of FORMAT.md."""
+    server = DnsServer()
+    server.mx("mail.example.net", "mx.example.net")
+    server.mx("nullmx.example.net", "")
+    server.host("host.example.net", "192.0.2.7")
+    server.answers["six.example.net", AAAA] = ["2001:db8::7"]
+    server.broken.update({"broken.example.net", "1.0.0.127.broken.example.org"})
+    server.zones["bl.example.org"] = {A: ["127.0.0.4"], TXT: ["listed, see http://bl.example.org/"]}
+    server.zones["refused.example.org"] = {A: ["127.255.255.254"]}
+    yield server
+    server.stop()
+
+
 @pytest.mark.parametrize("trickle", [False, True], ids=["whole", "byte-by-byte"])
 @pytest.mark.parametrize("file", FILES, ids=names(FILES))
-def test_dialogue(file, trickle, standard, gateways, peers):
+def test_dialogue(file, trickle, standard, gateways, peers, dns):
     dialogue = Dialogue(file)
     if dialogue.settings:
         peer = peers()
-        gateway = gateways(relay_transport=peer.transport, **{
+        gateway = gateways(relay_transport=peer.transport, dns_servers=dns.address, **{
             {"relay_domains": "allowed_domains"}.get(k, k): v for k, v in dialogue.settings.items()})
     else:
         gateway, peer = standard

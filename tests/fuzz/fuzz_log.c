@@ -31,7 +31,8 @@ static const struct log l = {"postfix", 1, on_line, NULL};
 static void log_one(size_t which, char text[TEXTS][INPUT_MAX + 1])
 {
     struct log_peer peer = {text[0], text[1]};
-    struct log_reject reject = {text[0], "RCPT", peer, text[1], text[2], text[3], "ESMTP", text[4]};
+    struct log_reject reject = {text[0], "RCPT",  peer,    text[1], text[2],
+                                text[3], "ESMTP", text[4], false};
     struct log_delivery delivery = {
         "lmtp", text[0], text[1], text[2], 2, {0.1, 2, 30, 400},
              text[3], LOG_STATUS_SENT, text[4]

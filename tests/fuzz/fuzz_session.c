@@ -37,10 +37,25 @@ static struct fixture fixtures[2][2]; /* by choices.small; one for each run */
 
 static void set_up(void)
 {
-    static const char *const small[] = {"line_length_limit=512",      "message_size_limit=1024",
-                                        "smtpd_recipient_limit=2",    "smtpd_hard_error_limit=5",
-                                        "smtpd_junk_command_limit=5", "smtpd_helo_required=yes",
-                                        "hopcount_limit=2",           NULL};
+    static const char *const small[] = {"line_length_limit=512",
+                                        "message_size_limit=1024",
+                                        "smtpd_recipient_limit=2",
+                                        "smtpd_hard_error_limit=5",
+                                        "smtpd_junk_command_limit=5",
+                                        "smtpd_helo_required=yes",
+                                        "hopcount_limit=2",
+                                        "smtpd_soft_error_limit=2",
+                                        "smtpd_client_restrictions=sleep 1, reject_rbl_client "
+                                        "clean.example.org, permit_mynetworks, "
+                                        "warn_if_reject reject_rbl_client bl.example.org",
+                                        "smtpd_helo_restrictions=reject_invalid_helo_hostname, "
+                                        "reject_unknown_helo_hostname",
+                                        "smtpd_sender_restrictions=reject_unknown_sender_domain, "
+                                        "reject_non_fqdn_sender",
+                                        "smtpd_relay_restrictions=permit",
+                                        "smtpd_data_restrictions=reject_multi_recipient_bounce, "
+                                        "reject_rbl_client refused.example.org",
+                                        NULL};
 
     if (fixtures[0][0].config)
         return;

@@ -260,9 +260,15 @@ void dns_add(struct dns_fixture *d, const char *name, int type, const char *valu
 {
     struct dns_record *r = record_new(d, name, type);
 
+    assert_true(strlen(value) + 4 < sizeof r->data);
     if (type == DNS_PTR) {
-        assert_true(strlen(value) + 2 < sizeof r->data);
         r->len = write_name(r->data, value);
+    } else if (type == DNS_MX) {
+        r->len = 2 + write_name(r->data + 2, value);
+    } else if (type == DNS_TXT) {
+        r->data[0] = (unsigned char)strlen(value);
+        memcpy(r->data + 1, value, strlen(value));
+        r->len = 1 + strlen(value);
     } else {
         assert_int_equal(inet_pton(type == DNS_A ? AF_INET : AF_INET6, value, r->data), 1);
         r->len = type == DNS_A ? 4 : 16;

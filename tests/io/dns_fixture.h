@@ -12,6 +12,8 @@
 
 #define DNS_A    1
 #define DNS_PTR  12
+#define DNS_MX   15
+#define DNS_TXT  16
 #define DNS_AAAA 28
 
 enum dns_manner {
@@ -57,7 +59,7 @@ struct dns_fixture {
 
 void dns_begin(struct dns_fixture *d, struct loop_fixture *f);
 void dns_end(struct dns_fixture *d);
-/* value: an address for A and AAAA; for PTR the name. */
+/* value: an address for A and AAAA; for PTR and MX the name ("" is the root); for TXT its text. */
 void dns_add(struct dns_fixture *d, const char *name, int type, const char *value);
 /* A PTR whose first label is these bytes, and "example.org" after it. */
 void dns_add_raw_ptr(struct dns_fixture *d, const char *name, const void *label, size_t len);

@@ -22,6 +22,7 @@ struct asked {
     struct resolver_query *query;
     unsigned answers;
     char name[256];
+    enum dns_found reverse, verified;
     struct sockaddr_storage addresses[RESOLVER_ADDRESSES_MAX];
     size_t count;
     char error[200];
@@ -63,11 +64,14 @@ static int teardown(void **state)
 
 static void ask_name(struct asked *a, const char *address, uint64_t timeout_ms);
 
-static void on_name(void *ctx, const char *name)
+static void on_name(void *ctx, const struct resolver_peer *peer)
 {
     struct asked *a = ctx;
+    const char *name = peer->name;
 
     a->query = NULL;
+    a->reverse = peer->reverse;
+    a->verified = peer->verified;
     a->answers++;
     assert_int_equal(a->answers, 1);
     assert_true(strlen(name) < sizeof a->name);
@@ -482,6 +486,176 @@ static void why_there_is_no_address(void **state)
     assert_string_equal(silent.error, "name look-up timed out");
 }
 
+/* ---- questions about records ---- */
+
+static struct {
+    struct resolver_query *query;
+    unsigned answers;
+    char name[300];
+    struct dns_answer answer;
+} record;
+
+static void on_record(void *ctx, enum dns_question question, const char *name,
+                      const struct dns_answer *answer)
+{
+    record.query = NULL;
+    record.answers++;
+    record.answer = *answer;
+    memcpy(record.name, name, strlen(name) + 1);
+}
+
+static void ask_record(enum dns_question question, const char *name, uint64_t timeout_ms)
+{
+    memset(&record, 0, sizeof record);
+    record.query = resolver_ask(&resolver, question, name, timeout_ms, on_record, NULL);
+}
+
+static enum dns_found found(enum dns_question question, const char *name)
+{
+    ask_record(question, name, LATER_MS);
+    loop_wait(&f, record.answers == 1);
+    assert_string_equal(record.name, name);
+    return record.answer.found;
+}
+
+static void where_mail_can_go(void **state)
+{
+    dns_add(&dns, "mx.example", DNS_MX, "mail.example");
+    dns_add(&dns, "a.example", DNS_A, "192.0.2.1");
+    dns_add(&dns, "six.example", DNS_AAAA, "2001:db8::1");
+    dns_add(&dns, "text.example", DNS_TXT, "no address");
+    dns_add(&dns, "null.example", DNS_MX, "");
+    dns_add(&dns, "both.example", DNS_MX, "");
+    dns_add(&dns, "both.example", DNS_MX, "mail.example");
+    assert_int_equal(found(DNS_MAIL_HOST, "mx.example"), DNS_FOUND);
+    assert_int_equal(dns.by_udp, 1);
+    assert_int_equal(found(DNS_MAIL_HOST, "a.example"), DNS_FOUND);
+    assert_int_equal(found(DNS_MAIL_HOST, "six.example"), DNS_FOUND);
+    assert_int_equal(found(DNS_MAIL_HOST, "text.example"), DNS_NONE);
+    assert_int_equal(found(DNS_MAIL_HOST, "null.example"), DNS_NULL_MX);
+    assert_int_equal(found(DNS_MAIL_HOST, "both.example"), DNS_FOUND);
+    dns.by_udp = 0;
+    assert_int_equal(found(DNS_MAIL_HOST, "missing.example"), DNS_NONE);
+    assert_int_equal(dns.by_udp, 1); /* it does not exist: there is nothing more to ask */
+}
+
+static void trouble_is_not_none(void **state)
+{
+    dns_add(&dns, NAME, DNS_MX, "mail.example");
+    dns_set_manner(&dns, NAME, DNS_REFUSE);
+    assert_int_equal(found(DNS_MAIL_HOST, NAME), DNS_TROUBLE);
+    assert_int_equal(found(DNS_ADDRESS, NAME), DNS_TROUBLE);
+    assert_int_equal(found(DNS_TEXT, NAME), DNS_TROUBLE);
+    dns_set_manner(&dns, NAME, DNS_GARBAGE);
+    ask_record(DNS_MAIL_HOST, NAME, SOON_MS);
+    loop_wait(&f, record.answers == 1);
+    assert_int_equal(record.answer.found, DNS_TROUBLE);
+}
+
+static void a_record_by_tcp(void **state)
+{
+    dns_add(&dns, NAME, DNS_MX, "mail.example");
+    dns_set_manner(&dns, NAME, DNS_TRUNCATE);
+    assert_int_equal(found(DNS_MAIL_HOST, NAME), DNS_FOUND);
+    assert_int_equal(dns.by_tcp, 1);
+}
+
+/* One deadline for all look-ups of a question; an answer after it is for nobody. */
+static void a_question_ends_at_its_deadline(void **state)
+{
+    dns_add(&dns, NAME, DNS_AAAA, "2001:db8::1");
+    dns_set_manner(&dns, NAME, DNS_SILENT);
+    ask_record(DNS_MAIL_HOST, NAME, SOON_MS);
+    loop_wait(&f, record.answers == 1);
+    assert_int_equal(record.answer.found, DNS_TROUBLE);
+    dns_set_manner(&dns, NAME, DNS_ANSWER);
+    dns_release(&dns);
+    loop_wait(&f, !resolver.queries);
+    assert_int_equal(record.answers, 1);
+}
+
+static void addresses_and_text(void **state)
+{
+    static const unsigned char second[4] = {127, 0, 0, 10};
+
+    for (unsigned i = 0; i < DNS_ADDRESSES_MAX + 4; i++) {
+        char address[20];
+
+        snprintf(address, sizeof address, "127.0.0.%u", 9 + i);
+        dns_add(&dns, NAME, DNS_A, address);
+    }
+    dns_add(&dns, NAME, DNS_TXT, "one \x01 text");
+    assert_int_equal(found(DNS_ADDRESS, NAME), DNS_FOUND);
+    assert_int_equal(record.answer.address_count, DNS_ADDRESSES_MAX);
+    assert_memory_equal(record.answer.addresses[1], second, 4);
+    assert_int_equal(found(DNS_TEXT, NAME), DNS_FOUND);
+    assert_string_equal(record.answer.text, "one \x01 text");
+    assert_int_equal(found(DNS_TEXT, "missing.example"), DNS_NONE);
+    assert_string_equal(record.answer.text, "");
+}
+
+static void a_cancelled_record_is_not_told(void **state)
+{
+    dns_add(&dns, NAME, DNS_MX, "mail.example");
+    ask_record(DNS_MAIL_HOST, NAME, LATER_MS);
+    resolver_cancel(&record.query);
+    loop_wait(&f, !resolver.queries);
+    assert_int_equal(record.answers, 0);
+}
+
+static void records_pending_at_the_close(void **state)
+{
+    dns_add(&dns, NAME, DNS_A, "192.0.2.1");
+    dns_set_manner(&dns, NAME, DNS_SILENT);
+    ask_record(DNS_MAIL_HOST, NAME, LATER_MS);
+    close_resolver();
+    assert_int_equal(record.answers, 0);
+}
+
+static void a_name_that_cannot_be_asked_for(void **state)
+{
+    char name[300];
+
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    ask_record(DNS_ADDRESS, name, LATER_MS);
+    assert_int_equal(record.answers, 1);
+    assert_int_equal(record.answer.found, DNS_TROUBLE);
+    assert_null(resolver.queries);
+}
+
+/* ---- what is known of a client's name ---- */
+
+static struct asked known;
+
+static void expect_known(const char *address, enum dns_found reverse, enum dns_found verified)
+{
+    memset(&known, 0, sizeof known);
+    ask_name(&known, address, LATER_MS);
+    loop_wait(&f, known.answers == 1);
+    assert_int_equal(known.reverse, reverse);
+    assert_int_equal(known.verified, verified);
+}
+
+static void what_is_known_of_a_name(void **state)
+{
+    expect_known("192.0.2.1", DNS_NONE, DNS_NONE);
+    dns_add(&dns, REVERSE, DNS_PTR, NAME);
+    expect_known("192.0.2.1", DNS_FOUND, DNS_NONE);
+    dns_add(&dns, NAME, DNS_A, "192.0.2.1");
+    expect_known("192.0.2.1", DNS_FOUND, DNS_FOUND);
+    dns_set_manner(&dns, NAME, DNS_REFUSE);
+    expect_known("192.0.2.1", DNS_FOUND, DNS_TROUBLE);
+    dns_set_manner(&dns, REVERSE, DNS_REFUSE);
+    expect_known("192.0.2.1", DNS_TROUBLE, DNS_TROUBLE);
+    dns_set_manner(&dns, REVERSE, DNS_SILENT);
+    memset(&known, 0, sizeof known);
+    ask_name(&known, "192.0.2.1", SOON_MS);
+    loop_wait(&f, known.answers == 1);
+    assert_int_equal(known.reverse, DNS_TROUBLE);
+    assert_int_equal(known.verified, DNS_TROUBLE);
+}
+
 static void bad_servers_are_named(void **state)
 {
     struct resolver other;
@@ -519,6 +693,15 @@ int main(void)
         TEST(both_families_or_one),
         TEST(more_addresses_than_are_kept),
         TEST(why_there_is_no_address),
+        TEST(where_mail_can_go),
+        TEST(trouble_is_not_none),
+        TEST(a_record_by_tcp),
+        TEST(a_question_ends_at_its_deadline),
+        TEST(addresses_and_text),
+        TEST(a_cancelled_record_is_not_told),
+        TEST(records_pending_at_the_close),
+        TEST(a_name_that_cannot_be_asked_for),
+        TEST(what_is_known_of_a_name),
         TEST(bad_servers_are_named),
     };
 

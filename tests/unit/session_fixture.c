@@ -161,7 +161,9 @@ static void forget(struct fixture *f)
     bytes_free(&f->body);
     bytes_free(&f->input);
     f->message_count = f->submits = f->aborts = f->waits = f->resumes = f->hang_ups = 0;
-    f->peer_due = f->room_due = false;
+    f->peer_due = f->room_due = f->lookup_due = false;
+    f->lookups = 0;
+    f->events[0] = f->events[1] = 0;
     f->recipient_due[0] = '\0';
     f->ids = 0;
 }

@@ -58,11 +58,17 @@ struct fixture {
     /* what waits for its answer */
     bool peer_due;
     bool room_due;
+    bool lookup_due;
+    enum dns_question question;
+    char asked_name[400]; /* the last one asked for */
+    size_t lookups;
     char recipient_due[SMTP_ADDRESS_CAP];
     struct envelope *envelope_due; /* owned */
     /* what is answered */
     const char *peer_name;
-    const char *mail_refused; /* reply, or NULL */
+    enum dns_found peer_reverse; /* TROUBLE: as peer_name has it */
+    unsigned events[2];          /* counted, by enum session_event */
+    const char *mail_refused;    /* reply, or NULL */
     const char *data_refused;
     const char *submit_reply; /* NULL: as the upstream model has it */
     bool endless_room;        /* else `room` bytes at a time */

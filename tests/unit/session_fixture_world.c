@@ -64,7 +64,28 @@ static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
     return refuse(f->mail_refused, verdict_out);
 }
 
-static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient)
+static unsigned on_event(void *ctx, enum session_event event)
+{
+    struct fixture *f = ctx;
+
+    return ++f->events[event];
+}
+
+static void on_lookup(void *ctx, enum dns_question question, const char *name)
+{
+    struct fixture *f = ctx;
+
+    f->lookups++;
+    f->lookup_due = true;
+    f->question = question;
+    if (!span_copy(span_of(name), f->asked_name, sizeof f->asked_name))
+        abort();
+    if (f->when == FIXTURE_NOW)
+        fixture_answer(f);
+}
+
+static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_address *recipient,
+                         bool must)
 {
     struct fixture *f = ctx;
 
@@ -153,6 +174,8 @@ const struct session_ops fixture_ops = {
     .resume = on_resume,
     .peer = on_peer,
     .mail = on_mail,
+    .event = on_event,
+    .lookup = on_lookup,
     .recipient = on_recipient,
     .queue_id = on_queue_id,
     .body_begin = on_body_begin,
@@ -232,11 +255,52 @@ static void answer_submit(struct fixture *f)
     session_submitted(&f->session, &verdict);
 }
 
+static void answer_peer(struct fixture *f)
+{
+    bool known = strcmp(f->peer_name, "unknown") != 0;
+    enum dns_found found = known ? DNS_FOUND : DNS_NONE;
+
+    session_peer_name(&f->session, f->peer_name,
+                      f->peer_reverse == DNS_TROUBLE ? found : f->peer_reverse, found);
+}
+
+static bool ends(const char *s, const char *end)
+{
+    return span_ends_nocase(span_of(s), span_of(end));
+}
+
+/* The names of tests/dialogues/FORMAT.md. */
+static void answer_lookup(struct fixture *f)
+{
+    const char *name = f->asked_name;
+    struct dns_answer answer = {.found = DNS_FOUND};
+    bool refused = ends(name, "refused.example.org");
+
+    if (starts(name, "missing") || ends(name, ".clean.example.org"))
+        answer.found = DNS_NONE;
+    else if (starts(name, "broken") || ends(name, ".broken.example.org"))
+        answer.found = DNS_TROUBLE;
+    else if (starts(name, "nullmx"))
+        answer.found = DNS_NULL_MX;
+    if (answer.found == DNS_FOUND && f->question == DNS_ADDRESS) {
+        memcpy(answer.addresses[0], refused ? "\x7f\xff\xff\xfe" : "\x7f\0\0\x04", 4);
+        answer.address_count = 1;
+    }
+    if (answer.found == DNS_FOUND && f->question == DNS_TEXT)
+        span_copy(SPAN_LIT("listed, see http://bl.example.org/"), answer.text, sizeof answer.text);
+    session_lookup_answer(&f->session, &answer);
+}
+
 bool fixture_answer(struct fixture *f)
 {
     if (f->peer_due) {
         f->peer_due = false;
-        session_peer_name(&f->session, f->peer_name);
+        answer_peer(f);
+    } else if (f->lookup_due) {
+        f->lookup_due = false;
+        answer_lookup(f);
+    } else if (f->session.busy == SESSION_BUSY_PAUSE && f->waiting == SESSION_WAIT_PAUSE) {
+        session_timeout(&f->session);
     } else if (f->recipient_due[0]) {
         answer_recipient(f);
     } else if (f->room_due) {

@@ -327,15 +327,12 @@ static void test_compose_example(void **state)
     assert_string_equal(built.config->myhostname, "mx.example.com");
     assert_string_equal(built.config->mydomain, "example.com");
     assert_int_equal(built.config->inet_protocols, INET_IPV4);
-    assert_int_equal(built.applied, 6);
-    assert_int_equal(built.warnings, 4);
+    assert_int_equal(built.applied, 10);
+    assert_int_equal(built.warnings, 0);
     built_expect(&built,
                  "A Applying custom postfix setting: relay_transport=lmtp:[192.0.2.53]:2525");
-    built_expect(&built, "W ALLOW_EMPTY_SENDER_DOMAINS is not supported yet and is ignored");
-    built_expect(
-        &built,
-        "W POSTFIX_smtpd_sender_restrictions is not supported by this version and is ignored: mail "
-        "for domains outside relay_domains is always refused, other mail taken");
+    assert_int_equal(built.config->restrictions[RESTRICT_RECIPIENT].count, 3);
+    assert_int_equal(built.config->senders.count, 0);
     built_free(&built);
 }
 

@@ -61,7 +61,7 @@ static void leave(struct limits *l, unsigned number)
 
 static void each_address_is_counted_apart(void **state)
 {
-    struct limits l = {0, NULL};
+    struct limits l = {0};
 
     assert_int_equal(enter(&l, 1), 1);
     assert_int_equal(enter(&l, 1), 2);
@@ -87,7 +87,7 @@ static unsigned enter_text(struct limits *l, const char *address)
 
 static void a_64_of_ipv6_is_one_client(void **state)
 {
-    struct limits l = {0, NULL};
+    struct limits l = {0};
 
     assert_int_equal(enter_text(&l, "2001:db8:0:1::1"), 1);
     assert_int_equal(enter_text(&l, "2001:db8:0:1:ffff:ffff:ffff:ffff"), 2);
@@ -108,7 +108,7 @@ static void a_64_of_ipv6_is_one_client(void **state)
 
 static void many_come_and_go(void **state)
 {
-    struct limits l = {0, NULL};
+    struct limits l = {0};
 
     for (unsigned round = 1; round <= 3; round++) {
         for (unsigned i = 0; i < CLIENTS; i++)
@@ -125,7 +125,7 @@ static void many_come_and_go(void **state)
 
 static void who_never_came_cannot_leave(void **state)
 {
-    struct limits l = {0, NULL};
+    struct limits l = {0};
 
     leave(&l, 1);
     assert_int_equal(enter(&l, 2), 1);
@@ -137,7 +137,7 @@ static void who_never_came_cannot_leave(void **state)
 /* An entry that cannot be made is not counted, and must not be left. */
 static void without_memory(void **state)
 {
-    struct limits l = {0, NULL};
+    struct limits l = {0};
 
     for (long i = 0; i < 3; i++) {
         allocations_left = i;
@@ -163,6 +163,58 @@ static void without_memory(void **state)
     assert_null(l.clients);
 }
 
+/* ---- events ---- */
+
+#define UNIT 60000
+
+static unsigned count(struct limits *l, unsigned number, enum limits_event event, uint64_t now)
+{
+    unsigned char address[16];
+
+    address_of(number, address);
+    return limits_count(l, address, event, now, UNIT);
+}
+
+static void a_window_begins_with_its_first_event(void **state)
+{
+    struct limits l = {0};
+
+    assert_int_equal(count(&l, 1, LIMITS_MESSAGE, 1000), 1);
+    assert_int_equal(count(&l, 1, LIMITS_MESSAGE, 60999), 2);
+    assert_int_equal(count(&l, 1, LIMITS_RECIPIENT, 60999), 1);
+    assert_int_equal(count(&l, 2, LIMITS_MESSAGE, 60999), 1);
+    assert_int_equal(count(&l, 1, LIMITS_MESSAGE, 61000), 1); /* a new one, for all its events */
+    assert_int_equal(count(&l, 1, LIMITS_RECIPIENT, 61000), 1);
+    limits_deinit(&l);
+    assert_null(l.rates);
+}
+
+static void windows_are_bounded(void **state)
+{
+    struct limits l = {0};
+
+    for (unsigned i = 0; i < LIMITS_RATES_MAX + 10; i++)
+        assert_int_equal(count(&l, i, LIMITS_CONNECTION, i), 1);
+    assert_int_equal(HASH_COUNT(l.rates), LIMITS_RATES_MAX);
+    assert_int_equal(count(&l, LIMITS_RATES_MAX + 9, LIMITS_CONNECTION, 20000), 2);
+    assert_int_equal(count(&l, 0, LIMITS_CONNECTION, 20000), 1); /* begun first, gone first */
+    limits_deinit(&l);
+}
+
+static void events_without_memory(void **state)
+{
+    struct limits l = {0};
+
+    for (long i = 0; i < 3; i++) {
+        allocations_left = i;
+        assert_int_equal(count(&l, 1, LIMITS_MESSAGE, 0), 0);
+        allocations_left = -1;
+        assert_null(l.rates);
+    }
+    assert_int_equal(count(&l, 1, LIMITS_MESSAGE, 0), 1);
+    limits_deinit(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +223,9 @@ int main(void)
         cmocka_unit_test(many_come_and_go),
         cmocka_unit_test(who_never_came_cannot_leave),
         cmocka_unit_test(without_memory),
+        cmocka_unit_test(a_window_begins_with_its_first_event),
+        cmocka_unit_test(windows_are_bounded),
+        cmocka_unit_test(events_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

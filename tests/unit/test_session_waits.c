@@ -122,7 +122,7 @@ static void poke(struct fixture *f)
     while (fixture_answer(f))
         ;
     session_room(&f->session, 0);
-    session_peer_name(&f->session, "late.example.net");
+    session_peer_name(&f->session, "late.example.net", DNS_FOUND, DNS_FOUND);
     session_rcpt_answer(&f->session, SESSION_RCPT_ACCEPT, 0, "", "");
     session_submitted(&f->session, &(struct smtp_verdict){250, "250 2.0.0 late"});
     session_timeout(&f->session);

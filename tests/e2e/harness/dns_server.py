@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 
-A, PTR, AAAA = 1, 12, 28
+A, PTR, MX, TXT, AAAA = 1, 12, 15, 16, 28
 
 
 def wire(name):
@@ -18,14 +18,28 @@ def reverse(address):
     return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
 
 
+def record(kind, value):
+    if kind == A:
+        return socket.inet_aton(value)
+    if kind == AAAA:
+        return socket.inet_pton(socket.AF_INET6, value)
+    if kind == MX:
+        return b"\0\x0a" + wire(value)
+    if kind == TXT:
+        return bytes([len(value)]) + value.encode()
+    return wire(value)
+
+
 class DnsServer:
-    """answers: (name, type) -> list of values (address text, or name for PTR). What is not there does not exist.
-    silent: names that get no answer at all. broken: names that get SERVFAIL."""
+    """answers: (name, type) -> list of values (address text; name for PTR and MX; words for TXT). What is not there does
+    not exist. silent: names that get no answer at all. broken: names that get SERVFAIL. zones: ends of names, each
+    with the answers of every name that has this end."""
 
     def __init__(self):
         self.answers = {}
         self.silent = set()
         self.broken = set()
+        self.zones = {}
         self.asked = []
         self.ttl = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -39,6 +53,9 @@ class DnsServer:
 
     def ptr(self, address, name):
         self.answers[reverse(address), PTR] = [name]
+
+    def mx(self, name, *hosts):
+        self.answers[name, MX] = list(hosts)
 
     def stop(self):
         # a datagram of nothing ends the thread
@@ -72,8 +89,11 @@ class DnsServer:
             return struct.pack(">HHHHHH", number, 0x8182, 1, 0, 0, 0) + question
         values = self.answers.get((name, kind), [])
         exists = any(known == name for known, _ in self.answers)
+        for zone, records in self.zones.items():
+            if name.endswith("." + zone):
+                values, exists = records.get(kind, []), True
         records = b""
         for value in values:
-            data = socket.inet_aton(value) if kind == A else wire(value)
+            data = record(kind, value)
             records += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl, len(data)) + data
         return struct.pack(">HHHHHH", number, 0x8180 if exists else 0x8183, 1, len(values), 0, 0) + question + records

@@ -40,6 +40,7 @@ class Gateway:
         "hostname": "mx.example.com",
         "allowed_domains": "example.com",
         "smtpd_peername_lookup": "no",
+        "smtpd_error_sleep_time": "0",  # tests that make many errors would take long
         "minimal_backoff_time": "1s",
         "maximal_backoff_time": "2s",
         "destination_probe_max": "500ms",
