@@ -183,6 +183,15 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     gateway_stop(&s->gateway, on_stopped, s);
 }
 
+/* As SIGTERM does it; asked for by a command. */
+static void stop(void *ctx)
+{
+    struct serve *s = ctx;
+
+    log_info(&s->log, "postfix-script", "stopping the Postfix mail system");
+    gateway_stop(&s->gateway, on_stopped, s);
+}
+
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct errbuf err;
@@ -279,7 +288,8 @@ static int run(struct serve *s)
     s->gateway.log_dropped = log_dropped;
     s->gateway.log_dropped_ctx = s;
     s->gateway.reload = reload;
-    s->gateway.reload_ctx = s;
+    s->gateway.stop = stop;
+    s->gateway.asked_ctx = s;
     watch(s, &s->child, SIGCHLD, on_child);
     watch(s, &s->hangup, SIGHUP, on_hangup);
     watch(s, &s->term, SIGTERM, on_stop_signal);
