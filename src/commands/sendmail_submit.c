@@ -293,12 +293,11 @@ static int submit(struct submission *s)
 }
 
 /* Postfix's words for a message that was not taken: "SENDER(UID): why". */
-static int tell(const struct submission *s, int rc)
+static void tell(const struct submission *s, int rc)
 {
-    if (rc == EX_OK)
-        return EX_OK;
-    return command_fatal(s->options->name, rc, "%s(%u): %s", s->sender, (unsigned)getuid(),
-                         s->err.text);
+    if (rc != EX_OK)
+        command_fatal(s->options->name, rc, "%s(%u): %s", s->sender, (unsigned)getuid(),
+                      s->err.text);
 }
 
 int sendmail_submit(const struct sendmail_options *options, const struct config *config)
@@ -312,7 +311,10 @@ int sendmail_submit(const struct sendmail_options *options, const struct config 
         rc = find_recipients(&s);
     if (rc == EX_OK)
         rc = submit(&s);
+    tell(&s, rc);
+    if (rc != EX_OK && s.input.start)
+        sendmail_input_drain(&s.input, config->message_size_limit);
     sendmail_input_close(&s.input);
     sendmail_recipients_free(&s.recipients);
-    return tell(&s, rc);
+    return rc;
 }

@@ -506,6 +506,20 @@ def test_daemon_down(arguments, gateway, peer):
     assert peer.messages == 0 and gateway.spool_files() == []
 
 
+@pytest.mark.parametrize("how", ["daemon down", "refused"])
+def test_whoever_writes_the_text_is_not_killed(how, gateway):
+    """A pipe that breaks would kill the writer (PHP, a dump) before it can ask for the exit code."""
+    if how == "daemon down":
+        gateway.stop()
+    process = begin(gateway, "x@example.net" if how == "refused" else "alice@example.com", stderr=subprocess.PIPE)
+    process.stdin.write(TEXT + b"x" * 70 * 50000)
+    process.stdin.close()
+    words = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(10 * wait.SCALE) == (UNAVAILABLE if how == "refused" else TEMPFAIL)
+    assert words.startswith(b"sendmail: fatal: root(0): "), words
+
+
 def test_daemon_down_queue_run(gateway, tmp_path):
     gateway.stop()
     done = sendmail(gateway, "-q", text=b"")
