@@ -270,15 +270,17 @@ int command_postfix(int argc, char **argv)
 static int load(int argc, char **argv, struct config **config_out)
 {
     const char *ini = NULL;
+    bool good = true;
     int option;
 
     while ((option = getopt(argc, argv, "c:")) != -1) {
-        if (option == '?')
-            return command_fatal("mxgate", EX_USAGE, "usage: mxgate %s [-c file]", argv[0]);
+        good = good && option == 'c';
         ini = optarg;
     }
-    if (optind < argc)
-        return command_fatal("mxgate", EX_USAGE, "usage: mxgate %s [-c file]", argv[0]);
+    if (!good || optind < argc) {
+        command_fatal("mxgate", EX_USAGE, "usage: mxgate %s [-c file]", argv[0]);
+        return EX_USAGE;
+    }
     return settings_for_command("mxgate", ini, config_out);
 }
 

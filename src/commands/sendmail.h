@@ -85,8 +85,8 @@ int sendmail_input_open(struct sendmail_input *in, bool ignore_dot, struct errbu
  */
 int sendmail_input_read(struct sendmail_input *in, char *buf, size_t *len_out, int max_ms,
                         struct errbuf *err);
-/* Reads the rest and drops it, at most `max` bytes: whoever writes it to a pipe must not die of that
- * before it can hear why the message was not taken. Not from a terminal. */
+/* Reads the rest and drops it, at most `max` bytes: whoever writes it to a pipe must not die of
+ * that before it can hear why the message was not taken. Not from a terminal. */
 void sendmail_input_drain(struct sendmail_input *in, uint64_t max);
 void sendmail_input_close(struct sendmail_input *in);
 
