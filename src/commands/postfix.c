@@ -70,12 +70,16 @@ static bool is_running(const struct config *config)
 static int status(const struct config *config)
 {
     struct control_client client;
+    struct errbuf err;
     long pid;
+    int rc = control_client_open(&client, config->control_socket, &err);
 
-    if (!open_daemon(&client, config, true)) {
+    if (daemon_is_down(rc))
         say(config, NOT_RUNNING);
+    else if (rc < 0)
+        say(config, "cannot ask the Postfix mail system: %s", err.text);
+    if (rc < 0)
         return 1;
-    }
     pid = control_client_pid(&client);
     control_client_close(&client);
     say(config, "the Postfix mail system is running: PID: %ld", pid);

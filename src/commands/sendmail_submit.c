@@ -279,8 +279,8 @@ static int submit(struct submission *s)
 
     if (daemon_is_down(rc))
         return errbuf_set(&s->err, EX_TEMPFAIL, DOWN);
-    if (rc < 0)
-        return errbuf_prefix(&s->err, EX_TEMPFAIL, DOWN);
+    if (rc < 0) /* it may run, and not for us */
+        return errbuf_prefix(&s->err, EX_TEMPFAIL, "message not taken, try again later");
     control_client_patience(&s->client,
                             (unsigned)(s->config->direct_timeout / 1000) + COMMIT_PATIENCE);
     rc = send_message(s);

@@ -183,7 +183,16 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     gateway_stop(&s->gateway, on_stopped, s);
 }
 
-/* As SIGTERM does it; asked for by a command. */
+/* Asked for by a command, with the line that Postfix's command would log. */
+static int reload_asked(void *ctx, struct errbuf *err)
+{
+    const struct serve *s = ctx;
+
+    log_info(&s->log, "postfix-script", "refreshing the Postfix mail system");
+    return reload(ctx, err);
+}
+
+/* Likewise; as SIGTERM does it. */
 static void stop(void *ctx)
 {
     struct serve *s = ctx;
@@ -287,7 +296,7 @@ static int run(struct serve *s)
     s->gateway.log = &s->log;
     s->gateway.log_dropped = log_dropped;
     s->gateway.log_dropped_ctx = s;
-    s->gateway.reload = reload;
+    s->gateway.reload = reload_asked;
     s->gateway.stop = stop;
     s->gateway.asked_ctx = s;
     watch(s, &s->child, SIGCHLD, on_child);

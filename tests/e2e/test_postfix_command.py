@@ -25,6 +25,7 @@ def postfix(gateway, *arguments, env=None, **more):
     return done.returncode, done.stderr.decode()
 
 
+@pytest.mark.smoke
 def test_status(gateway):
     assert postfix(gateway, "status") == (0, f"{SCRIPT}the Postfix mail system is running: PID: {gateway.pid}\n")
     assert postfix(gateway, "-v", "-c", "/etc/postfix", "status")[0] == 0
@@ -104,6 +105,24 @@ def test_flush(gateways, peer):
     gateway.wait_queue_empty()
 
 
+def test_not_for_everybody(gateway):
+    """Another user of the container: no false word about a daemon that runs."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become another user")
+    os.chmod(gateway.directory, 0o755)
+
+    def run(*command, text=b""):
+        return subprocess.run([binary(), *command], env=clean_environment(gateway.settings), input=text, capture_output=True,
+                              timeout=20, user=65534, group=65534)
+
+    done = run("postfix", "status")
+    assert done.returncode == 1 and b"cannot ask the Postfix mail system: " in done.stderr and b"Permission denied" in done.stderr, done
+    done = run("sendmail", "alice@example.com", text=b"Subject: x\n\nhello\n")
+    assert done.returncode == 75 and b"message not taken, try again later: " in done.stderr and b"Permission denied" in done.stderr, done
+    done = run("sendmail", "-bs", text=b"QUIT\r\n")
+    assert done.returncode == 75 and done.stdout.startswith(b"421 ") and b"Permission denied" in done.stderr, done
+
+
 # --- reload
 
 @pytest.fixture
@@ -129,6 +148,7 @@ def test_reload(name, with_ini):
         done = gateway.run("reload", env=gateway.settings, check=0)
         assert done.stdout == done.stderr == b""
     assert banner(gateway) == "second", "in force when the command ends"
+    gateway.wait_log("postfix-script.*refreshing the Postfix mail system")
 
 
 @pytest.mark.parametrize("name", ["postfix", "mxgate"])
@@ -150,6 +170,7 @@ def test_reload_that_fails_is_reported(name, with_ini):
 
 # --- stop
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("command", ["stop", "abort", "mxgate stop"])
 def test_stop(command, gateway):
     """The daemon is gone when the command ends, with exit code 0, as after SIGTERM."""

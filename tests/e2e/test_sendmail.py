@@ -238,6 +238,7 @@ def test_postmaster_is_always_ours(gateway, peer):
 
 # --- to whom
 
+@pytest.mark.smoke
 def test_t_takes_the_header_and_the_command_line(gateway, peer):
     sendmail(gateway, "-t", "extra@example.com", check=0,
              text=b"To: alice@example.com\nCc: Bob <bob@example.com>\nBcc: eve@example.com,\n joe@example.com\nSubject: x\n\nhello\n")
@@ -269,6 +270,7 @@ def test_recipient_that_the_upstream_refuses(gateway, peer):
 
 # --- the text
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("option", [["-i"], ["-oi"], ["-ti"], ["-it"], ["-oitrue"]], ids=" ".join)
 def test_no_dot_ends_the_text(option, gateway, peer):
     sendmail(gateway, *option, "alice@example.com", text=b"Subject: dot\n\none\n.\ntwo\n", check=0)
@@ -346,6 +348,7 @@ def test_queue_run_with_a_bad_name(gateway):
 
 # --- -bv
 
+@pytest.mark.smoke
 def test_verify(gateway, peer):
     done = sendmail(gateway, "-bv", "alice@example.com", text=b"", check=0)
     assert re.fullmatch(rb"<alice@example\.com>: deliverable: host 127\.0\.0\.1\[127\.0\.0\.1\] said: 250 2\.1\.5 OK \(in reply to "
@@ -404,6 +407,7 @@ SESSION = ("EHLO client.example.net\r\nMAIL FROM:<bob@example.org>\r\nRCPT TO:<a
            "Subject: bs\r\n\r\nhello\r\n..\r\n.\r\n")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("end", ["QUIT\r\n", ""], ids=["quit", "end of input"])
 def test_session_on_standard_input(end, gateway, peer):
     """Said at once, as a script does; with and without QUIT every command is answered."""
