@@ -1,6 +1,6 @@
 /*
  * control_recipient - a recipient that a local program names: its syntax, its domain, whether it is
- * ours
+ * ours; pure
  *
  * A name without a domain gets "@myorigin", as in Postfix; but postmaster, which is always ours
  * (RFC 5321 4.5.1), the first relay domain. Most often it is cron's "root", and the refusal then

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import wait
+from harness import smtp_client, wait
 from harness.gateway import ROOT, Gateway, binary, clean_environment
 
 ENTRYPOINT = ROOT / "entrypoint" / "entrypoint.sh"
@@ -126,6 +126,20 @@ def test_words_of_boky(container):
     for want in ("‣ INFO  an info", "‣ NOTE  a notice", "‣ WARN  a warning", "‣ ERROR an error"):
         assert want in lines
     container.end()
+
+
+@pytest.mark.parametrize("executable", [True, False], ids=["sourced", "run"])
+@pytest.mark.parametrize("command", ["postconf", "do_postconf"])
+def test_postconf_in_a_script(command, executable, container):
+    if b"postconf" not in container.gateway.run("help", check=0).stdout:
+        pytest.skip("this version has no postconf")
+    if command == "do_postconf" and not executable:
+        pytest.skip("a shell of its own does not know it")
+    container.script("init.d", "a.sh", f"{command} -e 'smtpd_banner = set by a script'\n", executable)
+    line = next(l for l in container.start().read_until("daemon started") if "Listening on" in l)
+    with smtp_client.Smtp(("127.0.0.1", int(line.rpartition(":")[2])), greeting=False) as client:
+        assert client.reply().text == "220 set by a script"
+    assert container.end()[0] == 0
 
 
 @pytest.mark.parametrize("executable", [True, False], ids=["sourced", "run"])
