@@ -33,10 +33,11 @@ PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/obse
                src/queue/spool_format*.c src/queue/due_heap.c src/queue/queue_order.c \
                src/relay/client.c src/relay/client_*.c \
                src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/net/dns_cache.c \
-               src/control/control_format.c src/control/control_format_*.c \
-               src/message/address_list.c src/message/local_mail.c src/message/trace_local.c))
+               src/control/control_format.c src/control/control_format_*.c src/control/control_recipient.c \
+               src/message/address_list.c src/message/local_mail.c src/message/local_header.c \
+               src/message/trace_local.c))
 # Other names for the one program, as people and scripts call it.
-LINKS      = postqueue postcat postconf postsuper mailq sendmail
+LINKS      = postqueue postcat postconf postfix postsuper mailq newaliases sendmail
 
 # In tests/unit, tests/io and tests/fuzz each test_*.c (fuzz_*.c) is a program; any other .c there is linked to all of them.
 UNIT_TESTS = $(sort $(wildcard tests/unit/test_*.c))

@@ -1,8 +1,8 @@
 /*
  * mxgate - one program under several names (one binary plus links)
  *
- * Called as postqueue, postconf, mailq or sendmail it is that command; called as anything else, its
- * first argument says which.
+ * Called as postqueue, mailq, sendmail or another of these names it is that command; called as
+ * anything else, its first argument says which.
  */
 #include "commands/commands.h"
 
@@ -17,18 +17,22 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *help;
 } commands[] = {
-    {"serve",     command_serve,     "run the mail gateway in the foreground"                  },
-    {"check",     command_check,     "say what serve would say of the settings; -c FILE"       },
-    {"status",    command_status,    "what the running gateway says of itself; --json"         },
-    {"mailq",     command_mailq,     "list the queue"                                          },
-    {"postqueue", command_postqueue, "list (-p, -j) or flush (-f, -i ID, -s SITE) the queue"   },
-    {"postconf",  command_postconf,  "show settings (NAME, -n, -d) or change them (-e, -X, -#)"},
-    {"flush",     command_flush,     "try all queued mail now, or the message named by its id" },
-    {"postcat",   command_postcat,   "show a queued message (-q ID)"                           },
-    {"postsuper", command_postsuper, "delete, hold, release, requeue, expire queued messages"  },
-    {"sendmail",  command_sendmail,  "give a message to the gateway, from standard input"      },
-    {"version",   command_version,   "print the version"                                       },
-    {"help",      command_help,      "print this"                                              },
+    {"serve",      command_serve,     "run the mail gateway in the foreground"                  },
+    {"check",      command_check,     "say what serve would say of the settings; -c FILE"       },
+    {"status",     command_status,    "what the running gateway says of itself; --json"         },
+    {"mailq",      command_mailq,     "list the queue"                                          },
+    {"postqueue",  command_postqueue, "list (-p, -j) or flush (-f, -i ID, -s SITE) the queue"   },
+    {"postconf",   command_postconf,  "show settings (NAME, -n, -d) or change them (-e, -X, -#)"},
+    {"flush",      command_flush,     "try all queued mail now, or the message named by its id" },
+    {"postcat",    command_postcat,   "show a queued message (-q ID)"                           },
+    {"postsuper",  command_postsuper, "delete, hold, release, requeue, expire queued messages"  },
+    {"sendmail",   command_sendmail,  "give a message to the gateway, from standard input"      },
+    {"newaliases", command_sendmail,  "succeeds: there are no aliases"                          },
+    {"postfix",    command_postfix,   "status, check, reload, flush, stop, start-fg, version"   },
+    {"reload",     command_reload,    "read the settings again"                                 },
+    {"stop",       command_stop,      "end the gateway, and with it the container it is in"     },
+    {"version",    command_version,   "print the version"                                       },
+    {"help",       command_help,      "print this"                                              },
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

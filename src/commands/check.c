@@ -80,17 +80,26 @@ void check_say_summary(const struct log *log, const struct config *config)
                 config->queue_directory);
 }
 
+int check_settings(const char *ini, config_note_fn note, void *ctx, struct errbuf *err,
+                   struct config **config_out)
+{
+    struct settings_request request = {.ini = ini, .note = note, .note_ctx = ctx};
+    int rc = settings_load(&request, config_out, err);
+
+    if (rc < 0) {
+        surroundings_advise_refused(ini, note, ctx);
+        return rc;
+    }
+    surroundings_advise(*config_out, note, ctx);
+    return 0;
+}
+
 static int run(struct check *check, const char *ini)
 {
-    struct settings_request request = {.ini = ini, .note = on_note, .note_ctx = check};
     struct errbuf err = {""};
     struct config *config = NULL;
-    int rc = settings_load(&request, &config, &err);
+    int rc = check_settings(ini, on_note, check, &err, &config);
 
-    if (rc == 0)
-        surroundings_advise(config, on_note, check);
-    else
-        surroundings_advise_refused(ini, on_note, check);
     if (rc < 0 && !check->had_errors)
         log_startup(&check->log, LOG_SEVERITY_ERROR, "%s", err.text);
     if (rc == 0)

@@ -22,7 +22,10 @@ int command_mailq(int argc, char **argv);
 int command_postsuper(int argc, char **argv);
 int command_postcat(int argc, char **argv);
 int command_flush(int argc, char **argv);
-int command_sendmail(int argc, char **argv);
+int command_sendmail(int argc, char **argv); /* also as newaliases */
+int command_postfix(int argc, char **argv);
+int command_reload(int argc, char **argv);
+int command_stop(int argc, char **argv);
 
 /* Prints "NAME: fatal: words" and returns the exit code. */
 int command_fatal(const char *name, int exit_code, const char *format, ...)

@@ -80,7 +80,21 @@ static int on_reload(void *ctx, struct errbuf *err)
 {
     struct gateway *g = ctx;
 
-    return g->reload(g->reload_ctx, err);
+    return g->reload(g->asked_ctx, err);
+}
+
+static void on_stop(void *ctx)
+{
+    struct gateway *g = ctx;
+
+    g->stop(g->asked_ctx);
+}
+
+static int on_smtp(void *ctx, int fd)
+{
+    struct gateway *g = ctx;
+
+    return connection_adopt(&g->server, fd);
 }
 
 /* ---- start ---- */
@@ -137,6 +151,7 @@ static int start_control(struct gateway *g, struct errbuf *err)
                                   .path = g->config->control_socket,
                                   .ops = &g->control_ops,
                                   .intake = &g->intake,
+                                  .relay = &g->relay,
                                   .config = g->config,
                                   .log = g->log};
 
@@ -145,7 +160,9 @@ static int start_control(struct gateway *g, struct errbuf *err)
                                           .active = on_active,
                                           .flush = on_flush,
                                           .reload = on_reload,
-                                          .order = on_order};
+                                          .order = on_order,
+                                          .stop = on_stop,
+                                          .smtp = on_smtp};
     return control_server_start(&g->control, &setup, err);
 }
 

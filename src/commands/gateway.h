@@ -52,12 +52,13 @@ struct gateway {
     uint64_t (*log_dropped)(void *ctx);
     void *log_dropped_ctx;
     int (*reload)(void *ctx, struct errbuf *err); /* asked for by a command; see control_ops */
-    void *reload_ctx;
+    void (*stop)(void *ctx);                      /* likewise */
+    void *asked_ctx;                              /* of both */
     void (*on_stopped)(void *ctx);
     void *on_stopped_ctx;
 };
 
-/* What the caller fills before: loop, config, log, log_dropped, reload and their ctx. 0, or
+/* What the caller fills before: loop, config, log, log_dropped, reload, stop and their ctx. 0, or
  * negative and why in err: then the process ends. */
 int gateway_start(struct gateway *g, struct errbuf *err);
 /* Takes new settings; the old ones stay in force when they cannot be used. The reference is taken

@@ -1,37 +1,55 @@
 /*
  * sendmail - what the files of the sendmail command share
  *
- * sendmail_options reads the command line, sendmail_recipients collects addresses, sendmail_input
- * reads the message, sendmail puts them together and gives the message to the daemon.
+ * sendmail_options reads the command line, sendmail.c does what it says. For a message (the usual
+ * case): sendmail_recipients collects addresses, sendmail_input reads the text, sendmail_submit
+ * puts them together and gives the message to the daemon. sendmail_smtp is -bs, sendmail_verify
+ * -bv.
  */
 #ifndef MXGATE_COMMANDS_SENDMAIL_H
 #define MXGATE_COMMANDS_SENDMAIL_H
 
 #include "base/errbuf.h"
+#include "config/config.h"
 #include "message/local_mail.h"
 
 enum sendmail_mode {
-    SENDMAIL_DELIVER,
-    SENDMAIL_LIST,  /* -bp */
-    SENDMAIL_FLUSH, /* -q */
+    SENDMAIL_DELIVER, /* -bm */
+    SENDMAIL_LIST,    /* -bp */
+    SENDMAIL_FLUSH,   /* -q, -qI, -qR */
+    SENDMAIL_ALIASES, /* -bi, -I, newaliases */
+    SENDMAIL_VERIFY,  /* -bv */
+    SENDMAIL_SMTP,    /* -bs */
+    SENDMAIL_DAEMON,  /* -bd */
+    SENDMAIL_NOTHING, /* -bh, -bH, -q15m: taken, and there is nothing to do */
 };
 
 struct sendmail_options {
+    const char *name; /* of the command, as it was called */
     enum sendmail_mode mode;
-    const char *sender;    /* -f, -r; NULL: the caller */
-    const char *full_name; /* -F; NULL: not given */
-    bool extract;          /* -t */
-    bool ignore_dot;       /* -i, -oi */
-    bool verbose;          /* -v */
-    const char *notify;    /* -N; NULL: not given */
-    const char *ret;       /* -R */
-    const char *envid;     /* -V */
-    char **recipients;     /* rest of the command line */
+    const char *sender;     /* -f, -r; NULL: the caller */
+    const char *full_name;  /* -F; NULL: not given */
+    bool extract;           /* -t */
+    bool ignore_dot;        /* -i, -oi */
+    bool verbose;           /* -v */
+    bool gateway;           /* -G */
+    const char *body;       /* -B; NULL: not given */
+    const char *notify;     /* -N */
+    const char *ret;        /* -R */
+    const char *envid;      /* -V */
+    const char *flush_id;   /* -qI */
+    const char *flush_site; /* -qR */
+    char **recipients;      /* rest of the command line */
     int recipient_count;
 };
 
 /* 0, or the exit code after telling. */
 int sendmail_options_parse(int argc, char **argv, struct sendmail_options *out);
+
+/* Each is one mode: 0, or the exit code after telling. */
+int sendmail_submit(const struct sendmail_options *options, const struct config *config);
+int sendmail_smtp(const struct sendmail_options *options, const struct config *config);
+int sendmail_verify(const struct sendmail_options *options, const struct config *config);
 
 struct sendmail_recipients {
     char **list; /* owned, owned strings; no two alike */
@@ -42,7 +60,7 @@ struct sendmail_recipients {
 /* Adds the addresses of a list (a To header's value, an argument). 0, EX_USAGE with words in err,
  * or EX_OSERR. */
 int sendmail_recipients_add(struct sendmail_recipients *r, struct span list, struct errbuf *err);
-/* From To, Cc and Bcc; where the message was resent, from their Resent- forms instead. */
+/* From To, Cc and Bcc; where one of their Resent- forms is there, from those instead. */
 int sendmail_recipients_extract(struct sendmail_recipients *r, struct span header,
                                 struct errbuf *err);
 void sendmail_recipients_free(struct sendmail_recipients *r);
@@ -67,6 +85,9 @@ int sendmail_input_open(struct sendmail_input *in, bool ignore_dot, struct errbu
  */
 int sendmail_input_read(struct sendmail_input *in, char *buf, size_t *len_out, int max_ms,
                         struct errbuf *err);
+/* Reads the rest and drops it, at most `max` bytes: whoever writes it to a pipe must not die of
+ * that before it can hear why the message was not taken. Not from a terminal. */
+void sendmail_input_drain(struct sendmail_input *in, uint64_t max);
 void sendmail_input_close(struct sendmail_input *in);
 
 #endif

@@ -80,6 +80,19 @@ int sendmail_input_open(struct sendmail_input *in, bool ignore_dot, struct errbu
     }
 }
 
+void sendmail_input_drain(struct sendmail_input *in, uint64_t max)
+{
+    char buf[SENDMAIL_BLOCK + 2];
+    struct errbuf err;
+    uint64_t dropped = 0;
+    size_t len = 1;
+
+    if (isatty(STDIN_FILENO))
+        return;
+    while (len > 0 && dropped < max && sendmail_input_read(in, buf, &len, -1, &err) == EX_OK)
+        dropped += len;
+}
+
 void sendmail_input_close(struct sendmail_input *in)
 {
     free(in->start);

@@ -50,27 +50,31 @@ int sendmail_recipients_add(struct sendmail_recipients *r, struct span list, str
     }
 }
 
+static bool is_recipient_field(struct span name)
+{
+    return span_equal_nocase(name, SPAN_LIT("To")) || span_equal_nocase(name, SPAN_LIT("Cc")) ||
+           span_equal_nocase(name, SPAN_LIT("Bcc"));
+}
+
+/* Whether it is one of the fields that say where the message goes now. */
+static bool names_recipients(struct span name, bool resent)
+{
+    struct span prefix = SPAN_LIT("Resent-");
+
+    if (!resent)
+        return is_recipient_field(name);
+    return span_starts_nocase(name, prefix) && is_recipient_field(span_from(name, prefix.len));
+}
+
 static bool is_resent(struct span header)
 {
     struct local_field field;
 
     while (local_field_next(&header, &field)) {
-        if (span_starts_nocase(field.name, SPAN_LIT("Resent-")))
+        if (names_recipients(field.name, true))
             return true;
     }
     return false;
-}
-
-static bool names_recipients(struct span name, bool resent)
-{
-    struct span prefix = SPAN_LIT("Resent-");
-
-    if (resent && !span_starts_nocase(name, prefix))
-        return false;
-    if (resent)
-        name = span_from(name, prefix.len);
-    return span_equal_nocase(name, SPAN_LIT("To")) || span_equal_nocase(name, SPAN_LIT("Cc")) ||
-           span_equal_nocase(name, SPAN_LIT("Bcc"));
 }
 
 int sendmail_recipients_extract(struct sendmail_recipients *r, struct span header,

@@ -183,6 +183,24 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     gateway_stop(&s->gateway, on_stopped, s);
 }
 
+/* Asked for by a command, with the line that Postfix's command would log. */
+static int reload_asked(void *ctx, struct errbuf *err)
+{
+    const struct serve *s = ctx;
+
+    log_info(&s->log, "postfix-script", "refreshing the Postfix mail system");
+    return reload(ctx, err);
+}
+
+/* Likewise; as SIGTERM does it. */
+static void stop(void *ctx)
+{
+    struct serve *s = ctx;
+
+    log_info(&s->log, "postfix-script", "stopping the Postfix mail system");
+    gateway_stop(&s->gateway, on_stopped, s);
+}
+
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct errbuf err;
@@ -278,8 +296,9 @@ static int run(struct serve *s)
     s->gateway.log = &s->log;
     s->gateway.log_dropped = log_dropped;
     s->gateway.log_dropped_ctx = s;
-    s->gateway.reload = reload;
-    s->gateway.reload_ctx = s;
+    s->gateway.reload = reload_asked;
+    s->gateway.stop = stop;
+    s->gateway.asked_ctx = s;
     watch(s, &s->child, SIGCHLD, on_child);
     watch(s, &s->hangup, SIGHUP, on_hangup);
     watch(s, &s->term, SIGTERM, on_stop_signal);

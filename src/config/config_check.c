@@ -255,6 +255,8 @@ static void check_names(struct config_builder *b)
     check_host_name(b, SETTING_AT_myhostname, c->myhostname, "set HOSTNAME=mx.example.com");
     if (config_value(b, SETTING_AT_mydomain)->source) /* else it is a part of myhostname */
         check_host_name(b, SETTING_AT_mydomain, c->mydomain, "set DOMAIN=example.com");
+    if (config_value(b, SETTING_AT_myorigin)->source) /* else it is myhostname */
+        check_host_name(b, SETTING_AT_myorigin, c->myorigin, "set MYORIGIN=example.com");
     if (config_value(b, SETTING_AT_lmtp_lhlo_name)->source) /* else it is myhostname */
         check_host_name(b, SETTING_AT_lmtp_lhlo_name, c->lmtp_lhlo_name,
                         "write a host name such as mx.example.com, or remove it");

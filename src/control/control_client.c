@@ -21,6 +21,17 @@ void control_client_patience(struct control_client *c, unsigned seconds)
     set_wait(c, SO_RCVTIMEO, seconds);
 }
 
+long control_client_pid(const struct control_client *c)
+{
+    struct ucred peer = {.pid = 0};
+    socklen_t len = sizeof peer;
+
+    /* of a socket that listened: who called listen() */
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+        return 0;
+    return (long)peer.pid;
+}
+
 static int fail(struct errbuf *err, int error, const char *what)
 {
     if (error == EAGAIN)
@@ -153,4 +164,14 @@ int control_client_ask(struct control_client *c, const char *request,
     if (rc < 0 && rc != -EPIPE && rc != -ECONNRESET)
         return rc;
     return control_client_reply(c, on_text, ctx, err); /* it may say why it closed */
+}
+
+bool control_client_wait_end(struct control_client *c)
+{
+    ssize_t n;
+
+    do {
+        n = recv(c->fd, c->buf, CONTROL_REPLY_MAX, 0);
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    return n == 0 || errno == ECONNRESET;
 }

@@ -25,6 +25,10 @@ struct control_client {
 
 int control_client_open(struct control_client *c, const char *path, struct errbuf *err);
 void control_client_close(struct control_client *c);
+/* The daemon's process id; 0 when it is not to be seen from here. */
+long control_client_pid(const struct control_client *c);
+/* Waits until the daemon closes the connection; false when it did not within the patience. */
+bool control_client_wait_end(struct control_client *c);
 /* The longest wait for a reply from now on. */
 void control_client_patience(struct control_client *c, unsigned seconds);
 int control_client_send(struct control_client *c, struct span bytes, struct errbuf *err);

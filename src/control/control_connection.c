@@ -4,9 +4,11 @@
 #include "base/clock.h"
 #include "control/control_query.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* ---- submissions ---- */
 
@@ -104,10 +106,54 @@ static void run_order(struct control_connection *c, const struct control_request
         control_answer_failure(c, EX_OSERR, SPAN_LIT("out of memory"));
 }
 
+static void go_on(struct control_connection *c);
+
+/* ---- verify, smtp ---- */
+
+static void on_verified(void *ctx, int exit_code, const char *words)
+{
+    struct control_connection *c = ctx;
+
+    c->verify = NULL;
+    if (exit_code != EX_OK) {
+        control_answer_failure(c, exit_code, span_of(words));
+        return;
+    }
+    control_answer_line(c, words);
+    control_answer_ok(c);
+    go_on(c);
+}
+
+static void run_verify(struct control_connection *c, const struct control_request *r)
+{
+    wait_for_us(c);
+    c->verify = control_verify_ask(c->setup->relay, c->setup->config, r->argument, on_verified, c);
+}
+
+/* The socket by a second descriptor, which the SMTP server gets; ours is closed without a word. */
+static void run_smtp(struct control_connection *c, const struct control_request *r)
+{
+    const struct control_ops *ops = c->setup->ops;
+    uv_os_fd_t fd;
+    int own = -1;
+
+    if (uv_fileno(&c->stream.io.handle, &fd) == 0)
+        own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own >= 0 && ops->smtp(ops->ctx, own) == 0) {
+        c->finishing = true;
+        stream_close(&c->stream);
+        return;
+    }
+    if (own >= 0)
+        close(own);
+    control_answer_failure(c, EX_TEMPFAIL, SPAN_LIT("all server ports are busy"));
+}
+
 typedef void (*run_fn)(struct control_connection *c, const struct control_request *r);
 static const run_fn runs[CONTROL_VERB_COUNT] = {
     [CONTROL_SUBMIT] = run_submit, [CONTROL_FROM] = run_from, [CONTROL_RCPT] = run_rcpt,
     [CONTROL_CHUNK] = run_chunk,   [CONTROL_END] = run_end,   [CONTROL_ORDER] = run_order,
+    [CONTROL_VERIFY] = run_verify, [CONTROL_SMTP] = run_smtp,
 };
 
 static void run_request(struct control_connection *c, const struct control_request *r)
@@ -257,6 +303,7 @@ static void on_closed(void *ctx)
 
     submission_abort(&c->submission);
     leave_submission(c);
+    control_verify_forget(&c->verify);
     scheduler_order_forget(&c->order.asker);
     control_order_log(&c->order, c->setup->log);
     c->setup = NULL;

@@ -2,10 +2,11 @@
  * control_connection - one connection on the control socket: requests in, replies out
  *
  *     reading --request--> reply --> reading          "submit": see control_submission.h
- *        |  \--WAIT (body room, verdict, order)--> reading
+ *        |  \--WAIT (body room, verdict, order, answer)--> reading
  *        \--fault, failure--> reply --> finishing --> closed
  *
- * After a failure the connection ends: what follows may be the rest of a message.
+ * After a failure the connection ends: what follows may be the rest of a message. After "smtp" the
+ * socket is the SMTP server's, by a descriptor of its own.
  *
  * Limits: CONTROL_IDLE_MS for each request and for each chunk, not moved by bytes that dribble in;
  * CONTROL_STALL_MS for a message whose chunks are empty (a program that thinks between two lines);
@@ -19,6 +20,7 @@
 #include "control/control_format.h"
 #include "control/control_order.h"
 #include "control/control_submission.h"
+#include "control/control_verify.h"
 #include "net/stream.h"
 #include "observe/status.h"
 
@@ -37,6 +39,9 @@ struct control_ops {
     int (*reload)(void *ctx, struct errbuf *err); /* 0, or an exit code and why */
     /* As scheduler_order(). */
     bool (*order)(void *ctx, const struct queue_order_request *r, struct queue_asker *asker);
+    void (*stop)(void *ctx);
+    /* An SMTP session over this socket; 0, or negative and the descriptor is still the caller's. */
+    int (*smtp)(void *ctx, int fd);
 };
 
 struct control_setup {
@@ -44,6 +49,7 @@ struct control_setup {
     const char *path;              /* borrowed; of the socket */
     const struct control_ops *ops; /* borrowed */
     struct intake *intake;         /* borrowed */
+    struct relay *relay;           /* borrowed */
     struct config *config;         /* borrowed; see control_server_set_config */
     const struct log *log;         /* borrowed */
     unsigned *submissions;         /* under way on all connections; the server's */
@@ -57,12 +63,13 @@ struct control_connection {
     struct control_parser parser;
     struct control_submission submission;
     struct control_order order;
-    unsigned uid;      /* of the peer */
-    bool submitting;   /* counted in setup->submissions */
-    uint64_t moved_ms; /* when the last part of its message came */
-    bool waiting;      /* for body room, a verdict, the end of an order: nothing is parsed */
-    bool ending;       /* "end" was said, and waits for room */
-    bool finishing;    /* the last word was said */
+    struct control_verify *verify; /* under way, or NULL */
+    unsigned uid;                  /* of the peer */
+    bool submitting;               /* counted in setup->submissions */
+    uint64_t moved_ms;             /* when the last part of its message came */
+    bool waiting; /* for body room, a verdict, the end of an order, an answer: nothing is parsed */
+    bool ending;  /* "end" was said, and waits for room */
+    bool finishing; /* the last word was said */
     bool stopping;
 };
 

@@ -165,6 +165,16 @@ static void run_reload(struct control_connection *c, const struct control_reques
         control_answer_failure(c, exit_code, span_of(err.text));
 }
 
+/* The connection stays until the daemon closes it: so whoever asked can wait for the end. */
+static void run_stop(struct control_connection *c, const struct control_request *r)
+{
+    const struct control_ops *ops = c->setup->ops;
+
+    control_answer_ok(c);
+    stream_deadline(&c->stream, 0);
+    ops->stop(ops->ctx);
+}
+
 typedef void (*query_fn)(struct control_connection *c, const struct control_request *r);
 static const query_fn queries[CONTROL_VERB_COUNT] = {
     [CONTROL_PING] = run_ping,
@@ -175,6 +185,7 @@ static const query_fn queries[CONTROL_VERB_COUNT] = {
     [CONTROL_FLUSH_ID] = run_flush_id,
     [CONTROL_FLUSH_SITE] = run_flush_site,
     [CONTROL_RELOAD] = run_reload,
+    [CONTROL_STOP] = run_stop,
 };
 
 void control_query(struct control_connection *c, const struct control_request *r)

@@ -2,8 +2,8 @@
 #include "control/control_submission.h"
 
 #include "control/control_format.h"
+#include "control/control_recipient.h"
 #include "message/trace_local.h"
-#include "server/policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -131,8 +131,8 @@ static bool set_sender(struct control_submission *s, const struct smtp_mail_para
     if (smtp_address_is_null(sender) || sender->has_domain)
         return envelope_set_sender(s->envelope, smtp_address_span(sender));
     text_init(&t, buf, sizeof buf);
-    text_printf(&t, "%s@%s", sender->text, s->config->myhostname);
-    return envelope_set_sender(s->envelope, text_as_span(&t));
+    return control_complete(&t, s->config, sender) &&
+           envelope_set_sender(s->envelope, text_as_span(&t));
 }
 
 enum submission_step submission_from(struct control_submission *s, struct span argument)
@@ -147,6 +147,8 @@ enum submission_step submission_from(struct control_submission *s, struct span a
         return fail(s, EX_USAGE, 501, "501 5.1.7 Bad sender address syntax: %.*s",
                     (int)(argument.len < 400 ? argument.len : 400), argument.ptr);
     s->envelope->ret = params.ret;
+    if (params.has_body)
+        s->envelope->eight_bit = params.body == SMTP_BODY_8BITMIME;
     copy_name(s->envelope->envid, sizeof s->envelope->envid, params.envid);
     s->envelope->smtputf8 = params.sender.non_ascii;
     return set_sender(s, &params) ? SUBMISSION_OK : fail_memory(s);
@@ -156,20 +158,15 @@ enum submission_step submission_rcpt(struct control_submission *s, struct span a
 {
     struct envelope *e = s->envelope;
     struct smtp_rcpt_params params;
-    char buf[ARGS_CAP];
-    struct text args;
 
-    text_init(&args, buf, sizeof buf);
-    if (!make_args(&args, "TO:", argument, "") ||
-        smtp_command_rcpt(text_as_span(&args), true, &params) != SMTP_PARAM_OK ||
-        smtp_address_is_null(&params.recipient))
-        return fail(s, EX_NOUSER, 501, "501 5.1.3 Bad recipient address syntax: %.*s",
-                    (int)(argument.len < 400 ? argument.len : 400), argument.ptr);
     if (e->recipient_count >= s->config->smtpd_recipient_limit)
         return fail(s, EX_DATAERR, 552, "552 5.5.3 Error: too many recipients, %ju are allowed",
                     (uintmax_t)s->config->smtpd_recipient_limit);
-    if (!policy_recipient(s->config, &params.recipient, &s->failure))
-        return fail_verdict(s);
+    s->exit_code = control_recipient(s->config, argument, &params, &s->failure);
+    if (s->exit_code != EX_OK) {
+        forget(s);
+        return SUBMISSION_FAILED;
+    }
     e->smtputf8 = e->smtputf8 || params.recipient.non_ascii;
     if (!envelope_add_recipient(e, smtp_address_span(&params.recipient), params.notify,
                                 span_of(params.orcpt)))

@@ -63,7 +63,8 @@ struct submission_setup {
 
 enum submission_step submission_begin(struct control_submission *s,
                                       const struct submission_setup *setup);
-/* "<address> [parameters]" as in MAIL and RCPT. A sender without a domain gets "@myhostname". */
+/* "<address> [parameters]" as in MAIL and RCPT. A name without a domain gets
+ * "@myorigin"; BODY=7BIT is believed. */
 enum submission_step submission_from(struct control_submission *s, struct span argument);
 enum submission_step submission_rcpt(struct control_submission *s, struct span argument);
 enum submission_step submission_bytes(struct control_submission *s, struct span *bytes);

@@ -19,9 +19,11 @@ struct token {
 /* One element of the list while it is read. */
 struct element {
     struct text text;
-    bool angle;  /* inside < > */
-    bool closed; /* after > */
-    bool gap;    /* two words side by side: a phrase, no address */
+    const char *end; /* of its last word, in the list; NULL: none */
+    bool domain;     /* it has an "@" */
+    bool angle;      /* inside < > */
+    bool closed;     /* after > */
+    bool gap;        /* two words side by side: a phrase, no address */
     bool bad;
 };
 
@@ -131,6 +133,8 @@ static void element_reset(struct element *e)
     e->text.overflow = false;
     e->text.ptr[0] = '\0';
     e->gap = false;
+    e->end = NULL;
+    e->domain = false;
 }
 
 /* Quoted strings may be folded: the line end itself is no part of them, and so cannot be escaped.
@@ -160,6 +164,7 @@ static void add_word(struct element *e, const struct token *t)
     if (t->spaced && !is_one_of(last, ".@") && t->text.ptr[0] != '.')
         e->gap = true;
     put_word(e, t->text);
+    e->end = t->text.ptr + t->text.len;
 }
 
 static bool is_route(const struct element *e)
@@ -210,6 +215,7 @@ static bool take_special(struct address_list *l, struct element *e, char c)
         if (e->closed)
             e->bad = true;
         text_char(&e->text, c);
+        e->domain = true;
         return false;
     }
 }
@@ -236,11 +242,12 @@ static bool read_element(struct address_list *l, struct element *e)
 
 void address_list_init(struct address_list *l, struct span value)
 {
-    *l = (struct address_list){value, false};
+    *l = (struct address_list){.rest = value};
 }
 
 enum address_list_event address_list_next(struct address_list *l, char text_out[SMTP_ADDRESS_CAP])
 {
+    l->local_end = NULL;
     for (;;) {
         struct element e = {.bad = false};
         struct span start = l->rest;
@@ -251,8 +258,10 @@ enum address_list_event address_list_next(struct address_list *l, char text_out[
             return ADDRESS_LIST_END;
         if (e.text.len == 0 && !e.angle && !e.closed && !e.bad)
             continue; /* nothing between two separators, or a group that ends */
-        if (!e.bad && !e.angle && !e.gap && !e.text.overflow && e.text.len > 0)
+        if (!e.bad && !e.angle && !e.gap && !e.text.overflow && e.text.len > 0) {
+            l->local_end = e.domain ? NULL : e.end;
             return ADDRESS_LIST_ADDRESS;
+        }
         text_init(&shown, text_out, SMTP_ADDRESS_CAP);
         text_printable(&shown, span_trim(span_first(start, start.len - l->rest.len)));
         return ADDRESS_LIST_BAD;

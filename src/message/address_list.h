@@ -22,6 +22,9 @@
 
 struct address_list {
     struct span rest; /* borrowed from the caller */
+    /* Where the address that was just given ends in the value, when it has no domain: there one can
+     * be put. Else NULL. */
+    const char *local_end;
     bool in_group;
 };
 

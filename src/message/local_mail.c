@@ -1,8 +1,6 @@
 /* local_mail - see local_mail.h */
 #include "message/local_mail.h"
 
-#include "base/clock.h"
-
 #include <string.h>
 
 /*
@@ -150,81 +148,4 @@ bool local_field_next(struct span *rest, struct local_field *out)
     out->value = span_from(out->whole, span_find(out->whole, ':') + 1);
     *rest = span_from(*rest, len);
     return true;
-}
-
-static bool is_dropped(struct span name)
-{
-    return span_equal_nocase(name, SPAN_LIT("Bcc")) ||
-           span_equal_nocase(name, SPAN_LIT("Resent-Bcc")) ||
-           span_equal_nocase(name, SPAN_LIT("Return-Path"));
-}
-
-/* A display name, quoted when it is more than words (RFC 5322 3.2.4). */
-static void write_name(struct text *t, struct span name)
-{
-    bool quote = false;
-
-    for (size_t i = 0; i < name.len; i++)
-        quote = quote || !(ascii_is_alnum(name.ptr[i]) || name.ptr[i] == ' ');
-    if (quote)
-        text_char(t, '"');
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '"' || name.ptr[i] == '\\')
-            text_char(t, '\\');
-        text_printable(t, span_make(name.ptr + i, 1));
-    }
-    if (quote)
-        text_char(t, '"');
-}
-
-static void write_from(struct text *t, const struct local_sender *sender)
-{
-    struct span name = span_first(span_of(sender->full_name), 256);
-
-    text_cstr(t, "From: ");
-    if (sender->address[0] == '\0') {
-        text_printf(t, "MAILER-DAEMON@%s (Mail Delivery System)\n", sender->myhostname);
-        return;
-    }
-    write_name(t, name);
-    text_printf(t, name.len > 0 ? " <%s>\n" : "%s\n", sender->address);
-}
-
-static bool has_field(struct span header, struct span name)
-{
-    struct local_field field;
-
-    while (local_field_next(&header, &field)) {
-        if (span_equal_nocase(field.name, name))
-            return true;
-    }
-    return false;
-}
-
-static void write_missing(struct text *t, struct span header, const struct local_sender *sender)
-{
-    if (!has_field(header, SPAN_LIT("Message-Id")))
-        text_printf(t, "Message-Id: <%s@%s>\n", sender->unique, sender->myhostname);
-    if (!has_field(header, SPAN_LIT("Date"))) {
-        text_cstr(t, "Date: ");
-        clock_text_rfc5322(t, sender->now_us);
-        text_char(t, '\n');
-    }
-    if (!has_field(header, SPAN_LIT("From")))
-        write_from(t, sender);
-}
-
-void local_header_write(struct text *t, struct span header, const struct local_sender *sender)
-{
-    struct local_field field;
-
-    write_missing(t, header, sender);
-    while (local_field_next(&header, &field)) {
-        if (is_dropped(field.name))
-            continue;
-        text_span(t, field.whole);
-        if (field.whole.ptr[field.whole.len - 1] != '\n')
-            text_char(t, '\n');
-    }
-    text_char(t, '\n');
 }

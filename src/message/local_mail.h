@@ -1,13 +1,10 @@
 /*
- * local_mail - what sendmail does to the text that a local program gives it; pure
+ * local_mail - reading the text that a local program gives to sendmail; pure
  *
  * The text ends at its last byte, or, unless -i was given, at a line that is a lone dot (lone_dot).
  * Its header ends at the first empty line, or at the first line that is no header field
- * (local_header_find): cron and scripts give bodies without any header.
- *
- * The header is passed on field by field. Bcc and Resent-Bcc are left out, so that nobody learns of
- * secret recipients; Return-Path too, which only the final delivery may add. Date, From and
- * Message-Id are added in front when missing (RFC 5322 3.6).
+ * (local_header_find): cron and scripts give bodies without any header. What is made of the header
+ * is in local_header.h.
  *
  * Lines may end in LF or CRLF here; the daemon makes them canonical.
  */
@@ -43,16 +40,5 @@ struct local_field {
 };
 /* The next field of a header; a mailbox' "From " line at the start is skipped. False at the end. */
 bool local_field_next(struct span *rest, struct local_field *out);
-
-struct local_sender {
-    const char *address;   /* with a domain; "" is the null sender */
-    const char *full_name; /* "" when there is none */
-    const char *myhostname;
-    int64_t now_us;     /* for Date */
-    const char *unique; /* left side of a new Message-Id: letters, digits, dots */
-};
-#define LOCAL_HEADER_EXTRA 4096 /* room in `t` beyond the header's length */
-/* The header as it goes on, with the empty line after it. */
-void local_header_write(struct text *t, struct span header, const struct local_sender *sender);
 
 #endif

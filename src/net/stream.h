@@ -102,6 +102,9 @@ void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop);
  * comes. */
 int stream_accept(struct stream *s, struct stream_pool *pool, uv_stream_t *server,
                   const struct stream_events *events, void *ctx);
+/* Takes over a connected unix socket; on failure the descriptor is still the caller's. */
+int stream_adopt(struct stream *s, struct stream_pool *pool, int fd,
+                 const struct stream_events *events, void *ctx);
 int stream_connect_tcp(struct stream *s, struct stream_pool *pool, const struct sockaddr *address,
                        const struct stream_events *events, void *ctx);
 /* The same, leaving by the address `from` of this machine. */

@@ -2,6 +2,7 @@
 #include "net/stream_internal.h"
 
 #include <netinet/tcp.h>
+#include <unistd.h>
 
 /*
  * A peer that restarted has forgotten the connection; if it is our turn to wait, only a probe makes
@@ -60,6 +61,23 @@ static void keep_alive(struct stream *s)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+int stream_adopt(struct stream *s, struct stream_pool *pool, int fd,
+                 const struct stream_events *events, void *ctx)
+{
+    int rc = prepare(s, pool, events, ctx, true);
+
+    if (rc < 0)
+        return rc;
+    if (uv_pipe_open(&s->io.pipe, fd) < 0) {
+        close(fd);
+        s->ended = true; /* on_closed still comes: the handles exist */
+        stream_close(s);
+        return 0;
+    }
+    s->open = true;
+    return 0;
 }
 
 static void on_connected(uv_connect_t *request, int status)

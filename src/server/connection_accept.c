@@ -119,6 +119,26 @@ static struct span early_input(struct connection *c, char *buf, size_t cap)
     return span_make(buf, n > 0 ? (size_t)n : 0);
 }
 
+/* As a client on loopback, whom no PTR look-up and no list of networks needs to vouch for. */
+static void start_local(struct connection *c)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&c->address;
+    struct session_client client = {
+        .address = "127.0.0.1", .envelopes = &c->server->intake->envelopes, .trusted = true};
+
+    v4->sin_family = AF_INET;
+    v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cidr_address_parse(span_of(client.address), c->address16);
+    limits_key(c->address16, c->limits_key);
+    session_init(&c->session, &connection_session_ops, c, c->server->config, c->server->log,
+                 &client);
+    session_peer_name(&c->session, "localhost", DNS_FOUND, DNS_FOUND);
+    if (refuse_excess(c, &client))
+        return;
+    session_start(&c->session);
+    stream_read(&c->stream);
+}
+
 static void connection_start(struct connection *c)
 {
     struct session_client client = {0};
@@ -142,19 +162,44 @@ static void connection_start(struct connection *c)
     stream_read(&c->stream);
 }
 
+/* NULL when there are too many, or no memory. */
+static struct connection *connection_new(const struct smtp_server *s)
+{
+    if (s->connection_count >= s->config->smtpd_connection_limit + 2 * LISTENER_SPARE)
+        return NULL;
+    return calloc(1, sizeof(struct connection));
+}
+
+static void connection_enter(struct connection *c, struct smtp_server *s)
+{
+    c->server = s;
+    c->holds = 1;
+    DL_APPEND(s->connections, c);
+    s->connection_count++;
+    s->holds++;
+}
+
+int connection_adopt(struct smtp_server *s, int fd)
+{
+    struct connection *c = connection_new(s);
+    int rc = c ? stream_adopt(&c->stream, s->streams, fd, &connection_stream_events, c) : UV_ENOMEM;
+
+    if (rc < 0) {
+        free(c);
+        return rc;
+    }
+    connection_enter(c, s);
+    start_local(c);
+    return 0;
+}
+
 void connection_accept(struct smtp_server *s, uv_stream_t *server)
 {
-    struct connection *c = NULL;
+    struct connection *c = connection_new(s);
     uv_tcp_t *refused;
 
-    if (s->connection_count < s->config->smtpd_connection_limit + 2 * LISTENER_SPARE)
-        c = calloc(1, sizeof *c);
     if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
-        c->server = s;
-        c->holds = 1;
-        DL_APPEND(s->connections, c);
-        s->connection_count++;
-        s->holds++;
+        connection_enter(c, s);
         connection_start(c);
         return;
     }

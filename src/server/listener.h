@@ -69,6 +69,12 @@ void smtp_server_release(struct smtp_server *s);
 
 /* connection.c: takes the connection that waits in `server`. */
 void connection_accept(struct smtp_server *s, uv_stream_t *server);
+/*
+ * A session of a local program (sendmail -bs) over this unix socket: trusted, and known as
+ * localhost. What the program still hears after it has closed its side: the answers to all it said.
+ * 0, or negative and the descriptor is still the caller's.
+ */
+int connection_adopt(struct smtp_server *s, int fd);
 void connection_shutdown(struct connection *c);
 void connection_close(struct connection *c);
 struct connection *connection_next(struct connection *c);

@@ -242,7 +242,7 @@ def test_sendmail_with_recipients(gateway, peer):
     for recipient in ("alice@example.com", "bob@example.com"):
         delivery = arrived(peer, recipient)[0]
         assert delivery.sender == "ops@example.org"
-        assert b"Subject: by hand\r\n\r\nhello\r\n" in delivery.body
+        assert b"\r\nSubject: by hand\r\n" in delivery.body and delivery.body.endswith(b"\r\n\r\nhello\r\n")
         assert b"From: " in delivery.body and b"Date: " in delivery.body and b"Message-I" in delivery.body
     gateway.wait_queue_empty()
     gateway.wait_log(r"pickup\[\d+\]: [0-9A-F]+: uid=0 from=<ops@example\.org>")
@@ -288,7 +288,7 @@ def test_sendmail_null_sender(gateway, peer):
 def test_sendmail_options_that_scripts_give(gateway, peer):
     """As seen in scripts (FACTS 5.6): taken, also glued to their values."""
     sendmail(gateway, "-oi", "-oem", "-bm", "-F", "Full Name", "-fops@example.org", "-r", "ops2@example.org", "-B8BITMIME",
-             "-N", "never", "-R", "hdrs", "-V", "id1", "-O", "x=y", "-G", "--", "alice@example.com", check=0)
+             "-N", "never", "-R", "hdrs", "-V", "id1", "-O", "x=y", "--", "alice@example.com", check=0)
     delivery = arrived(peer, "alice@example.com")[0]
     assert delivery.sender == "ops2@example.org"
     assert b"Full Name" in delivery.body

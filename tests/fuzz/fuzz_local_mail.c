@@ -1,8 +1,10 @@
 /*
- * Fuzz message/local_mail: the lone dot ends the text at the same place however it is cut; the
- * header that goes on has no secret field, has what it must have, and is found again as a header.
+ * Fuzz message/local_mail and local_header: the lone dot ends the text at the same place however it
+ * is cut; the header that goes on has no secret field, has what it must have, is found again as a
+ * header, and nothing is left to complete in it.
  */
 #include "input.h"
+#include "message/local_header.h"
 #include "message/local_mail.h"
 
 #include <assert.h>
@@ -43,22 +45,42 @@ static bool has(struct span header, const char *name)
     return false;
 }
 
+static void write_header(struct text *t, char *buf, size_t cap, struct span header, bool gateway)
+{
+    const struct local_sender sender = {.address = "a@example.com",
+                                        .full_name = "A",
+                                        .myhostname = "mx.example.com",
+                                        .origin = "x.org",
+                                        .gateway = gateway,
+                                        .unique = "1"};
+    struct local_header found;
+
+    text_init(t, buf, cap);
+    local_header_write(t, header, &sender);
+    assert(!t->overflow);
+    assert(local_header_find(text_as_span(t), true, &found));
+    assert(found.body_at == t->len && found.len < t->len);
+    t->len = found.len;
+    assert(!has(text_as_span(t), "Bcc") && !has(text_as_span(t), "Resent-Bcc"));
+}
+
 static void check_header(struct span header)
 {
-    static char buf[INPUT_MAX + LOCAL_HEADER_EXTRA];
-    const struct local_sender sender = {"a@example.com", "A", "mx.example.com", 0, "1"};
-    struct local_header found;
+    static char once_buf[8 * INPUT_MAX + LOCAL_HEADER_EXTRA];
+    static char twice_buf[8 * INPUT_MAX + LOCAL_HEADER_EXTRA];
     struct span written;
-    struct text t;
+    struct text once;
+    struct text twice;
 
-    text_init(&t, buf, sizeof buf);
-    local_header_write(&t, header, &sender);
-    assert(!t.overflow);
-    assert(local_header_find(text_as_span(&t), true, &found));
-    assert(found.body_at == t.len && found.len < t.len);
-    written = span_first(text_as_span(&t), found.len);
-    assert(!has(written, "Bcc") && !has(written, "Resent-Bcc"));
-    assert(has(written, "From") && has(written, "Date") && has(written, "Message-Id"));
+    write_header(&once, once_buf, sizeof once_buf, header, true);
+    assert(once.len <= header.len + 1);
+    write_header(&once, once_buf, sizeof once_buf, header, false);
+    written = text_as_span(&once);
+    assert((has(written, "From") && has(written, "Date") && has(written, "Message-Id")) ||
+           (has(written, "Resent-From") && has(written, "Resent-Date") &&
+            has(written, "Resent-Message-Id")));
+    write_header(&twice, twice_buf, sizeof twice_buf, written, false);
+    assert(span_equal(text_as_span(&twice), written));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

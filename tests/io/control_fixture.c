@@ -94,6 +94,21 @@ static int on_reload(void *ctx, struct errbuf *err)
     return world.reload_refused ? errbuf_set(err, EX_CONFIG, "%s", world.reload_refused) : 0;
 }
 
+static void on_stop(void *ctx)
+{
+    note("stop ");
+}
+
+/* The session is a word: what counts is that it comes over the same socket. */
+static int on_smtp(void *ctx, int fd)
+{
+    if (world.smtp_refused)
+        return -ENOMEM;
+    assert_int_equal(send(fd, "220 hello\r\n", 11, MSG_NOSIGNAL), 11);
+    world.smtp_fd = fd;
+    return 0;
+}
+
 static void build_config(void)
 {
     static const char *const environment[] = {"ALLOWED_DOMAINS=example.com",
@@ -138,7 +153,8 @@ int world_setup(void **state)
         .disk = &world.disk.disk,
         .budget = {.limit = 1 << 20},
     };
-    world.ops = (struct control_ops){NULL, on_status, on_active, on_flush, on_reload, on_order};
+    world.ops = (struct control_ops){NULL,      on_status, on_active, on_flush,
+                                     on_reload, on_order,  on_stop,   on_smtp};
     world.log = (struct log){.syslog_name = "postfix", .pid = 7, .sink = on_line};
     snprintf(world.socket, sizeof world.socket, "%s/control.sock", world.disk.path);
     if (world_start(&err, NULL) < 0)

@@ -34,6 +34,8 @@ struct control_world {
     unsigned orders_forgotten;
     bool no_memory;
     const char *reload_refused; /* why; NULL: taken */
+    bool smtp_refused;
+    int smtp_fd; /* the test closes it */
 };
 
 extern struct control_world world;

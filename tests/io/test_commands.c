@@ -134,19 +134,22 @@ static void test_options(void **state)
 {
     struct sendmail_options o;
 
-    assert_int_equal(parse(&o, "-f a@b -F Name -t -i -v -N never -R hdrs -V id c@d e@f"), EX_OK);
+    assert_int_equal(parse(&o, "-f a@b -F Name -t -i -v -G -N never -R hdrs -V id c@d e@f"), EX_OK);
+    assert_string_equal(o.name, "sendmail");
     assert_string_equal(o.sender, "a@b");
     assert_string_equal(o.full_name, "Name");
-    assert_true(o.extract && o.ignore_dot && o.verbose);
+    assert_true(o.extract && o.ignore_dot && o.verbose && o.gateway);
     assert_string_equal(o.notify, "never");
     assert_string_equal(o.ret, "hdrs");
     assert_string_equal(o.envid, "id");
     assert_int_equal(o.recipient_count, 2);
     assert_string_equal(o.recipients[1], "e@f");
-    assert_int_equal(parse(&o, "-oi -oem -odb -om -B8BITMIME -O x=y -G -U -n -m -x -bm -h 5 -C f "
-                               "-ra@b -- -c@d"),
+    assert_int_equal(parse(&o,
+                           "-oi -oem -odb -om -o7 -oA/etc/aliases -B8BITMIME -O x=y -U -m -x -c "
+                           "-e p -bm -h 5 -C f -L l -p SMTP:x -Am -ra@b -- -c@d"),
                      EX_OK);
-    assert_true(o.ignore_dot && !o.extract && o.mode == SENDMAIL_DELIVER);
+    assert_true(o.ignore_dot && !o.extract && o.mode == SENDMAIL_DELIVER && !o.gateway);
+    assert_string_equal(o.body, "8BITMIME");
     assert_string_equal(o.sender, "a@b");
     assert_int_equal(o.recipient_count, 1);
     assert_string_equal(o.recipients[0], "-c@d");
@@ -154,18 +157,112 @@ static void test_options(void **state)
     assert_true(o.recipient_count == 2 && !o.extract);
 }
 
-static void test_modes(void **state)
+/* Several letters behind one dash, the last with its argument in the same word or the next. */
+static void test_clustered_options(void **state)
 {
     struct sendmail_options o;
 
-    assert_int_equal(parse(&o, "-bp"), EX_OK);
-    assert_int_equal(o.mode, SENDMAIL_LIST);
-    assert_int_equal(parse(&o, "-q"), EX_OK);
-    assert_int_equal(o.mode, SENDMAIL_FLUSH);
-    assert_int_equal(parse(&o, "-bs"), EX_USAGE);
-    assert_int_equal(parse(&o, "-bd"), EX_USAGE);
-    assert_int_equal(parse(&o, "-Z"), EX_USAGE);
-    assert_int_equal(parse(&o, "-f"), EX_USAGE);
+    assert_int_equal(parse(&o, "-tiv"), EX_OK);
+    assert_true(o.extract && o.ignore_dot && o.verbose);
+    assert_int_equal(parse(&o, "-tif a@b"), EX_OK);
+    assert_true(o.extract && o.ignore_dot);
+    assert_string_equal(o.sender, "a@b");
+    assert_int_equal(parse(&o, "-ifa@b c@d"), EX_OK);
+    assert_string_equal(o.sender, "a@b");
+    assert_int_equal(o.recipient_count, 1);
+    assert_int_equal(parse(&o, "-FCronDaemon -i -odi -oem -oi -t -f root"), EX_OK);
+    assert_string_equal(o.full_name, "CronDaemon");
+    assert_string_equal(o.sender, "root");
+}
+
+static void test_modes(void **state)
+{
+    static const struct {
+        const char *line;
+        enum sendmail_mode want;
+    } rows[] = {
+        {"",          SENDMAIL_DELIVER},
+        {"-bm",       SENDMAIL_DELIVER},
+        {"-bp",       SENDMAIL_LIST   },
+        {"-q",        SENDMAIL_FLUSH  },
+        {"-v -q",     SENDMAIL_FLUSH  },
+        {"-qI0AF",    SENDMAIL_FLUSH  },
+        {"-qRx.org",  SENDMAIL_FLUSH  },
+        {"-bi",       SENDMAIL_ALIASES},
+        {"-I",        SENDMAIL_ALIASES},
+        {"-bv a@b",   SENDMAIL_VERIFY },
+        {"-bs",       SENDMAIL_SMTP   },
+        {"-bd",       SENDMAIL_DAEMON },
+        {"-bd -q15m", SENDMAIL_DAEMON },
+        {"-q15m",     SENDMAIL_NOTHING},
+        {"-bh",       SENDMAIL_NOTHING},
+        {"-bH",       SENDMAIL_NOTHING},
+    };
+    struct sendmail_options o;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int rc = parse(&o, rows[i].line);
+
+        if (rc != EX_OK || o.mode != rows[i].want)
+            fail_msg("%s: %d, mode %d", rows[i].line, rc, (int)o.mode);
+    }
+    assert_int_equal(parse(&o, "-qI0AF"), EX_OK);
+    assert_string_equal(o.flush_id, "0AF");
+    assert_int_equal(parse(&o, "-qRx.org"), EX_OK);
+    assert_string_equal(o.flush_site, "x.org");
+}
+
+static void test_usage_errors(void **state)
+{
+    static const char *const lines[] = {
+        "-Z",
+        "-f",
+        "-bz",
+        "-bt",
+        "-q x",
+        "-qSx",
+        "-qX",
+        "-qR",
+        "-qI",
+        "-B x",
+        "-n",
+        "-t -bp",
+        "-bv -t a@b",
+        "-bv -v a@b",
+        "-bp a@b",
+        "-bi a@b",
+        "-bs a@b",
+        "-bd a@b",
+        "-bv -N never a@b",
+        "-qRx a@b",
+        "-qI0AF a@b",
+        "-Xfile",
+        "-XV a@b",
+        "-oA",
+        "-t -q",
+        "--version",
+        "-bp -qRx",
+    };
+    struct sendmail_options o;
+
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        if (parse(&o, lines[i]) != EX_USAGE)
+            fail_msg("%s", lines[i]);
+    }
+}
+
+/* A wrong wish about notices does not stop the mail. */
+static void test_values_that_are_ignored(void **state)
+{
+    struct sendmail_options o;
+
+    assert_int_equal(parse(&o, "-N bad -R x -V \x01 a@b"), EX_OK);
+    assert_true(!o.notify && !o.ret && !o.envid);
+    assert_int_equal(parse(&o, "-N never,success a@b"), EX_OK);
+    assert_null(o.notify);
+    assert_int_equal(parse(&o, "-N SUCCESS,delay -R FULL a@b"), EX_OK);
+    assert_string_equal(o.notify, "SUCCESS,delay");
+    assert_string_equal(o.ret, "FULL");
 }
 
 /* ---- sendmail's recipients ---- */
@@ -192,6 +289,7 @@ static void test_extract(void **state)
     expect_extracted("To: a@b, a@b\nCc: a@b\n", EX_OK, "a@b ");
     expect_extracted("Resent-To: new@b\nResent-From: x@y\nTo: old@b\nBcc: old2@b\n", EX_OK,
                      "new@b ");
+    expect_extracted("Resent-From: x@y\nResent-Date: now\nTo: a@b\n", EX_OK, "a@b ");
     expect_extracted("To: undisclosed-recipients:;\nCc: a@b\n", EX_OK, "a@b ");
     expect_extracted("To: a@b, John Smith\n", EX_DATAERR, "a@b ");
 }
@@ -217,7 +315,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_files_that_cannot_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_only_serve_is_strict, setup, teardown),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_clustered_options),
         cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_usage_errors),
+        cmocka_unit_test(test_values_that_are_ignored),
         cmocka_unit_test(test_extract),
         cmocka_unit_test(test_arguments),
     };

@@ -162,6 +162,61 @@ static void test_reload_refused(void **state)
     close(fd);
 }
 
+static void test_stop_request(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "stop\n");
+    client_expect(fd, "ok\n");
+    assert_string_equal(world.asked, "stop ");
+    client_expect_silence(fd); /* its end tells of the daemon's */
+    world_stop();
+    client_expect_end(fd, "");
+}
+
+/* The SMTP server has the socket, by a descriptor of its own; the slot is free for another. */
+static void test_smtp(void **state)
+{
+    int fd = client_open();
+    char byte;
+
+    client_say(fd, "smtp\n");
+    client_expect(fd, "220 hello\r\n");
+    world_run();
+    assert_int_equal(world.server.open, 0);
+    client_say(fd, "x");
+    assert_int_equal(recv(world.smtp_fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+    close(world.smtp_fd);
+    client_expect_end(fd, "");
+}
+
+static void test_smtp_refused(void **state)
+{
+    int fd = client_open();
+
+    world.smtp_refused = true;
+    client_say(fd, "smtp\n");
+    client_expect_end(fd, "error 75 all server ports are busy\n");
+}
+
+/* What policy refuses, and what is not asked, needs no upstream: the world has none. */
+static void test_verify(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "verify <x@other.net>\n");
+    client_expect_end(fd, "error 69 554 5.7.1 <x@other.net>: Relay access denied\n");
+    fd = client_open();
+    client_say(fd, "verify <a b>\n");
+    client_expect_end(fd, "error 67 501 5.1.3 Bad recipient address syntax: <a b>\n");
+    fd = client_open();
+    world.config->verify_recipients = false;
+    client_say(fd, "verify <ann@example.com>\nping\n");
+    client_expect(fd, "text accepted: it was not asked (verify_recipients=no)\nok\nok\n");
+    close(fd);
+}
+
 static void test_status(void **state)
 {
     int fd = client_open();
@@ -411,6 +466,10 @@ int main(void)
         TEST(test_stop_waits_for_an_order),
         TEST(test_requests),
         TEST(test_reload_refused),
+        TEST(test_stop_request),
+        TEST(test_smtp),
+        TEST(test_smtp_refused),
+        TEST(test_verify),
         TEST(test_status),
         TEST(test_active),
         TEST(test_byte_by_byte),

@@ -128,7 +128,9 @@ static void test_refusals(void **state)
         {"submit\nfrom <>\nrcpt <ann@example.com>\nrcpt <x@[192.0.2.1]>\nchunk 2\nhiend\n",
          "error 69 554 5.7.1 <x@[192.0.2.1]>: Relay access denied\n"                                                                                        },
         {"submit\nfrom <>\nrcpt <ann>\n",
-         "error 67 504 5.5.2 <ann>: Recipient address rejected: need fully-qualified address\n"                                                             },
+         "error 69 554 5.7.1 <ann@mx.example.com>: Relay access denied (a name without a domain "
+         "gets "
+         "@mx.example.com: set myorigin to one of relay_domains)\n"                                                                                         },
         {"submit\nfrom <>\nrcpt <1@example.com>\nrcpt <2@example.com>\nrcpt <3@example.com>\n"
          "rcpt <4@example.com>\n",                                                 "error 65 552 5.5.3 Error: too many recipients, 3 are allowed\n"},
     };

@@ -645,6 +645,39 @@ static void a_peer_that_said_all_still_hears(void **state)
     free(o);
 }
 
+/* One of a pair of unix sockets, taken over. */
+static void an_adopted_socket_talks(void **state)
+{
+    struct owner *o = owner_new();
+    int pair[2];
+    char buf[100];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(stream_adopt(&o->stream, &f.streams, pair[0], &events, o), 0);
+    stream_read(&o->stream);
+    peer_send(&f, pair[1], "all", 3);
+    loop_wait(&f, o->len == 3);
+    assert_string_equal(o->got, "all");
+    send_filler(o, 10);
+    assert_int_equal(peer_drain(pair[1], buf, 10), 10);
+    close(pair[1]);
+    loop_wait(&f, o->ends == 1);
+    assert_int_equal(o->rc, UV_EOF);
+    owner_free(o);
+}
+
+static void a_closed_descriptor_is_not_adopted(void **state)
+{
+    struct owner *o = owner_new();
+    int fd = dup(STDIN_FILENO);
+
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(stream_adopt(&o->stream, &f.streams, fd, &events, o), 0);
+    loop_wait(&f, o->closes == 1);
+    assert_int_equal(o->ends, 0);
+    free(o);
+}
+
 static void a_peer_that_is_gone_after_all_is_an_end(void **state)
 {
     int fd;
@@ -909,6 +942,8 @@ int main(void)
         TEST(a_peer_that_said_all_still_hears),
         TEST(a_peer_that_is_gone_after_all_is_an_end),
         TEST(a_reset_is_no_eof),
+        TEST(an_adopted_socket_talks),
+        TEST(a_closed_descriptor_is_not_adopted),
         TEST(close_in_on_eof),
         TEST(a_deadline_is_not_moved_by_bytes),
         TEST(close_in_on_open),

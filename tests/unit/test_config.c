@@ -368,6 +368,9 @@ static void test_bad_values(void **state)
         {"POSTFIX_myhostname=[192.0.2.1]",
          "E POSTFIX_myhostname: myhostname \"[192.0.2.1]\" gives \"[192.0.2.1]\", which is not a "
          "domain name; set HOSTNAME=mx.example.com"                                                                         },
+        {"POSTFIX_myorigin=/etc/mailname",
+         "E POSTFIX_myorigin: myorigin \"/etc/mailname\" gives \"/etc/mailname\", which is not a "
+         "domain name; set MYORIGIN=example.com"                                                                            },
         {"DOMAIN=.example.com",                "E DOMAIN: mydomain \".example.com\" gives \".example.com\", which "
                                 "is not a domain name; set DOMAIN=example.com"               },
         {"POSTFIX_lmtp_lhlo_name=a..b",

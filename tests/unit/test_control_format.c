@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 static const char *const verbs[CONTROL_VERB_COUNT] = {
-    "PING",   "STATUS", "JSON",   "ACTIVE", "FLUSH", "ID",    "SITE",
-    "RELOAD", "ORDER",  "SUBMIT", "FROM",   "RCPT",  "CHUNK", "END",
+    "PING", "STATUS", "JSON", "ACTIVE", "FLUSH", "ID",   "SITE",  "RELOAD", "ORDER",
+    "STOP", "VERIFY", "SMTP", "SUBMIT", "FROM",  "RCPT", "CHUNK", "END",
 };
 
 /* Bytes of one chunk are one piece of the trace, however they come. */
@@ -110,6 +110,8 @@ static const struct row {
      "ORDER(delete hold ALL) ORDER(hold deferred 06401F3A9C2E7001) "                                                                                },
     {"order what",            SPAN_LIT("order delete hold\n"),                                           BAD_ARG                                    },
     {"reload",                SPAN_LIT("reload\n"),                                                      "RELOAD "                                  },
+    {"stop, verify, smtp",    SPAN_LIT("stop\nverify <a@b>\nsmtp\n"),                                    "STOP VERIFY(<a@b>) SMTP "                 },
+    {"verify whom",           SPAN_LIT("verify\n"),                                                      BAD_ARG                                    },
     {"submission",
      SPAN_LIT("submit\nfrom <a@b> RET=HDRS\nrcpt <c@d>\nrcpt <e@f>\nchunk 5\nx\ny\0\nchunk 0\n"
               "chunk 2\nq\nend\nping\n"),
