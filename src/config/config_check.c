@@ -155,6 +155,30 @@ static void check_networks(struct config_builder *b)
         config_fault_from(b, SETTING_AT_mynetworks, rc, &err);
 }
 
+static void check_debugged(struct config_builder *b)
+{
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_debug_peer_list))
+        return;
+    rc = peer_list_parse(&b->config->debugged, span_of(b->config->debug_peer_list), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_debug_peer_list, rc, &err);
+}
+
+static void check_anonymize(struct config_builder *b)
+{
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_anonymize_emails))
+        return;
+    rc = anonymize_parse(&b->config->anonymize, span_of(b->config->anonymize_emails), &err);
+    if (rc < 0)
+        fault_from(b, SETTING_AT_anonymize_emails, rc, &err);
+}
+
 static void check_listen(struct config_builder *b)
 {
     struct listen_list list;
@@ -334,6 +358,8 @@ void config_check(struct config_builder *b)
     check_transport(b);
     check_routes(b);
     check_networks(b);
+    check_debugged(b);
+    check_anonymize(b);
     check_listen(b);
     check_dns_servers(b);
     check_bind_addresses(b);
