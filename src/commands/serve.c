@@ -12,6 +12,7 @@
 #include "commands/overrides_file.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
+#include "commands/zone.h"
 #include "observe/log_writer.h"
 #include "tls/hmac.h"
 
@@ -365,6 +366,7 @@ int command_serve(int argc, char **argv)
     prepare_process();
     if (!prepare_log(s))
         return command_fatal("mxgate", EX_OSERR, "no memory for the log");
+    zone_advise(&s->log);
     rc = load(s, &s->gateway.config, &err);
     if (rc < 0) {
         surroundings_advise_refused(s->ini, on_note, s);
