@@ -49,7 +49,8 @@ static enum setting_index find_capitals(struct span name)
     return (enum setting_index)at;
 }
 
-/* INBOUND_DEBUGGING=1 means the clients in mynetworks. A person who writes 0 or no does not want it.
+/* INBOUND_DEBUGGING=1 means the clients in mynetworks. A person who writes 0 or no does not want
+ * it.
  */
 static struct span friendly_value(enum setting_index at, struct span value)
 {
