@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_address(struct span word)
 {
@@ -40,10 +41,7 @@ int peer_list_parse(struct peer_list *list, struct span text, struct errbuf *err
     struct text picked;
     int rc;
 
-    *list = (struct peer_list){
-        {NULL,  0},
-        { NULL, NULL, 0}
-    };
+    memset(list, 0, sizeof *list);
     if (!buf)
         return errbuf_set(err, -ENOMEM, "out of memory");
     text_init(&picked, buf, cap);
@@ -53,6 +51,7 @@ int peer_list_parse(struct peer_list *list, struct span text, struct errbuf *err
         text_init(&picked, buf, cap);
         pick(text, false, &picked);
         rc = domain_list_parse(&list->names, text_as_span(&picked), err);
+        list->names.subdomains = true;
     }
     free(buf);
     if (rc < 0)
@@ -73,10 +72,5 @@ bool peer_list_match_address(const struct peer_list *list, const unsigned char a
 
 bool peer_list_match_name(const struct peer_list *list, struct span name)
 {
-    while (name.len > 0) {
-        if (domain_list_match(&list->names, name))
-            return true;
-        name = span_from(name, span_find(name, '.') + 1);
-    }
-    return false;
+    return domain_list_match(&list->names, name);
 }
