@@ -366,7 +366,7 @@ int command_serve(int argc, char **argv)
     prepare_process();
     if (!prepare_log(s))
         return command_fatal("mxgate", EX_OSERR, "no memory for the log");
-    zone_advise(&s->log);
+    zone_advise(on_note, s);
     rc = load(s, &s->gateway.config, &err);
     if (rc < 0) {
         surroundings_advise_refused(s->ini, on_note, s);

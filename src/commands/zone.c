@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define SAID_CAP       512
+#define ZONE_SHOWN_MAX 100
+
 /* "JST-9", "CET-1CEST,...", "<+09>-9": a name, then an offset. */
 static bool is_posix_form(struct span zone)
 {
@@ -52,15 +55,19 @@ static bool is_known(struct span zone)
     return own && has_file(own, zone);
 }
 
-void zone_advise(const struct log *log)
+void zone_advise(config_note_fn note, void *note_ctx)
 {
     const char *zone = getenv("TZ");
+    char buf[SAID_CAP];
+    struct text t;
 
     if (is_known(span_of(zone)))
         return;
-    log_startup(log, LOG_SEVERITY_WARNING,
-                "TZ=%s: there is no such time zone here, so times are in UTC; mount "
-                "/usr/share/zoneinfo, or write a form that needs no files, such as TZ=JST-9 or "
-                "TZ=CET-1CEST,M3.5.0,M10.5.0/3",
-                zone);
+    text_init(&t, buf, sizeof buf);
+    text_cstr(&t, "TZ=");
+    text_printable_max(&t, span_of(zone), ZONE_SHOWN_MAX);
+    text_cstr(&t, ": there is no such time zone here, so times are in UTC; mount "
+                  "/usr/share/zoneinfo, or write a form that needs no files, such as TZ=JST-9 or "
+                  "TZ=CET-1CEST,M3.5.0,M10.5.0/3");
+    note(note_ctx, CONFIG_NOTE_WARNING, buf);
 }

@@ -7,9 +7,9 @@
 #ifndef MXGATE_COMMANDS_ZONE_H
 #define MXGATE_COMMANDS_ZONE_H
 
-#include "observe/log.h"
+#include "config/config.h"
 
-/* A start-up line when times are shown in UTC although TZ says otherwise. */
-void zone_advise(const struct log *log);
+/* A warning when times are shown in UTC although TZ says otherwise. */
+void zone_advise(config_note_fn note, void *note_ctx);
 
 #endif
