@@ -77,8 +77,8 @@ static struct upstream_job *job_for(struct upstream *u, const struct upstream_se
     return job ? job : first_for(old_turn ? u->urgent : u->normal, s);
 }
 
-/* suspended: nothing was tried for this job. The first mail of an outage gets the bare reason all the
- * same, as in Postfix: people look for "status=deferred (connect to". */
+/* suspended: nothing was tried for this job. The first mail of an outage gets the bare reason all
+ * the same, as in Postfix: people look for "status=deferred (connect to". */
 static void job_end_down(struct upstream *u, struct upstream_job *job, bool suspended)
 {
     bool is_mail = !job->t.probe_recipient;
