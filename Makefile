@@ -28,7 +28,8 @@ MAKEFLAGS += --no-builtin-rules
 
 SRC        = $(sort $(wildcard src/*.c src/*/*.c))
 HEALTH_SRC = $(sort $(wildcard healthcheck/*.c))
-PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/observe/log.c src/observe/log_line.c \
+PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/observe/log.c src/observe/log_line.c src/observe/log_json.c \
+               src/observe/log_mask.c src/observe/log_delivery.c \
                src/message/envelope.c src/message/trace.c \
                src/queue/spool_format*.c src/queue/due_heap.c src/queue/queue_order.c \
                src/relay/client.c src/relay/client_*.c \

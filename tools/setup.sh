@@ -60,7 +60,7 @@ for mode in "$@"; do
     run) wanted+=" swaks netcat-openbsd" ;;
     test)
         wanted+=" $build $(clang_packages) libcmocka-dev cppcheck shellcheck valgrind libc6-dbg strace"
-        wanted+=" dovecot-core dovecot-lmtpd dovecot-imapd postfix pflogsumm swaks libnet-ssleay-perl"
+        wanted+=" dovecot-core dovecot-lmtpd dovecot-imapd postfix pflogsumm swaks libnet-ssleay-perl fail2ban"
         wanted+=" curl openssl netcat-openbsd procps file binutils"
         wanted+=" python3 python3-pytest python3-pytest-timeout"
         ;;
@@ -97,7 +97,7 @@ if ! apt install --no-install-recommends --no-remove "${missing[@]}"; then
     exit 1
 fi
 
-for p in postfix dovecot; do
+for p in postfix dovecot fail2ban; do
     case " ${missing[*]} " in *" $p "* | *" $p-core "*)
         [ ! -d /run/systemd/system ] || as_root systemctl disable --quiet "$p" || true ;;
     esac

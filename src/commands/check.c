@@ -10,6 +10,7 @@
 #include "commands/commands.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
+#include "commands/zone.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -98,8 +99,10 @@ static int run(struct check *check, const char *ini)
 {
     struct errbuf err = {""};
     struct config *config = NULL;
-    int rc = check_settings(ini, on_note, check, &err, &config);
+    int rc;
 
+    zone_advise(on_note, check);
+    rc = check_settings(ini, on_note, check, &err, &config);
     if (rc < 0 && !check->had_errors)
         log_startup(&check->log, LOG_SEVERITY_ERROR, "%s", err.text);
     if (rc == 0)

@@ -12,7 +12,9 @@
 #include "commands/overrides_file.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
+#include "commands/zone.h"
 #include "observe/log_writer.h"
+#include "tls/hmac.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +34,7 @@ struct serve {
     uv_loop_t loop;
     struct gateway gateway;
     struct log log;
+    struct log_mask mask;
     struct log_writer *writer;
     const char *ini; /* option -c, or NULL */
     uv_signal_t term, interrupt, hangup, child;
@@ -84,18 +87,31 @@ static int load(struct serve *s, struct config **config_out, struct errbuf *err)
     return rc;
 }
 
-/* Read once without a word, since the notes themselves are log lines. */
-static enum config_log_format wanted_format(const struct serve *s)
+static void use_mask(struct serve *s, const struct config *config)
+{
+    s->mask = (struct log_mask){config->anonymize, hmac_sha256};
+    s->log.mask = &s->mask;
+}
+
+/* Read once without a word, since the notes themselves are log lines. False when memory is out. */
+static bool prepare_log(struct serve *s)
 {
     struct settings_request request = {.ini = s->ini, .lenient = true, .note = on_quiet_note};
-    enum config_log_format format = LOG_FORMAT_PLAIN;
     struct config *config = NULL;
     struct errbuf err;
 
-    if (settings_load(&request, &config, &err) == 0)
-        format = (enum config_log_format)config->log_format;
+    s->log = (struct log){.syslog_name = "postfix", .pid = (long)getpid(), .sink = log_writer_sink};
+    if (settings_load(&request, &config, &err) == 0) {
+        s->log.syslog_name = strdup(config->syslog_name); /* ours for good: it is FIXED */
+        s->log.json = config->log_format == LOG_FORMAT_JSON;
+        use_mask(s, config);
+    }
     config_unref(&config);
-    return format;
+    if (s->log.syslog_name)
+        s->writer = log_writer_new(STDOUT_FILENO, s->log.json ? LOG_FORMAT_JSON : LOG_FORMAT_PLAIN,
+                                   s->log.syslog_name);
+    s->log.sink_ctx = s->writer;
+    return s->writer != NULL;
 }
 
 static const char *ini_name(const struct serve *s)
@@ -139,8 +155,10 @@ static int reload(void *ctx, struct errbuf *err)
         return rc == -EINVAL ? EX_CONFIG : EX_OSERR;
     }
     warn_fixed(s, s->gateway.config, next);
-    if (gateway_set_config(&s->gateway, next, err) == 0)
+    if (gateway_set_config(&s->gateway, next, err) == 0) {
+        use_mask(s, s->gateway.config);
         return EX_OK;
+    }
     log_error(&s->log, "master", "%s: the old settings stay in force", err->text);
     return EX_CONFIG;
 }
@@ -226,6 +244,21 @@ static void watch(struct serve *s, uv_signal_t *handle, int number, uv_signal_cb
 }
 
 /* ---- words at the start ---- */
+
+/* What makes the log differ from what its readers know. */
+static void say_log(const struct serve *s)
+{
+    const struct config *c = s->gateway.config;
+
+    if (c->anonymize.filter != ANONYMIZE_OFF)
+        log_startup(&s->log, LOG_SEVERITY_INFO,
+                    "Addresses in the log are shown by the filter %s (ANONYMIZE_EMAILS)",
+                    anonymize_name(c->anonymize.filter));
+    if (c->debug_peer_list[0])
+        log_startup(&s->log, LOG_SEVERITY_INFO,
+                    "Commands and replies of clients in %s are logged (debug_peer_list)",
+                    c->debug_peer_list);
+}
 
 static void say_summary(const struct serve *s)
 {
@@ -331,19 +364,15 @@ int command_serve(int argc, char **argv)
         s->ini = argv[++i];
     }
     prepare_process();
-    s->writer = log_writer_new(STDOUT_FILENO, wanted_format(s));
-    if (!s->writer)
+    if (!prepare_log(s))
         return command_fatal("mxgate", EX_OSERR, "no memory for the log");
-    s->log = (struct log){.syslog_name = "postfix",
-                          .pid = (long)getpid(),
-                          .sink = log_writer_sink,
-                          .sink_ctx = s->writer};
+    zone_advise(on_note, s);
     rc = load(s, &s->gateway.config, &err);
     if (rc < 0) {
         surroundings_advise_refused(s->ini, on_note, s);
         return close_and_exit(s, EX_CONFIG);
     }
     surroundings_advise(s->gateway.config, on_note, s);
-    s->log.syslog_name = strdup(s->gateway.config->syslog_name);
+    say_log(s);
     return close_and_exit(s, run(s));
 }

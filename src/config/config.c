@@ -143,6 +143,7 @@ void config_unref(struct config **c)
     cidr_list_free(&old->unlimited);
     for (size_t i = 0; i < RESTRICT_STAGE_COUNT; i++)
         restriction_list_free(&old->restrictions[i]);
+    peer_list_free(&old->debugged);
     free(old->own);
     free(old);
 }

@@ -17,8 +17,10 @@
 
 #include "base/errbuf.h"
 #include "base/span.h"
+#include "config/anonymize.h"
 #include "config/cidr.h"
 #include "config/domains.h"
+#include "config/peer_list.h"
 #include "config/restrictions.h"
 #include "config/transport_map.h"
 
@@ -65,6 +67,8 @@ struct config {
     struct domain_list senders;      /* allowed_sender_domains, with their subdomains */
     struct cidr_list unlimited;      /* smtpd_client_event_limit_exceptions */
     struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
+    struct peer_list debugged;                                  /* debug_peer_list */
+    struct anonymize anonymize;                                 /* anonymize_emails */
     struct config_private *own; /* owned: strings, and where each value came from */
 };
 

@@ -22,14 +22,9 @@ static const struct friendly {
     const char *variable;
     enum setting_index setting;
 } friendly_names[] = {
-    {"ALLOWED_DOMAINS", SETTING_AT_relay_domains},
-    {"DOMAIN",          SETTING_AT_mydomain     },
-};
-
-/* Variables of boky/postfix that have no setting here yet. */
-static const char *const later_names[] = {
-    "INBOUND_DEBUGGING",
-    "ANONYMIZE_EMAILS",
+    {"ALLOWED_DOMAINS",   SETTING_AT_relay_domains  },
+    {"DOMAIN",            SETTING_AT_mydomain       },
+    {"INBOUND_DEBUGGING", SETTING_AT_debug_peer_list},
 };
 
 enum setting_index config_friendly(struct span name)
@@ -192,8 +187,6 @@ static struct near nearest_variable(struct span name)
         if (strlen(friendly_names[i].variable) >= LONG_NAME_LEN)
             consider(&near, span_of(friendly_names[i].variable));
     }
-    for (size_t i = 0; i < sizeof later_names / sizeof later_names[0]; i++)
-        consider(&near, span_of(later_names[i]));
     consider(&near, SPAN_LIT("RELAYHOST"));
     config_boky_each(consider, &near);
     return near;
@@ -221,10 +214,7 @@ static void advise_capitals(struct config_builder *b, struct span name)
 
     if (at != SETTING_AT_COUNT && strlen(settings[at].name) < LONG_NAME_LEN)
         at = SETTING_AT_COUNT;
-    if (variable.meant.len > 0 && span_equal(name, variable.meant))
-        config_note(b, CONFIG_NOTE_WARNING, "%.*s is not supported yet and is ignored",
-                    (int)name.len, name.ptr);
-    else if (variable.meant.len > 0 && (at == SETTING_AT_COUNT || variable.distance < to_setting))
+    if (variable.meant.len > 0 && (at == SETTING_AT_COUNT || variable.distance < to_setting))
         note_slip(b, name, variable.meant);
     else if (at != SETTING_AT_COUNT)
         note_slip(b, name, span_of(settings[at].name));

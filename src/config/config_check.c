@@ -14,8 +14,6 @@ static bool is_bad(struct config_builder *b, enum setting_index at)
     return config_value(b, at)->bad;
 }
 
-/* A printable piece of a list in an error text must not carry control bytes; config_apply has
- * refused them. */
 /* The names in Postfix's default that have something to do with parents; only relay_domains has
  * here. */
 static bool is_parent_word(struct span word)
@@ -47,6 +45,8 @@ static void check_parents(struct config_builder *b)
     }
 }
 
+/* A printable piece of a list in an error text must not carry control bytes; config_apply has
+ * refused them. */
 static void check_domains(struct config_builder *b)
 {
     struct errbuf err;
@@ -153,6 +153,30 @@ static void check_networks(struct config_builder *b)
     rc = cidr_list_parse(&b->config->networks, span_of(b->config->mynetworks), &err);
     if (rc < 0)
         config_fault_from(b, SETTING_AT_mynetworks, rc, &err);
+}
+
+static void check_debugged(struct config_builder *b)
+{
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_debug_peer_list))
+        return;
+    rc = peer_list_parse(&b->config->debugged, span_of(b->config->debug_peer_list), &err);
+    if (rc < 0)
+        config_fault_from(b, SETTING_AT_debug_peer_list, rc, &err);
+}
+
+static void check_anonymize(struct config_builder *b)
+{
+    struct errbuf err;
+    int rc;
+
+    if (is_bad(b, SETTING_AT_anonymize_emails))
+        return;
+    rc = anonymize_parse(&b->config->anonymize, span_of(b->config->anonymize_emails), &err);
+    if (rc < 0)
+        config_fault_from(b, SETTING_AT_anonymize_emails, rc, &err);
 }
 
 static void check_listen(struct config_builder *b)
@@ -334,6 +358,8 @@ void config_check(struct config_builder *b)
     check_transport(b);
     check_routes(b);
     check_networks(b);
+    check_debugged(b);
+    check_anonymize(b);
     check_listen(b);
     check_dns_servers(b);
     check_bind_addresses(b);

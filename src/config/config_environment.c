@@ -49,6 +49,20 @@ static enum setting_index find_capitals(struct span name)
     return (enum setting_index)at;
 }
 
+/* INBOUND_DEBUGGING=1 means the clients in mynetworks. A person who writes 0 or no does not want
+ * it.
+ */
+static struct span friendly_value(enum setting_index at, struct span value)
+{
+    bool wanted = true;
+
+    if (at != SETTING_AT_debug_peer_list || value.len == 0)
+        return value;
+    if (config_parse_flag(value, &wanted) && !wanted)
+        return span_first(value, 0);
+    return SPAN_LIT("$mynetworks");
+}
+
 static bool starts(struct span s, const char *prefix)
 {
     return span_equal(span_first(s, strlen(prefix)), span_of(prefix));
@@ -112,6 +126,8 @@ static void sort_variable(struct environment_reading *r, struct span name, struc
     for (size_t rank = 0; rank < RANK_COUNT; rank++) {
         if (at[rank] == SETTING_AT_COUNT)
             continue;
+        if (rank == RANK_FRIENDLY)
+            value = friendly_value(at[rank], value);
         if (!r->found[at[rank]][rank].name.ptr)
             r->found[at[rank]][rank] = (struct variable){name, value};
         return;

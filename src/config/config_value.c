@@ -105,7 +105,9 @@ static bool contains_nocase(struct span s, struct span part)
 
 bool config_is_secret(struct span name)
 {
-    return contains_nocase(name, SPAN_LIT("password")) || contains_nocase(name, SPAN_LIT("secret"));
+    return contains_nocase(name, SPAN_LIT("password")) ||
+           contains_nocase(name, SPAN_LIT("secret")) ||
+           span_equal(name, SPAN_LIT("anonymize_emails")); /* may have a salt */
 }
 
 void config_text_flat(struct text *t, struct span s, size_t max)

@@ -265,8 +265,7 @@ static enum submission_step submit(struct control_submission *s)
         return fail_size(s);
     if (s->headers.received > s->config->hopcount_limit)
         return fail(s, EX_UNAVAILABLE, 554, "554 5.4.0 Error: too many hops");
-    log_info(s->log, "pickup", "%s: uid=%u from=<%.*s>", e->id.text, s->uid, (int)s->sender_given,
-             e->sender);
+    log_pickup(s->log, e->id.text, s->uid, span_first(span_of(e->sender), s->sender_given));
     log_message_id(s->log, e->id.text, s->headers.message_id);
     s->envelope = NULL;
     s->body = NULL;

@@ -72,8 +72,20 @@ static void count_result(struct custody *c, const struct delivery *d)
     }
 }
 
+/* Once: it is ours, or on its way to be. Of a message that its client is told to keep the log has
+ * the refusal only: readers count these lines as received mail. */
+static void log_active(struct custody *c)
+{
+    const struct envelope *e = c->envelope;
+
+    if (!c->active_logged)
+        log_queue_active(c->in->log, e->id.text, e->sender, c->body->total, e->recipient_count);
+    c->active_logged = true;
+}
+
 static void record_delivery(struct custody *c, struct delivery *d)
 {
+    log_active(c);
     for (size_t i = 0; i < d->count; i++)
         delivery_log(d, c->in->log, i);
     count_result(c, d);
@@ -241,6 +253,8 @@ void custody_commit(struct custody *c)
 {
     int64_t wall_s = clock_wall_us() / 1000000;
 
+    if (c->delivery_count > 0) /* else the scheduler tells when it becomes active */
+        log_active(c);
     for (size_t i = 0; i < c->delivery_count; i++) {
         if (c->deliveries[i].done_ms > 0)
             record_delivery(c, &c->deliveries[i]);
@@ -270,8 +284,8 @@ static void custody_decide(struct custody *c)
     if (verdict.code < 300) {
         for (size_t i = 0; i < c->delivery_count; i++)
             record_delivery(c, &c->deliveries[i]);
+        log_removed(c->in->log, c->envelope->id.text);
     } /* else the client hears it and tells its user: no bounce, and no status=bounced line */
-    log_removed(c->in->log, c->envelope->id.text);
     custody_answer(c, &verdict);
     custody_free(c);
 }

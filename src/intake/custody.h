@@ -40,6 +40,7 @@ struct custody {
     unsigned generation;  /* of relay's routes when the deliveries began */
     bool claimed;         /* the scheduler waits for our settlement */
     bool whole;           /* of all destinations together: a reload changed who goes where */
+    bool active_logged;
     struct records records;
     struct spool_commit commit;
     void (*done)(void *ctx, const struct smtp_verdict *verdict);

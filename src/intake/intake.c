@@ -93,10 +93,9 @@ void intake_submit(struct intake *in, struct envelope *e, struct body *body,
     in->in_flight++;
     down = count_down(in, e);
     if (down == 0 && (in->config->delivery_mode == DELIVERY_MODE_QUEUE || in->stopping)) {
-        custody_commit(c); /* the scheduler tells when it becomes active */
+        custody_commit(c);
         return;
     }
-    log_queue_active(in->log, e->id.text, e->sender, body->total, e->recipient_count);
     if (down == e->recipient_count || in->config->delivery_mode == DELIVERY_MODE_QUEUE ||
         in->stopping)
         custody_suspend(c);

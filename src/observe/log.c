@@ -1,19 +1,44 @@
 /* log - see log.h. One function per line; log_line has what they share. */
 #include "observe/log.h"
 
+#include "base/queue_id.h"
 #include "observe/log_line.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 
-#define LOG_REPLY_MAX  250 /* as Postfix cuts them for its verification */
-#define LOG_STATUS_MAX 1024
-#define LOG_INPUT_MAX  100 /* bytes of input shown, before escaping */
+#define LOG_REPLY_MAX 250 /* as Postfix cuts them for its verification */
+#define LOG_INPUT_MAX 100 /* bytes of input shown, before escaping */
 
 /* --- lines without a function of their own --- */
 
 static void log_words(const struct log *l, enum log_severity severity, const char *program,
                       const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+
+static void put_words(struct log_line *line, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void put_words(struct log_line *line, const char *format, va_list args)
+{
+    char buf[LOG_LINE_MAX + 1];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    text_vprintf(&t, format, args);
+    log_mask_text(line->log->mask, text_as_span(&t), &line->text);
+    line->text.overflow = line->text.overflow || t.overflow;
+}
+
+/* Words that begin with "QID: ". */
+static void find_queue_id(struct log_line *line)
+{
+    struct span message = span_from(text_as_span(&line->text), line->message_at);
+    size_t len = span_find(message, ':');
+    struct queue_id id;
+
+    if (len < message.len && queue_id_parse(span_first(message, len), &id))
+        line->id_len = len;
+}
 
 static void log_words(const struct log *l, enum log_severity severity, const char *program,
                       const char *format, va_list args)
@@ -23,7 +48,8 @@ static void log_words(const struct log *l, enum log_severity severity, const cha
 
     log_line_begin(&line, l, program);
     text_cstr(&line.text, words[severity]);
-    text_vprintf(&line.text, format, args);
+    put_words(&line, format, args);
+    find_queue_id(&line);
     log_line_end(&line, l, severity);
 }
 
@@ -69,44 +95,45 @@ void log_startup(const struct log *l, enum log_severity severity, const char *fo
     struct log_line line;
     va_list args;
 
-    log_line_begin_startup(&line);
+    log_line_begin_startup(&line, l);
     text_cstr(&line.text, words[severity]);
     va_start(args, format);
-    text_vprintf(&line.text, format, args);
+    put_words(&line, format, args);
     va_end(args);
     log_line_end(&line, l, severity);
 }
 
 /* --- smtpd --- */
 
-/* "[QID: ]BEFORE NAME[ADDR]AFTER" */
+/* "[QID: ]BEFORE NAME[ADDR]" */
 static void log_about(const struct log *l, const char *queue_id, const char *before,
-                      const struct log_peer *p, const char *after)
+                      const struct log_peer *p)
 {
     struct log_line line;
 
     log_line_begin_id(&line, l, "smtpd", queue_id);
     text_cstr(&line.text, before);
-    log_put_peer(&line.text, p);
-    text_cstr(&line.text, after);
+    log_put_peer(&line, p);
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
 void log_connect(const struct log *l, const struct log_peer *p)
 {
-    log_about(l, NULL, "connect from ", p, "");
+    log_about(l, NULL, "connect from ", p);
 }
 
 /* "[QID: ]WHAT after WHERE from NAME[ADDR]" */
 static void log_ended(const struct log *l, const char *queue_id, const char *what,
                       const char *after, const struct log_peer *p)
 {
-    char buf[LOG_NAME_MAX];
-    struct text before;
+    struct log_line line;
 
-    text_init(&before, buf, sizeof buf);
-    text_printf(&before, "%s after %s from ", what, after);
-    log_about(l, queue_id, buf, p, "");
+    log_line_begin_id(&line, l, "smtpd", queue_id);
+    text_printf(&line.text, "%s after ", what);
+    log_put_plain(&line, "after", after, LOG_NAME_MAX);
+    text_cstr(&line.text, " from ");
+    log_put_peer(&line, p);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
 void log_lost_connection(const struct log *l, const char *queue_id, const char *after,
@@ -133,10 +160,24 @@ void log_improper_pipelining(const struct log *l, const char *after, const struc
     struct log_line line;
 
     log_line_begin(&line, l, "smtpd");
-    text_printf(&line.text, "improper command pipelining after %s from ", after);
-    log_put_peer(&line.text, p);
+    text_cstr(&line.text, "improper command pipelining after ");
+    log_put_plain(&line, "after", after, LOG_NAME_MAX);
+    text_cstr(&line.text, " from ");
+    log_put_peer(&line, p);
     text_cstr(&line.text, ": ");
-    log_put_escaped(&line.text, span_first(input, LOG_INPUT_MAX));
+    log_put_escaped(&line, "input", span_first(input, LOG_INPUT_MAX));
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
+void log_dialogue(const struct log *l, const struct log_peer *p, bool from_client, struct span text)
+{
+    struct log_line line;
+
+    log_line_begin(&line, l, "smtpd");
+    text_cstr(&line.text, from_client ? "< " : "> ");
+    log_put_peer(&line, p);
+    text_cstr(&line.text, ": ");
+    log_put_text(&line, from_client ? "command" : "reply", text, LOG_TEXT_MAX);
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
@@ -146,27 +187,63 @@ void log_client_limit(const struct log *l, const char *what, uint64_t count,
     struct log_line line;
 
     log_line_begin(&line, l, "smtpd");
-    text_printf(&line.text, "warning: %s limit exceeded: ", what);
-    text_u64(&line.text, count);
+    text_cstr(&line.text, "warning: ");
+    log_put_plain(&line, "limit", what, LOG_NAME_MAX);
+    text_cstr(&line.text, " limit exceeded: ");
+    log_put_number(&line, "count", count);
     text_cstr(&line.text, " from ");
-    log_put_peer(&line.text, p);
+    log_put_peer(&line, p);
     text_cstr(&line.text, " for service smtp");
     log_line_end(&line, l, LOG_SEVERITY_WARNING);
 }
 
 void log_disconnect(const struct log *l, const struct log_peer *p, const char *counts)
 {
-    char buf[LOG_STATUS_MAX];
-    struct text after;
+    struct log_line line;
 
-    text_init(&after, buf, sizeof buf);
-    text_printf(&after, " %s", counts);
-    log_about(l, NULL, "disconnect from ", p, buf);
+    log_line_begin(&line, l, "smtpd");
+    text_cstr(&line.text, "disconnect from ");
+    log_put_peer(&line, p);
+    text_char(&line.text, ' ');
+    log_put_plain(&line, "commands", counts, LOG_TEXT_MAX);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p)
 {
-    log_about(l, queue_id && queue_id[0] ? queue_id : "NOQUEUE", "client=", p, "");
+    log_about(l, queue_id && queue_id[0] ? queue_id : "NOQUEUE", "client=", p);
+}
+
+static bool is_dsn(struct span s)
+{
+    if (s.len < 5 || s.len > 9 || s.ptr[1] != '.')
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (!ascii_is_digit(s.ptr[i]) && s.ptr[i] != '.')
+            return false;
+    }
+    return true;
+}
+
+/* The reply, and apart from it the "554" and the "5.7.1" that begin it. */
+static void put_reply(struct log_line *line, const char *reply)
+{
+    struct log_field code = {"reply_code", LOG_FIELD_NUMBER, line->text.len, 3};
+    struct log_field dsn = {"dsn", LOG_FIELD_TEXT, line->text.len + 4, 0};
+    struct span rest = span_of(reply);
+    struct span word;
+    uint64_t number;
+
+    log_put_text(line, "reply", rest, LOG_REPLY_MAX);
+    if (span_find(rest, ' ') != 3 || !span_to_u64(span_first(rest, 3), 999, &number) ||
+        number < 100)
+        return;
+    line->fields[line->field_count++] = code;
+    rest = span_from(rest, 4);
+    word = span_first(rest, span_find(rest, ' '));
+    dsn.len = word.len;
+    if (is_dsn(word))
+        line->fields[line->field_count++] = dsn;
 }
 
 void log_reject(const struct log *l, const struct log_reject *r)
@@ -175,23 +252,43 @@ void log_reject(const struct log *l, const struct log_reject *r)
     struct text *t = &line.text;
 
     log_line_begin_id(&line, l, "smtpd", r->queue_id && r->queue_id[0] ? r->queue_id : "NOQUEUE");
-    text_printf(t, "%s: %s from ", r->warning ? "reject_warning" : "reject", r->stage);
-    log_put_peer(t, &r->peer);
+    log_put_plain(&line, "action", r->warning ? "reject_warning" : "reject", LOG_NAME_MAX);
     text_cstr(t, ": ");
-    log_put_cut(t, r->reply, LOG_REPLY_MAX);
+    log_put_plain(&line, "stage", r->stage, LOG_NAME_MAX);
+    text_cstr(t, " from ");
+    log_put_peer(&line, &r->peer);
+    text_cstr(t, ": ");
+    put_reply(&line, r->reply);
     text_char(t, ';');
     if (r->sender)
-        log_put_address(t, " from=", r->sender);
+        log_put_address(&line, "from", " from=", r->sender);
     if (r->recipient)
-        log_put_address(t, " to=", r->recipient);
-    if (r->protocol)
-        text_printf(t, " proto=%s", r->protocol);
+        log_put_address(&line, "to", " to=", r->recipient);
+    if (r->protocol) {
+        text_cstr(t, " proto=");
+        log_put_plain(&line, "proto", r->protocol, LOG_NAME_MAX);
+    }
     if (r->helo)
-        log_put_address(t, " helo=", r->helo);
+        log_put_address(&line, "helo", " helo=", r->helo);
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
-/* --- cleanup, qmgr, lmtp --- */
+/* --- pickup, cleanup, qmgr --- */
+
+void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct span sender)
+{
+    char address[LOG_ADDRESS_MAX + 1];
+    struct text t;
+    struct log_line line;
+
+    text_init(&t, address, sizeof address);
+    text_printable(&t, sender);
+    log_line_begin_id(&line, l, "pickup", queue_id);
+    text_cstr(&line.text, "uid=");
+    log_put_number(&line, "uid", uid);
+    log_put_address(&line, "from", " from=", address);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
 
 void log_message_id(const struct log *l, const char *queue_id, const char *message_id)
 {
@@ -199,7 +296,8 @@ void log_message_id(const struct log *l, const char *queue_id, const char *messa
 
     log_line_begin_id(&line, l, "cleanup", queue_id);
     text_cstr(&line.text, "message-id=");
-    log_put_cut(&line.text, message_id && message_id[0] ? message_id : "<>", LOG_NAME_MAX);
+    log_put_plain(&line, "message_id", message_id && message_id[0] ? message_id : "<>",
+                  LOG_NAME_MAX);
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
@@ -209,10 +307,12 @@ void log_queue_active(const struct log *l, const char *queue_id, const char *sen
     struct log_line line;
 
     log_line_begin_id(&line, l, "qmgr", queue_id);
-    log_put_address(&line.text, "from=", sender);
+    log_put_address(&line, "from", "from=", sender);
     text_cstr(&line.text, ", size=");
-    text_u64(&line.text, size);
-    text_printf(&line.text, ", nrcpt=%zu (queue active)", recipients);
+    log_put_number(&line, "size", size);
+    text_cstr(&line.text, ", nrcpt=");
+    log_put_number(&line, "nrcpt", recipients);
+    text_cstr(&line.text, " (queue active)");
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
@@ -246,9 +346,9 @@ static void put_expired(const struct log *l, const char *queue_id, const char *s
     struct log_line line;
 
     log_line_begin_id(&line, l, "qmgr", queue_id);
-    log_put_address(&line.text, "from=", sender);
+    log_put_address(&line, "from", "from=", sender);
     text_cstr(&line.text, ", status=");
-    text_cstr(&line.text, status);
+    log_put_plain(&line, "status", status, LOG_NAME_MAX);
     text_cstr(&line.text, returned ? ", returned to sender" : ", kept on hold");
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
@@ -270,60 +370,8 @@ void log_connect_failed(const struct log *l, const char *program, const char *wh
 
     log_line_begin(&line, l, program);
     text_cstr(&line.text, "connect to ");
-    log_put_cut(&line.text, where, LOG_NAME_MAX);
+    log_put_plain(&line, "relay", where, LOG_NAME_MAX);
     text_cstr(&line.text, ": ");
-    log_put_cut(&line.text, why, LOG_STATUS_MAX);
-    log_line_end(&line, l, LOG_SEVERITY_INFO);
-}
-
-void log_text_delay(struct text *t, double seconds)
-{
-    double s = seconds > 0 ? seconds : 0; /* also when the clock stepped back, and for NaN */
-    unsigned unit = s < 1 ? 1 : s < 10 ? 10 : 100; /* hundredths kept: 0.42, 4.2, 42 */
-    uint64_t hundredths = s < 1e15 ? (uint64_t)(s * 100 + unit / 2.0) : 0;
-
-    hundredths -= hundredths % unit;
-    text_u64(t, hundredths / 100);
-    if (hundredths % 100 == 0)
-        return;
-    text_char(t, '.');
-    text_char(t, (char)('0' + hundredths / 10 % 10));
-    if (hundredths % 10 != 0)
-        text_char(t, (char)('0' + hundredths % 10));
-}
-
-static void put_delays(struct text *t, const double delays[4])
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < 4; i++)
-        sum += delays[i] > 0 ? delays[i] : 0;
-    text_cstr(t, "delay=");
-    log_text_delay(t, sum);
-    text_cstr(t, ", delays=");
-    for (size_t i = 0; i < 4; i++) {
-        if (i > 0)
-            text_char(t, '/');
-        log_text_delay(t, delays[i]);
-    }
-}
-
-void log_delivery(const struct log *l, const struct log_delivery *d)
-{
-    static const char *const words[] = {"sent", "deferred", "bounced"};
-    struct log_line line;
-    struct text *t = &line.text;
-
-    log_line_begin_id(&line, l, d->program, d->queue_id);
-    log_put_address(t, "to=", d->recipient);
-    text_cstr(t, ", relay=");
-    log_put_cut(t, d->relay, LOG_NAME_MAX);
-    if (d->conn_use > 1)
-        text_printf(t, ", conn_use=%u", d->conn_use);
-    text_cstr(t, ", ");
-    put_delays(t, d->delays);
-    text_printf(t, ", dsn=%s, status=%s (", d->dsn, words[d->status]);
-    log_put_cut(t, d->text, LOG_STATUS_MAX);
-    text_char(t, ')');
+    log_put_text(&line, "reason", span_of(why), LOG_TEXT_MAX);
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }

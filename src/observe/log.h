@@ -4,14 +4,17 @@
  * Nobody else composes a log line. Each function makes one line, `postfix/smtpd[PID]: ...`, and
  * hands it to the sink with its severity; the sink (log_writer) puts time and severity in front and
  * never blocks. Peer bytes are cut and shown printable here, so no caller can forget: control bytes
- * become '?'. One event, one line, at most LOG_LINE_MAX.
+ * become '?', and addresses what `mask` makes of them. One event, one line, at most LOG_LINE_MAX,
+ * or with `json` one object of at most LOG_OBJECT_MAX (log_json.h).
  */
 #ifndef MXGATE_OBSERVE_LOG_H
 #define MXGATE_OBSERVE_LOG_H
 
 #include "base/span.h"
+#include "observe/log_mask.h"
 
-#define LOG_LINE_MAX 8192 /* bytes without prefix; Docker splits at 16 KB */
+#define LOG_LINE_MAX   8192 /* bytes without prefix; Docker splits at 16 KB */
+#define LOG_OBJECT_MAX 15900
 
 enum log_severity {
     LOG_SEVERITY_INFO,
@@ -26,6 +29,8 @@ struct log {
     void (*sink)(void *ctx, enum log_severity severity,
                  struct span line); /* line without newline */
     void *sink_ctx;
+    bool json;
+    const struct log_mask *mask; /* borrowed; NULL: addresses are shown */
 };
 
 /* A peer as written in lines: name "unknown" when it has none, address numeric (IPv6 without
@@ -60,6 +65,13 @@ void log_too_many_errors(const struct log *l, const char *queue_id, const char *
                          const struct log_peer *p);
 void log_improper_pipelining(const struct log *l, const char *after, const struct log_peer *p,
                              struct span input);
+/*
+ * "< NAME[ADDR]: EHLO x" and "> NAME[ADDR]: 250 mx.example.com": one line of the dialogue with a
+ * client of debug_peer_list, in Postfix's verbose words. Never for bodies and secrets: the caller
+ * knows which these are.
+ */
+void log_dialogue(const struct log *l, const struct log_peer *p, bool from_client,
+                  struct span text);
 /* "warning: WHAT limit exceeded: N from NAME[ADDR] for service smtp"; what: "Connection
  * concurrency", "Connection rate", "Message delivery request rate", "Recipient address rate". */
 void log_client_limit(const struct log *l, const char *what, uint64_t count,
@@ -84,6 +96,9 @@ struct log_reject {
     bool warning; /* "reject_warning": it was let through */
 };
 void log_reject(const struct log *l, const struct log_reject *r);
+
+/* pickup: mail that the sendmail command brought; sender "" is the null sender */
+void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct span sender);
 
 /* cleanup, qmgr, lmtp */
 void log_message_id(const struct log *l, const char *queue_id,

@@ -9,9 +9,7 @@
  * none comes, the thread says it once the ring is empty.
  *
  * Plain:  "TIME SEVERITY postfix/smtpd[1]: ..."; start-up lines ("‣ INFO  ...") as they are.
- * JSON:
- * {"time":"...","severity":"info","program":"postfix/smtpd","pid":1,"queue_id":"...","message":"the
- * whole line"}, without the members that a line does not have.
+ * JSON:   the object of log_json.h, with {"time":"...", before what it begins with.
  *
  * Fails:  a write error (reader gone) drops what is in the ring, counted. Nothing is logged about
  * the log. Owns:   the ring, the thread. A thread that is stuck in write() when log_writer_free()
@@ -20,10 +18,8 @@
 #include "observe/log_writer.h"
 
 #include "base/clock.h"
-#include "base/queue_id.h"
 #include "base/text.h"
 #include "observe/log_line.h"
-#include "smtp/domain.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -56,19 +52,11 @@ struct log_writer {
     bool done;           /* the thread will touch nothing any more */
     bool abandoned;      /* nobody waits: the thread frees us */
     uint64_t untold;     /* dropped since the last line about it */
-    char name[NAME_CAP]; /* "postfix/" of the line dropped last, for the line about it */
+    char name[NAME_CAP]; /* syslog_name, for the line about it */
     atomic_uint_fast64_t dropped;
 };
 
 /* --- one line --- */
-
-static const char *severity_word(enum log_severity severity, bool json)
-{
-    static const char *const plain[] = {"INFO", "WARNING", "ERROR", "FATAL"};
-    static const char *const lower[] = {"info", "warning", "error", "fatal"};
-
-    return json ? lower[severity] : plain[severity];
-}
 
 static bool is_startup(struct span line)
 {
@@ -77,72 +65,26 @@ static bool is_startup(struct span line)
 
 static void put_plain(struct text *t, enum log_severity severity, struct span line)
 {
+    static const char *const words[] = {" INFO ", " WARNING ", " ERROR ", " FATAL "};
+
     if (!is_startup(line)) {
         clock_text_rfc3339(t, clock_wall_us());
-        text_char(t, ' ');
-        text_cstr(t, severity_word(severity, false));
-        text_char(t, ' ');
+        text_cstr(t, words[severity]);
     }
     text_span(t, line);
-}
-
-/* What does not fit is left out; `t` keeps room for the end of the object. */
-static void put_json_text(struct text *t, struct span s)
-{
-    bool utf8 = smtp_utf8_valid(s);
-
-    for (size_t i = 0; i < s.len && t->cap - t->len > 16; i++) {
-        char c = s.ptr[i];
-
-        if (c == '"' || c == '\\')
-            text_printf(t, "\\%c", c);
-        else if (ascii_is_control(c))
-            text_printf(t, "\\u%04x", (unsigned)(unsigned char)c);
-        else
-            text_char(t, ascii_is_8bit(c) && !utf8 ? '?' : c);
-    }
-}
-
-/* "postfix/smtpd[1]: 06401F3A9C2E7001: ..." taken apart; a start-up line has none of it. */
-static void put_json_fields(struct text *t, struct span line)
-{
-    size_t open = span_find(line, '[');
-    size_t colon = span_find(line, ' ');
-    struct span pid =
-        span_first(span_from(line, open + 1), span_find(span_from(line, open + 1), ']'));
-    struct span rest = span_from(line, colon + 1);
-    struct queue_id id;
-    uint64_t number;
-
-    if (open > colon || !span_to_u64(pid, INT64_MAX, &number))
-        return;
-    text_cstr(t, ",\"program\":\"");
-    put_json_text(t, span_first(line, open));
-    text_cstr(t, "\",\"pid\":");
-    text_u64(t, number);
-    if (queue_id_parse(span_first(rest, span_find(rest, ':')), &id))
-        text_printf(t, ",\"queue_id\":\"%s\"", id.text);
-}
-
-static void put_json(struct text *t, enum log_severity severity, struct span line)
-{
-    text_cstr(t, "{\"time\":\"");
-    clock_text_rfc3339(t, clock_wall_us());
-    text_printf(t, "\",\"severity\":\"%s\"", severity_word(severity, true));
-    if (!is_startup(line))
-        put_json_fields(t, line);
-    text_cstr(t, ",\"message\":\"");
-    put_json_text(t, line);
-    text_cstr(t, "\"}");
 }
 
 static void put_line(const struct log_writer *w, struct text *t, enum log_severity severity,
                      struct span line)
 {
-    if (w->format == LOG_FORMAT_JSON)
-        put_json(t, severity, line);
-    else
+    if (w->format == LOG_FORMAT_JSON) {
+        text_cstr(t, "{\"time\":\"");
+        clock_text_rfc3339(t, clock_wall_us());
+        text_cstr(t, "\",");
+        text_span(t, span_from(line, 1)); /* without its brace */
+    } else {
         put_plain(t, severity, line);
+    }
     text_char(t, '\n');
 }
 
@@ -170,24 +112,30 @@ static void ring_take(struct log_writer *w, size_t len)
     w->head = w->len > 0 ? (w->head + len) % LOG_RING_BYTES : 0; /* empty: the same pages again */
 }
 
+static void put_told(void *ctx, enum log_severity severity, struct span line)
+{
+    struct log_writer *w = ctx;
+    char buf[TOLD_MAX];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    put_line(w, &t, severity, line);
+    ring_put(w, text_as_span(&t));
+}
+
 /* Says how many lines are missing; there is room for it. */
 static void tell_dropped(struct log_writer *w)
 {
-    char buf[TOLD_MAX];
-    char words[256];
-    struct text t;
-    struct text line;
+    const struct log log = {.syslog_name = w->name,
+                            .pid = (long)getpid(),
+                            .sink = put_told,
+                            .sink_ctx = w,
+                            .json = w->format == LOG_FORMAT_JSON};
 
     if (w->untold == 0)
         return;
-    text_init(&line, words, sizeof words);
-    text_printf(
-        &line,
-        "%s/master[%ld]: warning: %llu log lines were dropped: the log is not read fast enough",
-        w->name, (long)getpid(), (unsigned long long)w->untold);
-    text_init(&t, buf, sizeof buf);
-    put_line(w, &t, LOG_SEVERITY_WARNING, text_as_span(&line));
-    ring_put(w, text_as_span(&t));
+    log_warning(&log, "master", "%llu log lines were dropped: the log is not read fast enough",
+                (unsigned long long)w->untold);
     w->untold = 0;
 }
 
@@ -195,14 +143,6 @@ static void count_dropped(struct log_writer *w, uint64_t lines)
 {
     w->untold += lines;
     atomic_fetch_add(&w->dropped, lines);
-}
-
-static void keep_name(struct log_writer *w, struct span line)
-{
-    struct span name = span_first(line, span_find(line, '/'));
-
-    if (name.len < line.len && name.len < NAME_CAP && !is_startup(line))
-        span_copy(name, w->name, sizeof w->name);
 }
 
 void log_writer_sink(void *ctx, enum log_severity severity, struct span line)
@@ -213,14 +153,13 @@ void log_writer_sink(void *ctx, enum log_severity severity, struct span line)
     bool wake;
 
     text_init(&t, buf, sizeof buf);
-    put_line(w, &t, severity, span_first(line, LOG_LINE_MAX));
+    put_line(w, &t, severity, line);
     pthread_mutex_lock(&w->lock);
     if (ring_room(w) >= t.len + (w->untold > 0 ? TOLD_MAX : 0)) {
         tell_dropped(w);
         ring_put(w, text_as_span(&t));
     } else {
         count_dropped(w, 1);
-        keep_name(w, line);
     }
     wake = w->asleep;
     w->asleep = false;
@@ -345,7 +284,7 @@ static int start_thread(struct log_writer *w)
     return rc;
 }
 
-struct log_writer *log_writer_new(int fd, enum config_log_format format)
+struct log_writer *log_writer_new(int fd, enum config_log_format format, const char *syslog_name)
 {
     struct log_writer *w = calloc(1, sizeof *w);
     pthread_condattr_t monotonic;
@@ -355,7 +294,7 @@ struct log_writer *log_writer_new(int fd, enum config_log_format format)
     w->ring = malloc(LOG_RING_BYTES);
     w->fd = fd;
     w->format = format;
-    span_copy(SPAN_LIT("postfix"), w->name, sizeof w->name);
+    span_copy(span_first(span_of(syslog_name), NAME_CAP - 1), w->name, sizeof w->name);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&w->lock, NULL);

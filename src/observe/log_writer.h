@@ -17,9 +17,10 @@
 
 struct log_writer; /* opaque */
 
-/* Starts the thread. fd stays the caller's. NULL when memory or the thread is not to be had. */
-struct log_writer *log_writer_new(int fd, enum config_log_format format);
-/* A log's sink; ctx is the writer. */
+/* Starts the thread. fd stays the caller's; syslog_name is copied, as much of it as is needed. NULL
+ * when memory or the thread is not to be had. */
+struct log_writer *log_writer_new(int fd, enum config_log_format format, const char *syslog_name);
+/* A log's sink; ctx is the writer. The log's `json` must be what `format` said. */
 void log_writer_sink(void *ctx, enum log_severity severity, struct span line);
 /* Waits until everything is written, at most max_ms, then stops the thread (left alone when the fd
  * blocks). */

@@ -77,14 +77,18 @@ static struct upstream_job *job_for(struct upstream *u, const struct upstream_se
     return job ? job : first_for(old_turn ? u->urgent : u->normal, s);
 }
 
+/* suspended: nothing was tried for this job. The first mail of an outage gets the bare reason all
+ * the same, as in Postfix: people look for "status=deferred (connect to". */
 static void job_end_down(struct upstream *u, struct upstream_job *job, bool suspended)
 {
+    bool is_mail = !job->t.probe_recipient;
     char buf[512];
     struct text why;
 
     text_init(&why, buf, sizeof buf);
-    if (suspended)
+    if (suspended && (u->told || !is_mail))
         text_cstr(&why, DEFERRED_WHY_PREFIX);
+    u->told = u->told || is_mail;
     text_cstr(&why, u->why);
     upstream_set_text(job->relay, sizeof job->relay, "none");
     job->program = upstream_program(u);

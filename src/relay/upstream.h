@@ -108,6 +108,7 @@ struct upstream {
     unsigned active;                /* jobs on sessions */
     unsigned probes;                /* failed in a row */
     uint64_t down_ms;               /* monotonic; when DOWN was entered last */
+    bool told;                      /* some mail was deferred since, with the bare reason */
     uint64_t hold_opening_until_ms; /* an extra session was refused while others live */
     uv_timer_t timer;
     bool closing;

@@ -50,6 +50,7 @@ static void enter_down(struct upstream *u, const char *dsn, const char *why)
         u->health = UPSTREAM_DOWN;
         u->since_s = clock_wall_us() / 1000000;
         u->down_ms = clock_mono_ms();
+        u->told = false;
         u->probes = 0;
         log_info(u->context->log, upstream_program(u), "%s", why);
         log_warning(u->context->log, "qmgr",

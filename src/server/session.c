@@ -34,12 +34,16 @@ void session_enter(struct session *s, enum session_state next)
 void session_init(struct session *s, const struct session_ops *ops, void *ctx,
                   struct config *config, const struct log *log, const struct session_client *client)
 {
+    unsigned char address[16];
+
     memset(s, 0, sizeof *s);
     s->ops = ops;
     s->ctx = ctx;
     s->config = config_ref(config);
     s->log = log;
     s->trusted = client->trusted;
+    s->debugged = cidr_address_parse(span_of(client->address), address) &&
+                  peer_list_match_address(&config->debugged, address);
     s->all_lf = true;
     s->where = "CONNECT";
     s->verb = SMTP_UNKNOWN;
@@ -209,7 +213,7 @@ void session_start_early(struct session *s, struct span input)
     }
     s->any_line = true;
     session_log_connect(s);
-    log_improper_pipelining(s->log, s->where, &s->peer, input);
+    log_improper_pipelining(s->log, s->where, &s->peer, session_without_secret(s, input));
     session_reply(s, "421 4.7.0 %s Error: SMTP protocol synchronization", s->config->myhostname);
 }
 

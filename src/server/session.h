@@ -159,8 +159,11 @@ struct session {
     bool stopping; /* session_shutdown() came: 421 at the next chance */
     bool forgiven; /* the reply under way does not count as an error */
     bool pipelining_logged;
-    bool pipelined;            /* more came with the command under way than may */
-    bool too_long;             /* the line under way was */
+    bool pipelined; /* more came with the command under way than may */
+    bool too_long;  /* the line under way was */
+    bool debugged;  /* in debug_peer_list: the dialogue is logged */
+    bool greeting_logged;
+    bool secret;               /* AUTH came last, or what is no command and followed it */
     enum session_wait waiting; /* what ops->wait was told last */
     bool wait_fresh;           /* tell it again: a line or a block has ended */
     struct log_peer peer;      /* points into the next two */

@@ -256,7 +256,7 @@ static void note_pipelining(struct session *s, const struct command_rule *rule, 
         return;
     s->pipelining_logged = true;
     session_log_connect(s);
-    log_improper_pipelining(s->log, rule->name, &s->peer, rest);
+    log_improper_pipelining(s->log, rule->name, &s->peer, session_without_secret(s, rest));
 }
 
 /* The client spoke: from now on the log tells of it, at once when its name is known, or when there
@@ -289,6 +289,7 @@ static void run_command(struct session *s, const struct smtp_command *c, struct 
     s->verb = c->verb;
     s->where = rule->name;
     s->count_all[c->verb]++;
+    session_log_command(s);
     if (c->verb != SMTP_QUIT)
         note_pipelining(s, rule, rest);
     if (refuse_pipelining(s))
@@ -307,6 +308,7 @@ static void refuse_long_line(struct session *s)
     s->verb = SMTP_UNKNOWN;
     s->where = rules[SMTP_UNKNOWN].name;
     s->count_all[SMTP_UNKNOWN]++;
+    session_log_command(s);
     put_shown(s, &t, shown, sizeof shown);
     session_log_connect(s);
     log_warning(s->log, "smtpd", "%s[%s]: request longer than %zu: %s...", s->peer.name,
@@ -327,6 +329,7 @@ static void run_line(struct session *s, const struct smtp_command *c, struct spa
     }
     note_client(s);
     s->verb = SMTP_VERB_COUNT; /* no command */
+    session_log_command(s);
     session_reply(s, "500 5.5.2 Error: bad syntax");
     session_done(s);
 }

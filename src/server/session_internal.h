@@ -44,6 +44,10 @@ void session_hang_up(struct session *s);
 /* To be called before any line about this client: "connect from ..." comes first. */
 void session_log_connect(struct session *s);
 void session_log_disconnect(struct session *s);
+/* For clients in debug_peer_list: the command line under way; never the arguments of AUTH. */
+void session_log_command(struct session *s);
+/* The input up to an AUTH in it, for lines that show input. */
+struct span session_without_secret(const struct session *s, struct span input);
 /* "lost connection", "timeout" or "too many errors" after what the client did last. */
 void session_log_end(struct session *s,
                      void (*log_end)(const struct log *l, const char *queue_id, const char *after,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define NO_MEMORY "452 4.3.1 Insufficient system storage"
+#define SHOWN_MAX 100 /* bytes of a bad address that the log shows */
 
 /* --- the client's name --- */
 
@@ -40,6 +41,8 @@ void session_peer_name(struct session *s, const char *name, enum dns_found rever
     s->peer_verified = verified;
     if (name[0] == '\0' || !span_copy(span_of(name), s->peer_name, sizeof s->peer_name))
         span_copy(SPAN_LIT("unknown"), s->peer_name, sizeof s->peer_name);
+    if (peer_list_match_name(&s->config->debugged, span_of(s->peer_name)))
+        s->debugged = true;
     if (s->any_line)
         session_log_connect(s);
     if (!awaited)
@@ -76,10 +79,12 @@ static void refuse_param(struct session *s, struct span bad, const char *prefix)
 static void refuse_address(struct session *s, const struct smtp_command *c,
                            enum smtp_address_error error, const char *syntax_reply)
 {
+    struct span address = span_trim(span_from(c->args, span_find(c->args, ':') + 1));
+    struct span shown = span_first(address, SHOWN_MAX);
+
     session_log_connect(s);
     log_warning(s->log, "smtpd", "Illegal address syntax from %s[%s] in %s command: %.*s",
-                s->peer.name, s->peer.address, s->where, (int)span_first(c->args, 100).len,
-                c->args.ptr);
+                s->peer.name, s->peer.address, s->where, (int)shown.len, shown.ptr);
     if (error == SMTP_ADDRESS_NON_ASCII)
         session_reply(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
     else

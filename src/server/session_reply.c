@@ -35,6 +35,15 @@ static void soften(const struct session *s, char *line, size_t len)
         line[4] = '4';
 }
 
+/* The greeting is logged with the first command: a health check leaves no line. */
+static void log_reply(struct session *s, struct span line)
+{
+    if (!s->debugged || !s->any_line)
+        return;
+    session_log_connect(s);
+    log_dialogue(s->log, &s->peer, false, line);
+}
+
 void session_reply_line(struct session *s, const char *line)
 {
     char buf[REPLY_MAX + 3];
@@ -45,6 +54,7 @@ void session_reply_line(struct session *s, const char *line)
     text_init(&t, buf, sizeof buf);
     put_line(&t, line);
     soften(s, buf, t.len);
+    log_reply(s, text_as_span(&t));
     text_cstr(&t, "\r\n");
     s->reply_code = code_of(buf);
     s->ops->send(s->ctx, text_as_span(&t));
@@ -116,6 +126,52 @@ void session_log_connect(struct session *s)
         return;
     s->connect_logged = true;
     log_connect(s->log, &s->peer);
+}
+
+static void log_greeting(struct session *s)
+{
+    char buf[REPLY_MAX + 1];
+    struct text t;
+
+    s->greeting_logged = true;
+    text_init(&t, buf, sizeof buf);
+    text_printf(&t, "220 %s", s->config->smtpd_banner);
+    log_dialogue(s->log, &s->peer, false, text_as_span(&t));
+}
+
+void session_log_command(struct session *s)
+{
+    struct span text = span_make(s->line.text, s->line.len);
+    bool follows_auth = s->secret && s->verb == SMTP_UNKNOWN;
+
+    s->secret = s->verb == SMTP_AUTH || follows_auth;
+    if (!s->debugged || !s->any_line)
+        return;
+    session_log_connect(s);
+    if (!s->greeting_logged)
+        log_greeting(s);
+    if (follows_auth) /* a client that did not wait for our no: these may be name and password */
+        text = SPAN_LIT("(not shown)");
+    else if (s->secret)
+        text = SPAN_LIT("AUTH (not shown)");
+    log_dialogue(s->log, &s->peer, true, text);
+}
+
+struct span session_without_secret(const struct session *s, struct span input)
+{
+    struct span auth = SPAN_LIT("AUTH");
+    size_t at = 0;
+
+    if (s->secret)
+        return SPAN_LIT("(not shown)");
+    while (at < input.len) {
+        struct span line = span_from(input, at);
+
+        if (span_starts_nocase(line, auth))
+            return span_first(input, at + auth.len);
+        at += span_find(line, '\n') + 1;
+    }
+    return input;
 }
 
 static void put_count(struct text *t, const char *name, unsigned ok, unsigned all)

@@ -140,7 +140,7 @@ void fixture_init(struct fixture *f, const char *const *pairs)
 {
     memset(f, 0, sizeof *f);
     f->config = build_config(pairs);
-    f->log = (struct log){"postfix", 7, on_log, f};
+    f->log = (struct log){.syslog_name = "postfix", .pid = 7, .sink = on_log, .sink_ctx = f};
     f->peer_name = "client.example.net";
     f->envelopes.limit = SIZE_MAX;
     f->endless_room = true;

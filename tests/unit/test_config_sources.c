@@ -474,26 +474,6 @@ static void test_postfix_slips(void **state)
     }
 }
 
-/* Known elsewhere, not here yet; the value is not shown, it may be a password. */
-static void test_not_supported(void **state)
-{
-    static const char *const rows[] = {
-        "INBOUND_DEBUGGING",
-        "ANONYMIZE_EMAILS",
-    };
-
-    for (size_t i = 0; i < ROWS(rows); i++) {
-        char variable[100];
-        char notes[200];
-
-        snprintf(variable, sizeof variable, "%s=hunter2", rows[i]);
-        snprintf(notes, sizeof notes, "W %s is not supported yet and is ignored\n", rows[i]);
-        built_good(&built, "", variable);
-        assert_string_equal(built.notes, notes);
-        built_free(&built);
-    }
-}
-
 /* A slip is at most two edits, and only of a name that can be compared. */
 static void test_advice_limits(void **state)
 {
@@ -557,7 +537,6 @@ int main(void)
         cmocka_unit_test(test_ignored_silently),
         cmocka_unit_test(test_slips),
         cmocka_unit_test(test_postfix_slips),
-        cmocka_unit_test(test_not_supported),
         cmocka_unit_test(test_advice_limits),
         cmocka_unit_test(test_applied_shown),
     };

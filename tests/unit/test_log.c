@@ -29,7 +29,7 @@ static void on_line(void *ctx, enum log_severity severity, struct span line)
     caught.lines++;
 }
 
-static const struct log l = {"postfix", 42, on_line, NULL};
+static const struct log l = {.syslog_name = "postfix", .pid = 42, .sink = on_line};
 static const struct log_peer peer = {"mail.example.net", "203.0.113.9"};
 static const struct log_peer nobody = {NULL, "2001:db8::1"};
 
@@ -304,6 +304,29 @@ static void test_cuts(void **state)
     free(endless);
 }
 
+/* Where addresses are masked the cut leaves no half of one, and the mask does not make it earlier.
+ */
+static void test_cut_of_masked(void **state)
+{
+    struct log_mask mask = {.hmac = NULL};
+    struct log masked = l;
+    struct errbuf err;
+    char reply[400];
+    struct log_reject r = {.stage = "RCPT", .peer = peer, .reply = reply};
+
+    assert_int_equal(anonymize_parse(&mask.how, SPAN_LIT("smart"), &err), 0);
+    masked.mask = &mask;
+    for (size_t before = 230; before < 255; before++) {
+        memset(reply, 'x', before);
+        memcpy(reply, "550 5.1.1 ", 10);
+        strcpy(reply + before, " <joe.doe@example.com> is unknown");
+        log_reject(&masked, &r);
+        assert_null(strstr(caught.line, "joe"));
+        assert_true(before >= 250 || strstr(caught.line, " <j*e@*******.com"));
+    }
+    caught.lines = 0;
+}
+
 /* A line of exactly the limit is whole; one byte more is cut. */
 static void test_limit(void **state)
 {
@@ -325,7 +348,7 @@ static void test_limit(void **state)
 
 static void test_no_sink(void **state)
 {
-    const struct log silent = {"postfix", 1, NULL, NULL};
+    const struct log silent = {.syslog_name = "postfix", .pid = 1};
 
     log_connect(&silent, &peer);
     assert_int_equal(caught.lines, 0);
@@ -343,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_delay),
         cmocka_unit_test(test_hostile_bytes),
         cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_cut_of_masked),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_no_sink),
     };
