@@ -74,8 +74,10 @@ static void check_text(struct span in)
     for (size_t i = 0; i < in.len; i++) {
         bool line_end = in.ptr[i] == '\r' && (i + 1 == in.len || in.ptr[i + 1] == '\n');
 
-        if (!line_end)
-            assert(at < out.len && out.ptr[at++] == in.ptr[i]);
+        if (line_end)
+            continue;
+        assert(at < out.len && out.ptr[at] == in.ptr[i]);
+        at++;
     }
     assert(out.len - at <= 1);
     spool_file_deinit(&f);
