@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define APPENDS_MAX  8  /* at a time: half of the disk's threads are for mail that comes in */
-#define REMOVALS_MAX 64 /* they share a job and a sync, and keep those of delivered mail waiting   \
-                         */
+#define APPENDS_MAX 8 /* at a time: half of the disk's threads are for mail that comes in */
+#define REMOVALS_MAX                                                                               \
+    64 /* they share a job and a sync, and keep those of delivered mail waiting                    \
+        */
 
 struct queue_batch {
     struct scheduler *s;
