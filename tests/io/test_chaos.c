@@ -8,6 +8,8 @@
  */
 #include "queue_fixture.h"
 
+#include "queue/scheduler_operator.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +138,39 @@ static void break_the_disk(void)
     disk_fault(faults[which].call, dice(3), 1 + dice(2), faults[which].error);
 }
 
+/* ---- the operator: everything but deleting, and expiring ---- */
+
+static void on_ordered(void *ctx, const struct queue_order_result *result)
+{
+    free(ctx);
+}
+
+/* message NULL: all of them. Nobody waits for the answer. */
+static void give_order(enum queue_order order, const struct message *m)
+{
+    struct queue_asker *asker = calloc(1, sizeof *asker);
+    struct queue_order_request r;
+    char words[200];
+    struct text t;
+
+    assert_non_null(asker);
+    *asker = (struct queue_asker){.done = on_ordered, .ctx = asker};
+    text_init(&t, words, sizeof words);
+    queue_order_format(&t, order, queue_order_queues(order));
+    text_cstr(&t, m ? m->asker.id.text : "ALL");
+    assert_true(queue_order_parse(text_as_span(&t), &r));
+    assert_true(scheduler_order(&q.scheduler, &r, asker));
+}
+
+static void order_something(void)
+{
+    static const enum queue_order orders[] = {QUEUE_ORDER_HOLD, QUEUE_ORDER_RELEASE,
+                                              QUEUE_ORDER_REQUEUE};
+
+    if (message_count > 0)
+        give_order(orders[dice(3)], &messages[dice(message_count)]);
+}
+
 static void heal_peer(struct lmtp_fixture *l)
 {
     lmtp_no_rules(l);
@@ -210,8 +245,10 @@ static void something(void)
         toggle_pause(a_peer());
     else if (what < 81)
         lmtp_release(a_peer());
-    else if (what < 86)
+    else if (what < 84)
         scheduler_flush(&q.scheduler, NULL);
+    else if (what < 86)
+        order_something();
     else if (what < 93)
         break_the_disk();
     else if (what < 96)
@@ -228,6 +265,8 @@ static bool all_over(void)
 {
     if (dice(8) == 0)
         scheduler_flush(&q.scheduler, NULL);
+    if (dice(16) == 0)
+        give_order(QUEUE_ORDER_RELEASE, NULL);
     return q.intake.in_flight == 0 && scheduler_idle(&q.scheduler) && !q.scheduler.entries;
 }
 

@@ -128,7 +128,7 @@ static void one_that_is_down_spools_its_own_only(void **state)
     assert_int_equal(lmtp_delivered_to(one, ANN), 1);
     assert_in_file(&a.id, "rcpt=0 sent", true);
     assert_in_file(&a.id, "rcpt=1 deferred", true);
-    assert_int_equal(relay_logged(&q.r, "status=deferred (delivery temporarily suspended"), 1);
+    assert_int_equal(relay_logged(&q.r, "status=deferred ("), 1);
     come_up(other);
     wait_until_empty();
     assert_delivered_to_both();
@@ -458,7 +458,7 @@ static void all_are_down_and_come_back(void **state)
     for (size_t i = 0; i < 6; i++)
         submit(&a[i], ANN);
     assert_int_equal(queue_files(&q), 6);
-    assert_int_equal(relay_logged(&q.r, "status=deferred (delivery temporarily suspended"), 6);
+    assert_int_equal(relay_logged(&q.r, "status=deferred ("), 6);
     come_up(other);
     wait_until_empty();
     assert_int_equal(lmtp_delivered_to(other, ANN), 6);
