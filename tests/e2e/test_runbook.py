@@ -86,9 +86,9 @@ def common(world, text):
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def by_hand(world, recipient, message="by-hand@example.org", upto=None):
+def by_hand(world, recipient, message="by-hand@example.org", upto=None, sender="bob@example.org"):
     """telnet with lines that end in LF alone; every reply."""
-    lines = ["HELO client.example.net", "MAIL FROM:<bob@example.org>", f"RCPT TO:<{recipient}>", "DATA",
+    lines = ["HELO client.example.net", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA",
              f"Message-Id: <{message}>\nSubject: by hand\n\nhello\n.", "QUIT"]
     with smtp_client.Smtp(world.address) as client:
         said = list(client.greeting.lines)
@@ -108,6 +108,10 @@ def lines_of(world, queue_id):
 
 def wait_for(world, pattern):
     return wait.until(lambda: re.search(pattern, world.log()), lambda: f"{pattern!r} in the log of {world.name}:\n{world.log()[-3000:]}", 20)
+
+
+def idle(world):
+    wait.until(lambda: "*" not in type_at(world, "postqueue -p"), "nothing to be under delivery")
 
 
 def incident(world):
@@ -137,13 +141,21 @@ def incident(world):
     told["how many"] = type_at(world, "postqueue -p | tail -1 | awk '{print $5}'; mailq | grep -c '^[0-9A-F]'")
     told["postcat -vq"] = type_at(world, f"postcat -vq {held} | grep -E '^(regular_text: (Subject|Message-Id|hello)|sender: |recipient: |\\*\\*\\*)'")
 
+    by_hand(world, "alice@example.com", "junk@example.net", sender="x@example.net")
+    idle(world)
+    told["hold and release"] = type_at(world, f"postsuper -h {held} 2>&1 | grep -v warning; postqueue -p | grep -c '^[0-9A-F]*!'; "
+                                              f"postsuper -H {held} 2>&1 | grep -v warning")
+    told["the classic pipe"] = type_at(world, "postqueue -p | tail -n +2 | awk 'BEGIN{RS=\"\"} /x@example.net/ {print $1}' | tr -d '*!' "
+                                              "| postsuper -d - 2>&1 | grep -v warning")
+    told["how many are left"] = type_at(world, "postqueue -p | tail -1 | awk '{print $5}'")
+
     type_at(world, 'postconf -e "relay_domains = $(postconf -h relay_domains), example.org"')
     world.after_postconf()
     told["postconf -e"] = type_at(world, "postconf relay_domains")
     told["the new domain"] = by_hand(world, "carol@example.org", "carol@example.org")
     carol = queue_id_of(told["the new domain"])
     wait_for(world, f"{carol}: to=.*status=deferred")
-    wait.until(lambda: "*" not in type_at(world, "postqueue -p"), "nothing to be under delivery")
+    idle(world)
 
     world.peer.up()
     type_at(world, "postqueue -f")
@@ -173,6 +185,10 @@ def test_mxgate(gateways, peer, tmp_path):
     assert told["a foreign domain"][-1] == "554 5.7.1 <x@example.net>: Relay access denied"
     assert "status=deferred (connect to 127.0.0.1[127.0.0.1]:PORT: Connection refused)" in told["status=deferred"][0]
     assert told["how many"] == ["1", "1"]
+    assert told["hold and release"] == ["postsuper: ID: placed on hold", "postsuper: Placed on hold: 1 message", "1",
+                                        "postsuper: ID: released from hold", "postsuper: Released from hold: 1 message"]
+    assert told["the classic pipe"] == ["postsuper: ID: removed", "postsuper: Deleted: 1 message"]
+    assert told["how many are left"] == ["1"]
     assert told["postconf -e"] == ["relay_domains = example.com, example.org"]
     assert "status=sent (250 2.0.0 <alice@example.com> SESSION Saved)" in told["status=sent"][0]
     assert told["an empty queue"] == ["Mail queue is empty"]
