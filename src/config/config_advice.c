@@ -108,48 +108,46 @@ static void consider(void *ctx, struct span candidate)
     }
 }
 
-void config_advise_ini(struct config_builder *b, unsigned line, struct span name, struct span value)
+/* Nobody else can be meant by it: an error, unless it is a parameter of Postfix. label: where it
+ * stands, and the name; otherwise: what to do where nothing near is known. */
+static void advise_ours(struct config_builder *b, const char *label, struct span name,
+                        struct span value, const char *otherwise)
 {
-    struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
+    struct config_foreign foreign = {.label = label, .name = name, .value = value};
     enum setting_index meant = config_friendly(name);
-    char buf[CONFIG_NOTE_CAP];
-    struct config_foreign foreign = {.label = buf, .name = name, .value = value};
-    struct text label;
     unsigned d;
 
-    text_init(&label, buf, sizeof buf);
-    text_printf(&label, "%s line %u: %s", b->source->ini_name, line, shown.text);
     if (config_note_postfix(b, &foreign))
         return;
     if (meant == SETTING_AT_COUNT)
         meant = nearest_setting(without_postfix(name), &d);
     if (meant == SETTING_AT_COUNT)
-        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; remove the line", buf);
+        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting%s", label, otherwise);
     else
-        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; did you mean %s?", buf,
+        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; did you mean %s?", label,
                     settings[meant].name);
+}
+
+void config_advise_ini(struct config_builder *b, unsigned line, struct span name, struct span value)
+{
+    struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
+    char buf[CONFIG_NOTE_CAP];
+    struct text label;
+
+    text_init(&label, buf, sizeof buf);
+    text_printf(&label, "%s line %u: %s", b->source->ini_name, line, shown.text);
+    advise_ours(b, buf, name, value, "; remove the line");
 }
 
 void config_advise_override(struct config_builder *b, struct span name, struct span value)
 {
     struct config_shown shown = config_shown(SETTING_AT_myhostname, name);
-    enum setting_index meant = config_friendly(name);
     char buf[CONFIG_NOTE_CAP];
-    struct config_foreign foreign = {.label = buf, .name = name, .value = value};
     struct text label;
-    unsigned d;
 
     text_init(&label, buf, sizeof buf);
     text_printf(&label, "postconf -e: %s", shown.text);
-    if (config_note_postfix(b, &foreign))
-        return;
-    if (meant == SETTING_AT_COUNT)
-        meant = nearest_setting(without_postfix(name), &d);
-    if (meant == SETTING_AT_COUNT)
-        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting here", buf);
-    else
-        config_note(b, CONFIG_NOTE_ERROR, "%s is not a setting; did you mean %s?", buf,
-                    settings[meant].name);
+    advise_ours(b, buf, name, value, " here");
 }
 
 static void advise_postfix(struct config_builder *b, struct span name, struct span value)

@@ -5,12 +5,14 @@ import re
 
 import pytest
 
-from harness import reference_postfix, smtp_client
-from harness.reference_postfix import ReferencePostfix
+from harness import postfix, smtp_client
 
-pytestmark = pytest.mark.skipif(not reference_postfix.available(), reason="needs root and Debian's postfix package")
+pytestmark = pytest.mark.skipif(not postfix.available(), reason="needs root and Debian's postfix package")
 
 STRANGERS = "192.0.2.0/24"
+# What the test's own client is to Postfix: nobody it trusts or knows by name.
+STRANGER = {"mynetworks": STRANGERS, "smtpd_peername_lookup": "no", "smtputf8_enable": "yes",
+            "smtpd_relay_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"}
 PLAIN = ["EHLO client.example.net", "MAIL FROM:<bob@example.org>", "RCPT TO:<alice@example.com>"]
 
 
@@ -87,10 +89,10 @@ def test_as_postfix(name, gateways, peer):
     settings, commands = CASES[name]
     gateway = gateways(relay_transport=peer.transport, verify_recipients="no",
                        **{"mynetworks": STRANGERS, "dns_timeout": "1s", **settings})
-    with ReferencePostfix(**settings) as postfix:
-        expected = talk(postfix.address, commands)
-        postfix.wait_log(ENDED)
-        wanted = lines(postfix.log())
+    with postfix.Postfix(**STRANGER | settings) as reference:
+        expected = talk(reference.address, commands)
+        reference.wait_log(ENDED)
+        wanted = lines(reference.log())
     assert talk(gateway.address, commands) == expected
     gateway.wait_log(ENDED)
     assert lines(gateway.log()) == wanted

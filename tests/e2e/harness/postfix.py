@@ -81,8 +81,8 @@ class Postfix:
         user = pwd.getpwnam("postfix")
         places = {"top": self.top, "port": self.port, "transport": transport or f"lmtp:[127.0.0.1]:{free_port()}"}
         (self.top / "conf").mkdir()
-        (self.top / "conf" / "main.cf").write_text(
-            MAIN_CF.format(**places) + "".join(f"{k} = {v}\n" for k, v in settings.items()))
+        main = [line for line in MAIN_CF.format(**places).splitlines() if line.split(" ")[0] not in settings]
+        (self.top / "conf" / "main.cf").write_text("\n".join(main + [f"{k} = {v}" for k, v in settings.items()]) + "\n")
         (self.top / "conf" / "master.cf").write_text(MASTER_CF.format(**places))
         (self.top / "spool" / "pid").mkdir(parents=True)
         for name in ("active bounce corrupt defer deferred flush hold incoming maildrop private public saved trace"
@@ -98,7 +98,7 @@ class Postfix:
         self.process = subprocess.Popen([MASTER, "-c", str(self.top / "conf"), "-d"], env=self._environment(),
                                         cwd=self.top, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, start_new_session=True)
-        wait.until(self._answers, "Postfix to answer", 20)
+        wait.until(self._answers, lambda: f"Postfix to answer; its log:\n{self.log()}", 20)
         return self
 
     def _answers(self):
@@ -136,6 +136,12 @@ class Postfix:
             self.process.wait()
         self.process = None
         time.sleep(0.1)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.remove()
 
     def remove(self):
         self.stop()
