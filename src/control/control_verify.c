@@ -28,13 +28,15 @@ static void release(struct control_verify *v)
 }
 
 /* Why the recipient would be taken. Where the upstream was not heard just now, that is said. */
-static void write_accept(struct text *t, const struct upstream *u, const char *why)
+static void write_accept(struct text *t, const struct destination *d, const char *why)
 {
+    const struct upstream *u = destination_target(d);
+
     if (why[0])
         text_printf(t, "deliverable: %s", why);
-    else if (u->health == UPSTREAM_DOWN)
+    else if (destination_is_down(d))
         text_printf(t, "accepted: destination %s is down (%s), mail would wait in the queue",
-                    u->route.text, u->why);
+                    d->text, u->why);
     else if (u->route.kind == ROUTE_MAILDIR)
         text_printf(t, "deliverable: %s", u->route.text);
     else
@@ -53,7 +55,7 @@ static void on_answer(struct verify_query *q, enum verify_answer answer, unsigne
 
     text_init(&t, words, sizeof words);
     if (answer == VERIFY_ACCEPT)
-        write_accept(&t, destination_target(v->destination), why ? why : "");
+        write_accept(&t, v->destination, why ? why : "");
     else if (why && why[0])
         text_cstr(&t, why);
     else
@@ -70,7 +72,7 @@ ask_upstream(struct relay *relay, const struct smtp_address *address,
              void (*done)(void *ctx, int exit_code, const char *words), void *ctx)
 {
     struct control_verify *v = calloc(1, sizeof *v);
-    struct destination *d = relay_destination(relay, smtp_address_span(address));
+    const struct destination *d = relay_destination(relay, smtp_address_span(address));
 
     if (!v) {
         done(ctx, EX_TEMPFAIL, "out of memory");

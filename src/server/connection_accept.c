@@ -53,7 +53,7 @@ static void turn_away(struct connection *c, const char *reply)
 /* Whether no limit holds for the client. */
 static bool is_unlimited(const struct connection *c)
 {
-    return cidr_list_match(&c->server->config->unlimited, c->address16);
+    return c->local || cidr_list_match(&c->server->config->unlimited, c->address16);
 }
 
 unsigned connection_count_event(struct connection *c, enum limits_event event)
@@ -126,6 +126,7 @@ static void start_local(struct connection *c)
     struct session_client client = {
         .address = "127.0.0.1", .envelopes = &c->server->intake->envelopes, .trusted = true};
 
+    c->local = true;
     v4->sin_family = AF_INET;
     v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     cidr_address_parse(span_of(client.address), c->address16);

@@ -17,6 +17,7 @@ struct connection {
     struct sockaddr_storage address;
     unsigned char address16[16];
     unsigned char limits_key[16]; /* what it counts as */
+    bool local;                   /* see connection_adopt */
     bool counted;
     bool gone;
     bool eof; /* the client says no more, and the session was at work: it hears the answer first */
