@@ -70,8 +70,8 @@ void queue_entry_leave(struct scheduler *s, struct queue_entry *e)
 }
 
 /*
- * The first of a message that is to be gathered; NULL: something of it is under way, or the
- * operator wants it elsewhere. One that has results to write is let be: they come first.
+ * The first of a message that is to be gathered; NULL: something of it is under way, or it is
+ * deleted. One that has results to write is let be: they come first.
  */
 static struct queue_entry *gathered(struct scheduler *s, struct queue_entry *e)
 {
@@ -80,13 +80,22 @@ static struct queue_entry *gathered(struct scheduler *s, struct queue_entry *e)
     if (e->unsaved.len > 0)
         return e;
     e = queue_part_gather(s, e);
-    return !e || (!alone && queue_effect_overrules(s, e, QUEUE_READY)) ? NULL : e;
+    if (!e || alone)
+        return e;
+    if (e->deleted && queue_effect_overrules(s, e, QUEUE_READY))
+        return NULL;
+    e->again = false; /* now it is; and whether anything is left to hold its file says */
+    return e;
+}
+
+/* What is decided, could not be written, or is to be looked at needs no destination. */
+static struct destination *next_of(const struct queue_entry *e)
+{
+    return e->unsaved.len > 0 || e->decided || queue_part_moves(e) ? NULL : e->destination;
 }
 
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
 {
-    struct destination *to = e->destination;
-
     if (queue_part_alone(e) && queue_effect_overrules(s, e, QUEUE_READY))
         return;
     queue_entry_leave(s, e);
@@ -94,9 +103,8 @@ void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
         e = gathered(s, e);
         if (!e)
             return;
-        to = queue_part_moves(e) ? NULL : e->destination;
     }
-    e->site = site_of(s, to);
+    e->site = site_of(s, next_of(e));
     if (!e->site) { /* memory is out: later */
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
         return;
@@ -476,6 +484,7 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         e->fresh = f->attempts == 0;
         e->attempts = f->attempts;
+        e->life_us = first->life_us;
     }
     if ((f->on_hold || f->forced_expire) && !queue_part_alone(first))
         first = queue_part_merge(s, first);

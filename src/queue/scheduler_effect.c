@@ -42,9 +42,11 @@ unsigned queue_effect_wanted(const struct queue_order_request *r, const struct q
 
 /* ---- effects ---- */
 
-/* As if it had just come, but for its results. */
-static void begin_anew(struct queue_entry *first)
+/* As if it had just come, but for its results: what failed is tried again when its file says so,
+ * maybe at another destination than the rest. */
+static void begin_anew(struct scheduler *s, struct queue_entry *first)
 {
+    first->look = first->look || !relay_is_single(s->relay);
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         e->attempts = 0;
         e->breaks = 0;
@@ -59,11 +61,11 @@ static void expire(struct scheduler *s, struct queue_entry *e)
     queue_entry_wait(s, e, 0);
 }
 
-/* Off hold: what failed is tried again when its file says so. */
+/* Off hold. */
 static void unhold(struct scheduler *s, struct queue_entry *e, bool forced_expire)
 {
     queue_entry_leave(s, e);
-    begin_anew(e);
+    begin_anew(s, e);
     e->decided = false;
     e->operator_needed = false;
     e->hold_expired = false;
@@ -112,11 +114,12 @@ static void apply_requeue(struct scheduler *s, struct queue_entry *e)
         unhold(s, e, false);
         return;
     }
-    begin_anew(e);
+    begin_anew(s, e);
     e->again = is_busy(e);
     if (collect(s, e))
         return;
-    if (e->state == QUEUE_WAITING && e->unsaved.len == 0) /* else as soon as they are written */
+    if ((e->state == QUEUE_WAITING || (e->state == QUEUE_READY && e->look)) &&
+        e->unsaved.len == 0) /* else as soon as they are written */
         queue_entry_ready(s, e);
 }
 

@@ -278,6 +278,8 @@ static void run_settle(struct queue_run *run)
 
     run->more = false;
     run->split = run->split || !queue_part_alone(run->entry);
+    if (run->entry->again && run->failed_recipients > 0)
+        run->split = true; /* requeued meanwhile: they are pending again, the file says */
     if (run->pending == 0 && run->failed_recipients == 0 && !run->split) {
         run_remove(run);
         return;
@@ -426,7 +428,8 @@ static bool look_or_route(struct queue_run *run, bool on_hold)
     const struct queue_entry *e = run->entry;
     bool alone = queue_part_alone(e);
 
-    if (!alone && (on_hold || run->pending == 0 || queue_part_moves(e))) {
+    /* again: the record that asked for it may have come after what was read */
+    if (e->again || (!alone && (on_hold || run->pending == 0 || queue_part_moves(e)))) {
         run_look(run);
         return true;
     }
@@ -468,7 +471,9 @@ static void on_loaded(struct spool_load *l, int rc)
     }
     if (look_or_route(run, l->file.on_hold))
         return;
-    if (l->file.on_hold) { /* as it was written when the disk had room again */
+    /* as it was written when the disk had room again, or an operator wants it; unless all was sent
+     */
+    if (l->file.on_hold && (run->pending > 0 || run->failed_recipients > 0)) {
         run_hold(run, strcmp(l->file.hold_why, SPOOL_WHY_EXPIRED) == 0);
         return;
     }

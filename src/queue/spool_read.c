@@ -45,8 +45,8 @@ static int fill(int fd, struct spool_buffer *b, size_t want, uint64_t offset, st
     got = disk_read(fd, b->ptr + b->len, want - b->len, offset);
     if (got < 0)
         return cannot_read(err, (int)got);
-    if ((size_t)got < want - b->len)
-        return errbuf_set(err, -EBADMSG, "became shorter while it was read");
+    if ((size_t)got < want - b->len) /* a record was taken back: no damage */
+        return errbuf_set(err, -EAGAIN, "became shorter while it was read");
     b->len = want;
     return 0;
 }

@@ -32,6 +32,7 @@ static void on_probe_timer(uv_timer_t *timer)
     if (u->closing || u->retired)
         return;
     if (u->health != UPSTREAM_DOWN) {
+        u->hold_opening_until_ms = 0; /* the loop's clock may be behind: nobody asks again */
         upstream_dispatch(u);
         return;
     }
