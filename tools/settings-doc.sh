@@ -12,7 +12,9 @@ Made by `tools/settings-doc.sh` from `src/config/settings.def`; do not edit by h
 
 A setting `x` is given as `POSTFIX_x=value`, or by its name in capitals (`X=value`), or as `x = value` in the
 ini file. Of two variables `POSTFIX_x` wins; any variable beats the ini file; an empty variable returns the setting
-to its default. `postconf -e "x = value"` beats them all, at once and over restarts, until `postconf -X x`. Names with a friendly variable: `ALLOWED_DOMAINS` (relay_domains), `DOMAIN` (mydomain);
+to its default. `postconf -e "x = value"` beats them all, at once and over restarts, until `postconf -X x`. Names with a friendly variable: `ALLOWED_DOMAINS` (relay_domains), `DOMAIN` (mydomain), `INBOUND_DEBUGGING` (debug_peer_list).
+A secret may be in a file: `X_FILE=/run/secrets/x` (or `POSTFIX_x_FILE`) is `X` with what the file holds; here
+anonymize_emails (its salt).
 `HOSTNAME` is the default of myhostname. `mail_name` is only `POSTFIX_mail_name`, since container engines
 set `MAIL_NAME` for links.
 

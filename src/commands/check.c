@@ -52,13 +52,35 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
     log_startup(&check->log, check_severity(kind), "%s", text);
 }
 
+/* Whether this word may refuse a stranger's mail for our domains. */
+static bool may_refuse(const struct restriction *r)
+{
+    return !r->warn && r->word != RESTRICTION_PERMIT_MYNETWORKS &&
+           r->word != RESTRICTION_PERMIT_SASL_AUTHENTICATED &&
+           r->word != RESTRICTION_REJECT_UNAUTH_DESTINATION &&
+           r->word != RESTRICTION_DEFER_UNAUTH_DESTINATION && r->word != RESTRICTION_SLEEP;
+}
+
+static bool list_may_refuse(const struct restriction_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        enum restriction_word word = list->items[i].word;
+
+        if (word == RESTRICTION_PERMIT || word == RESTRICTION_PERMIT_AUTH_DESTINATION)
+            return false; /* the rest is not looked at */
+        if (may_refuse(&list->items[i]))
+            return true;
+    }
+    return false;
+}
+
 /* Whom mail is taken from. */
 static void put_senders(struct text *t, const struct config *c)
 {
     bool restricted = false;
 
     for (size_t i = 0; i < RESTRICT_STAGE_COUNT; i++)
-        restricted = restricted || (i != RESTRICT_RELAY && c->restrictions[i].count > 0);
+        restricted = restricted || list_may_refuse(&c->restrictions[i]);
     if (c->senders.count > 0)
         text_printf(t, "senders in %s", c->allowed_sender_domains);
     else

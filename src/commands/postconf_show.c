@@ -205,7 +205,7 @@ static void forget_settings(struct settings_sources *sources)
     free(sources->overrides_text);
     sources->ini_text = NULL;
     sources->overrides_text = NULL;
-    sources->environment = NULL;
+    secret_files_free(&sources->secrets);
     if (hostname && hostname[0])
         snprintf(sources->host, sizeof sources->host, "%s", hostname);
 }

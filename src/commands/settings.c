@@ -72,7 +72,7 @@ static struct config_source as_source(const struct settings_sources *s)
 {
     return (struct config_source){.ini_text = s->ini_text,
                                   .ini_name = s->ini_path,
-                                  .environment = s->environment,
+                                  .environment = s->secrets.environment,
                                   .system_hostname = s->host,
                                   .overrides_text = s->overrides_text,
                                   .overrides_name = s->overrides_path};
@@ -100,8 +100,11 @@ int settings_read(const char *ini, struct settings_sources *out, struct errbuf *
     bool is_asked = asked && asked[0];
     int rc;
 
-    *out = (struct settings_sources){.ini_path = is_asked ? asked : SETTINGS_INI,
-                                     .environment = (const char *const *)environ};
+    *out = (struct settings_sources){.ini_path = is_asked ? asked : SETTINGS_INI};
+    out->secrets_rc =
+        secret_files_read((const char *const *)environ, &out->secrets, &out->secrets_err);
+    if (out->secrets_rc == -ENOMEM)
+        return errbuf_set(err, -ENOMEM, "out of memory");
     rc = read_ini(out->ini_path, is_asked, &out->ini_text, err);
     if (rc < 0)
         return rc;
@@ -117,11 +120,23 @@ int settings_read(const char *ini, struct settings_sources *out, struct errbuf *
 
 void settings_free(struct settings_sources *sources)
 {
+    secret_files_free(&sources->secrets);
     free(sources->ini_text);
     free(sources->directory);
     free(sources->overrides_path);
     free(sources->overrides_text);
     *sources = (struct settings_sources){.ini_path = NULL};
+}
+
+/* What could not be read: why the settings cannot be used, or a warning. */
+static int check_read(const struct settings_request *request, int rc, const struct errbuf *why,
+                      struct errbuf *err)
+{
+    if (rc < 0 && !request->lenient)
+        return errbuf_set(err, rc, "%s", why->text);
+    if (rc < 0 && request->note)
+        request->note(request->note_ctx, CONFIG_NOTE_WARNING, why->text);
+    return 0;
 }
 
 int settings_build(const struct settings_sources *sources, const struct settings_request *request,
@@ -131,10 +146,11 @@ int settings_build(const struct settings_sources *sources, const struct settings
     int rc;
 
     *config_out = NULL;
-    if (sources->overrides_rc < 0 && !request->lenient)
-        return errbuf_set(err, sources->overrides_rc, "%s", sources->overrides_err.text);
-    if (sources->overrides_rc < 0 && request->note)
-        request->note(request->note_ctx, CONFIG_NOTE_WARNING, sources->overrides_err.text);
+    rc = check_read(request, sources->secrets_rc, &sources->secrets_err, err);
+    if (rc == 0)
+        rc = check_read(request, sources->overrides_rc, &sources->overrides_err, err);
+    if (rc < 0)
+        return rc;
     rc = (request->lenient ? config_build_lenient : config_build)(&source, request->note,
                                                                   request->note_ctx, config_out);
     if (rc == -ENOMEM)

@@ -8,12 +8,13 @@
  *
  * Fails:  -EINVAL (what is wrong was told through the note function), -ENOMEM, or why a file cannot
  * be read, with words in err. Lenient (every command but serve): only the last two, and overrides
- * that cannot be read are a warning (their folder is not for every user). Limits: the ini file has
- * SETTINGS_INI_MAX bytes at most.
+ * and files of secrets that cannot be read are a warning (they are not for every user). Limits: the
+ * ini file has SETTINGS_INI_MAX bytes at most.
  */
 #ifndef MXGATE_COMMANDS_SETTINGS_H
 #define MXGATE_COMMANDS_SETTINGS_H
 
+#include "commands/secret_files.h"
 #include "config/config.h"
 
 #define SETTINGS_INI      "/etc/mxgate/mxgate.ini"
@@ -37,13 +38,15 @@ int settings_for_command(const char *name, const char *ini, struct config **conf
 
 /* The same in two steps, for what changes the sources between them. */
 struct settings_sources {
-    const char *ini_path;           /* borrowed from argv or the environment */
-    char *ini_text;                 /* owned; NULL: there is no file */
-    const char *const *environment; /* borrowed; NULL: none */
-    char *directory;                /* owned: queue_directory */
-    char *overrides_path;           /* owned */
-    char *overrides_text;           /* owned; NULL: there is no file, or it cannot be read: */
-    int overrides_rc;               /* 0, or why */
+    const char *ini_path;        /* borrowed from argv or the environment */
+    char *ini_text;              /* owned; NULL: there is no file */
+    struct secret_files secrets; /* owned: the environment, with the secrets that it names */
+    int secrets_rc;              /* 0, or why one of them cannot be read */
+    struct errbuf secrets_err;
+    char *directory;      /* owned: queue_directory */
+    char *overrides_path; /* owned */
+    char *overrides_text; /* owned; NULL: there is no file, or it cannot be read: */
+    int overrides_rc;     /* 0, or why */
     struct errbuf overrides_err;
     char host[SETTINGS_HOST_CAP];
 };

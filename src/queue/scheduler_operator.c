@@ -114,6 +114,11 @@ static void on_appended(struct spool_append *a, int rc)
         note_done(op, op->bits);
     else if (rc < 0 && rc != -ENOENT) /* no file: it was delivered meanwhile */
         note_failure(op, rc);
+    if (rc == -ENOENT && e &&
+        e->state == QUEUE_HOLD) { /* or removed, which nobody could make sure */
+        log_warning(s->log, "qmgr", "%s: its file is gone", op->id.text);
+        queue_entry_free(s, e);
+    }
     operation_end(op);
 }
 

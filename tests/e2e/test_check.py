@@ -4,11 +4,13 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
 import pytest
 
+from harness import smtp_client
 from harness.gateway import binary, clean_environment
 from harness.lmtp_peer import LmtpPeer
 
@@ -157,6 +159,7 @@ def test_spool_on_the_containers_layer(tmp_path):
 # Values that Postfix has by default and that stop a start here: with what the message says.
 REFUSED_DEFAULTS = {
     "smtputf8_enable": "has a form of $ that is not supported",  # a comparison of compatibility levels
+    "smtpd_relay_restrictions": "has a form of $ that is not supported",  # another
     "lmtp_connect_timeout": "is not a time from 100ms",  # 0: no limit
     "smtpd_forbidden_commands": "lookup tables are not supported",  # regexp:
 }
@@ -224,3 +227,41 @@ def test_relayhost_that_does_not_answer(spool):
     finally:
         peer.stop()
     assert code == 78 and not [line for line in lines if "answers as LMTP" in line], lines
+
+
+def test_secret_in_a_file(tmp_path, spool, gateways, peer):
+    """ANONYMIZE_EMAILS may hold a salt, so it can be in a file (Docker and Kubernetes secrets)."""
+    secret = tmp_path / "secret"
+    secret.write_text("hash?salt=hunter2&prefix=<&suffix=>\n")
+    code, lines = check(**SHORT, QUEUE_DIRECTORY=spool, ANONYMIZE_EMAILS_FILE=secret)
+    assert code == 0, lines
+    assert APPLIED + "anonymize_emails=(hidden)" in lines and not any("hunter2" in line for line in lines), lines
+    gateway = gateways(relay_transport=peer.transport, POSTFIX_anonymize_emails_FILE=secret)
+    assert smtp_client.send(gateway.address, "bob@example.org", ["alice@example.com"], b"Subject: x\r\n\r\nx\r\n").code == 250
+    gateway.wait_log(r"to=<<[0-9a-f]{64}>>, .*status=sent")
+    secret.write_text("paranoid")
+    gateway.process.send_signal(signal.SIGHUP)
+    gateway.wait_log("reload -- version")
+    assert smtp_client.send(gateway.address, "bob@example.org", ["alice@example.com"], b"Subject: x\r\n\r\nx\r\n").code == 250
+    gateway.wait_log(r"to=<\*@\*\.com>, .*status=sent")
+
+
+@pytest.mark.parametrize("variables, said", [
+    ({"ANONYMIZE_EMAILS_FILE": "/nowhere/secret"}, "ANONYMIZE_EMAILS_FILE: /nowhere/secret: No such file or directory"),
+    ({"ANONYMIZE_EMAILS_FILE": "/etc/hostname", "ANONYMIZE_EMAILS": "smart"},
+     "ANONYMIZE_EMAILS and ANONYMIZE_EMAILS_FILE are both set; remove one of them"),
+    ({"ANONYMIZE_EMAILS_FILE": "/dev/zero"}, "ANONYMIZE_EMAILS_FILE: /dev/zero: File too large"),
+])
+def test_secret_file_that_cannot_be_used(variables, said, spool):
+    code, lines = check(**SHORT, QUEUE_DIRECTORY=spool, **variables)
+    assert code == 78 and "‣ ERROR " + said in lines, lines
+    environment = clean_environment({**SHORT, "QUEUE_DIRECTORY": spool, **variables})
+    assert subprocess.run([binary(), "status"], env=environment, capture_output=True).returncode == 69, "commands work all the same"
+
+
+def test_only_secrets_are_read_from_files(spool, tmp_path):
+    """Nobody's RELAY_DOMAINS_FILE is opened: it is a name like any other."""
+    file = tmp_path / "file"
+    file.write_text("example.net")
+    code, lines = check(**SHORT, QUEUE_DIRECTORY=spool, RELAY_DOMAINS_FILE=file)
+    assert code == 0 and not any("example.net" in line for line in lines), lines

@@ -536,6 +536,26 @@ static void a_deletion_that_may_not_last(void **state)
     queue_end(&q);
 }
 
+/* It may be gone, it may not; when it is seen to be gone, nobody has to decide about it any more. */
+static void a_deletion_on_hold_that_may_not_last(void **state)
+{
+    struct asker a = {0};
+    struct answer answer;
+
+    begin_ready(&a);
+    assert_true(HELD(&a.id));
+    disk_fault(DISK_FSYNC, 0, 1, EIO);
+    start_order(&answer, QUEUE_ORDER_DELETE, &a.id);
+    wait_for(&answer);
+    assert_int_equal(answer.result.failed, 1);
+    assert_int_equal(queue_files(&q), 0);
+    assert_int_equal(q.scheduler.on_hold, 1);
+    assert_false(RELEASED(&a.id));
+    assert_int_equal(q.scheduler.on_hold, 0);
+    assert_false(is_there(&a.id));
+    queue_end(&q);
+}
+
 /* ---- requeue ---- */
 
 static void requeue_what_waits(void **state)
@@ -953,6 +973,7 @@ int main(void)
         cmocka_unit_test(a_file_that_cannot_be_deleted),
         cmocka_unit_test(a_running_one_that_cannot_be_deleted),
         cmocka_unit_test(a_deletion_that_may_not_last),
+        cmocka_unit_test(a_deletion_on_hold_that_may_not_last),
         cmocka_unit_test(requeue_what_waits),
         cmocka_unit_test(requeue_what_is_on_hold),
         cmocka_unit_test(requeue_tries_what_failed),
