@@ -536,7 +536,8 @@ static void a_deletion_that_may_not_last(void **state)
     queue_end(&q);
 }
 
-/* It may be gone, it may not; when it is seen to be gone, nobody has to decide about it any more. */
+/* It may be gone, it may not; when it is seen to be gone, nobody has to decide about it any more.
+ */
 static void a_deletion_on_hold_that_may_not_last(void **state)
 {
     struct asker a = {0};
