@@ -70,7 +70,7 @@ def gateways(peers):
     def make(start=True, directory=None, **settings):
         gateway = Gateway(directory, **settings)
         made.append(gateway)
-        return gateway.start() if start else gateway
+        return gateway.start().wait_seen() if start else gateway
 
     yield make
     failures = []

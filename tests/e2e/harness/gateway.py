@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -86,6 +87,30 @@ class Gateway:
                                      + "\n" + self.stderr.decode("utf-8", "replace"))
             self.started_in = time.monotonic() - begun
         return self
+
+    def wait_seen(self, timeout=1.0):
+        """Until its first look at each destination is over, so that what a test breaks next is not that; or not, where
+        one keeps it waiting on purpose."""
+        end = time.monotonic() + timeout * wait.SCALE
+        try:
+            while time.monotonic() < end and not all(d["known"] for d in self.ask_status()["destinations"]):
+                time.sleep(0.005)
+        except OSError:
+            pass  # its socket is elsewhere, or not for us: tests of that
+        return self
+
+    def ask_status(self):
+        """What `mxgate status --json` prints, without a process for it."""
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.settimeout(10 * wait.SCALE)
+            asker.connect(str(self.settings.get("control_socket") or self.spool / "control.sock"))
+            asker.sendall(b"status json\n")
+            said = b""
+            while not said.endswith(b"\nok\n"):
+                more = asker.recv(65536)
+                assert more, said
+                said += more
+        return json.loads(b"".join(line[5:] for line in said.splitlines() if line.startswith(b"text ")))
 
     def _read_log(self, process):
         for raw in process.stdout:
