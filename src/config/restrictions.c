@@ -181,8 +181,8 @@ static int parse_zone(struct restriction *r, struct span word, struct errbuf *er
 
     if (zone.len > 0 && zone.ptr[zone.len - 1] == '.')
         zone.len--;
-    if (zone.len == 0 || zone.ptr[0] == '[' || span_find(zone, '.') == zone.len ||
-        !smtp_domain_valid(zone, false))
+    if (zone.len == 0 || zone.ptr[0] == '[' || zone.ptr[zone.len - 1] == '.' ||
+        span_find(zone, '.') == zone.len || !smtp_domain_valid(zone, false))
         return errbuf_set(err, -EINVAL,
                           "\"%.*s\" is not the zone of a block list; write reject_rbl_client "
                           "bl.example.org",

@@ -118,6 +118,8 @@ static void test_refused(void **state)
                                 "none, such as reject_unknown_sender_domain"},
         {"reject_rbl_client",
          "\"\" is not the zone of a block list; write reject_rbl_client bl.example.org"                    },
+        {"reject_rbl_client bl..",
+         "\"bl..\" is not the zone of a block list; write reject_rbl_client bl.example.org"                },
         {"reject_rbl_client bl",
          "\"bl\" is not the zone of a block list; write reject_rbl_client bl.example.org"                  },
         {"reject_rbl_client [1.2.3.4]",
