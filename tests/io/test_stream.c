@@ -3,6 +3,7 @@
 #include "loop_fixture.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -868,6 +869,34 @@ static void a_refused_connect_is_an_end(void **state)
     owner_free(o);
 }
 
+static int option_of(const struct owner *o, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    uv_os_fd_t fd;
+
+    assert_int_equal(uv_fileno(&o->stream.io.handle, &fd), 0);
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+/* A peer that restarted says so within seconds; one that is out of reach has ten minutes. */
+static void what_is_connected_is_kept_alive(void **state)
+{
+    uint16_t to;
+    int fd = peer_listen(&to);
+    struct owner *o = owner_connected(to, NONE);
+
+    loop_wait(&f, o->opens == 1);
+    assert_int_equal(option_of(o, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_in_range(option_of(o, IPPROTO_TCP, TCP_KEEPIDLE), 1, 10);
+    assert_in_range(option_of(o, IPPROTO_TCP, TCP_KEEPINTVL) *
+                        option_of(o, IPPROTO_TCP, TCP_KEEPCNT),
+                    600, 900);
+    owner_free(o);
+    peer_close(fd);
+}
+
 static void a_connect_that_fails_at_once_is_told_later(void **state)
 {
     struct owner *o = owner_new();
@@ -954,6 +983,7 @@ int main(void)
         TEST(close_with_a_write_in_flight),
         TEST(connects_and_talks),
         TEST(a_refused_connect_is_an_end),
+        TEST(what_is_connected_is_kept_alive),
         TEST(a_connect_that_fails_at_once_is_told_later),
         TEST(close_before_the_connect_is_through),
         TEST(finish_before_the_connect_is_through),
