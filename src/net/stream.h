@@ -1,6 +1,6 @@
 /*
- * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets (TLS
- * fits in here)
+ * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets, plain
+ * or TLS
  *
  *   OPENING --connected/accepted--> OPEN --stream_finish--> FINISHING --all written--> CLOSING -->
  * closed
@@ -33,7 +33,10 @@
 #define STREAM_OUT_MAX  (2u << 20)
 #define STREAM_OUT_HIGH 65536 /* from it on, stop producing until on_drained */
 
+struct lane;
 struct stream;
+struct tls_facts;
+struct tls_session;
 
 struct stream_events {
     void (*on_open)(void *ctx); /* a connect succeeded; not called for accepted streams */
@@ -49,11 +52,15 @@ struct stream_events {
      * stream_finish. Once. */
     void (*on_end)(void *ctx, int rc);
     void (*on_closed)(void *ctx); /* memory may go */
+    /* The handshake that stream_start_tls() began is over, and well: bytes are plain bytes again,
+     * inside TLS. May be NULL where it is never called. */
+    void (*on_secured)(void *ctx);
 };
 
 /* What streams of one loop share. */
 struct stream_pool {
     uv_loop_t *loop;
+    struct lane *tls_lane; /* borrowed: handshakes */
     char read_buffer[STREAM_READ_MAX]; /* valid only inside on_data */
 };
 
@@ -130,5 +137,20 @@ void stream_deadline(struct stream *s, uint64_t ms);
 #define STREAM_FINISH_MS 5000
 void stream_finish(struct stream *s);
 void stream_close(struct stream *s); /* idempotent */
+
+/*
+ * TLS from here on: what waits to be written goes out as it is, then `session` (taken over) speaks.
+ * The handshake's work is done in pool->tls_lane, and no input is taken meanwhile; the deadline goes
+ * on. Then on_secured(), or on_end(UV_EPROTO) and stream_tls_error() says why. May be called inside
+ * on_data, which then must have taken all it was given: what it leaves came as plain text before
+ * the handshake (CVE-2011-0411) and breaks the stream (UV_EPROTO). Never plain text again: after
+ * the peer's close_notify comes on_end(UV_EOF), on an end without it on_end(UV_ECONNRESET), and
+ * neither on_eof. stream_finish() says close_notify.
+ */
+void stream_start_tls(struct stream *s, struct tls_session *session);
+/* NULL: no TLS, or not yet. Good until the stream is closed. */
+const struct tls_facts *stream_tls_facts(const struct stream *s);
+/* Why TLS broke, in words; "" otherwise. Good until on_closed. */
+const char *stream_tls_error(const struct stream *s);
 
 #endif
