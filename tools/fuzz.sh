@@ -34,7 +34,7 @@ fuzz_one() {
     local name=$1 log=build/fuzz/log/$1 args
     local found=build/fuzz/corpus/$name kept=tests/fuzz/corpus/$name
     mkdir -p "$found"
-    args=(-max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+    args=(-max_total_time="$FUZZ_SECONDS" -timeout=30 -rss_limit_mb=2048 -print_final_stats=1
         "-artifact_prefix=build/fuzz/crashes/$name-")
     [ ! -e "tests/fuzz/$name.dict" ] || args+=("-dict=tests/fuzz/$name.dict")
     args+=("$found") # the first folder is the one that is written to

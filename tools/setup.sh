@@ -62,7 +62,7 @@ for mode in "$@"; do
         wanted+=" $build $(clang_packages) libcmocka-dev cppcheck shellcheck valgrind libc6-dbg strace"
         wanted+=" dovecot-core dovecot-lmtpd dovecot-imapd postfix pflogsumm swaks libnet-ssleay-perl fail2ban"
         wanted+=" curl openssl netcat-openbsd procps file binutils"
-        wanted+=" python3 python3-pytest python3-pytest-timeout"
+        wanted+=" python3 python3-pytest python3-pytest-timeout python3-pytest-xdist"
         ;;
     static) wanted+=" gcc libc6-dev make cmake xz-utils uthash-dev binutils $(cross_packages)" ;;
     *) echo "setup: unknown mode $mode" >&2; exit 64 ;;

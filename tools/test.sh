@@ -159,7 +159,7 @@ suite_e2e() {
     rm -f "$logs"/sanitizer-e2e.*
     sanitize "$logs/sanitizer-e2e"
     MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck reports=sanitizer_reports \
-        pytest_suite e2e tests/e2e 1800 --timeout=300
+        pytest_suite e2e tests/e2e 1800 --timeout=300 -n 3
 }
 
 # A process that was killed leaves no summary; but if not one did, valgrind was not in it.
@@ -173,14 +173,14 @@ suite_valgrind() {
     rm -f "$logs"/memcheck.*
     MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck reports=valgrind_reports \
         MXGATE_WRAPPER="valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 --log-file=$logs/memcheck.%p" \
-        pytest_suite valgrind tests/e2e 900 --timeout=300 -m smoke
+        pytest_suite valgrind tests/e2e 900 --timeout=300 -n "$(nproc)" -m smoke
 }
 
 suite_static() {
     have_tests static 'tests/e2e/test_*.py' || return
     built static static || return
     MXGATE_BIN=$PWD/build/static/mxgate HEALTHCHECK_BIN=$PWD/build/static/healthcheck \
-        pytest_suite static tests/e2e 600 --timeout=120 -m smoke
+        pytest_suite static tests/e2e 600 --timeout=120 -n 3 -m smoke
 }
 
 suite_crash() {
@@ -191,11 +191,20 @@ suite_crash() {
         pytest_suite crash tests/crash "${CRASH_SECONDS:-$((300 + 3 * CRASH_ROUNDS))}" --timeout=0
 }
 
+# Beside the end-to-end tests, which mostly wait; what is fuzzed gets what they leave of the processors.
+fuzz_pid=
+start_fuzz() {
+    compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null || return
+    echo "fuzz: running (build/test-logs/fuzz.log)"
+    setsid nice -n 19 tools/fuzz.sh >"$logs/fuzz.log" 2>&1 & # a group of its own, to be stopped as one
+    fuzz_pid=$!
+    trap 'kill -- "-$fuzz_pid" 2>/dev/null' EXIT
+}
 suite_fuzz() {
     local good bad
     have_tests fuzz 'tests/fuzz/fuzz_*.c' || return
-    echo "fuzz: running (build/test-logs/fuzz.log)"
-    tools/fuzz.sh >"$logs/fuzz.log" 2>&1
+    [ -n "$fuzz_pid" ] || start_fuzz
+    wait "$fuzz_pid"
     good=$(grep -c '^ok ' "$logs/fuzz.log")
     bad=$(grep -c '^FAILED ' "$logs/fuzz.log")
     [ $((good + bad)) -gt 0 ] || bad=1
@@ -215,6 +224,9 @@ done
 for suite in "${suites[@]}"; do
     started=$SECONDS
     unset ASAN_OPTIONS UBSAN_OPTIONS # of the suite before; tests ask for them to know what they run on
+    case " $suite ${suites[*]} " in
+    ' e2e '*' fuzz '*) start_fuzz ;;
+    esac
     "suite_$suite"
 done
 
