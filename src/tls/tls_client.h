@@ -10,8 +10,8 @@
 #include "tls/tls_server.h"
 
 enum tls_verify {
-    TLS_VERIFY_NONE,        /* whoever it is: may, encrypt; what could be verified is in the facts */
-    TLS_VERIFY_CHAIN_NAME,  /* a CA vouches for one of the names: verify, secure */
+    TLS_VERIFY_NONE,       /* whoever it is: may, encrypt; what could be verified is in the facts */
+    TLS_VERIFY_CHAIN_NAME, /* a CA vouches for one of the names: verify, secure */
     TLS_VERIFY_FINGERPRINT, /* the certificate or its public key is one of those listed */
 };
 
@@ -34,7 +34,8 @@ struct tls_wanted {
     const unsigned char (*fingerprints)[32]; /* SHA-256; borrowed for the call */
     size_t fingerprint_count;
 };
-/* A session whose ClientHello is ready in tls_session_wire(); holds a reference. NULL: no memory. */
+/* A session whose ClientHello is ready in tls_session_wire(); holds a reference. NULL: no memory
+ * (or no entropy). */
 struct tls_session *tls_client_session(struct tls_client *c, const struct tls_wanted *wanted);
 
 #endif

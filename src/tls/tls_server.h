@@ -16,8 +16,9 @@ struct credentials; /* tls/credentials.h: key and chain pairs, the SNI table */
 struct tls_policy {
     unsigned min_version; /* 0x0301 TLSv1, 0x0302, 0x0303 TLSv1.2 (RFC 5246) */
     unsigned max_version;
-    bool medium;        /* smtpd_tls_ciphers=medium: ECDHE with CBC too, for old peers */
-    unsigned cache_entries; /* 0: no resumption */
+    bool medium; /* smtpd_tls_ciphers=medium: ECDHE with CBC too, for old peers; implied by
+                    min_version below 0x0303, which has nothing else */
+    unsigned cache_entries; /* of 100 bytes; 0: no resumption */
 };
 
 struct tls_server;
@@ -28,7 +29,7 @@ struct tls_server *tls_server_new(const struct tls_policy *policy, struct creden
                                   struct errbuf *err);
 struct tls_server *tls_server_ref(struct tls_server *s);
 void tls_server_unref(struct tls_server *s); /* NULL is fine */
-/* A session that awaits a ClientHello; holds a reference. NULL: no memory. */
+/* A session that awaits a ClientHello; holds a reference. NULL: no memory (or no entropy). */
 struct tls_session *tls_server_session(struct tls_server *s);
 
 #endif

@@ -6,12 +6,14 @@
  *
  * A pump around BearSSL's engine (inc/bearssl_ssl.h): the four channels are the four pairs below.
  * The caller loops until nothing moves: write what tls_session_wire() has, take what
- * tls_session_plain() has, then give more. tls_session_feed() takes nothing while plain bytes
- * wait: that is the back-pressure. Spans point into the session and are good until the next call.
+ * tls_session_plain() has, then give more. tls_session_feed() takes nothing while plain or wire
+ * bytes wait: that is the back-pressure. Spans point into the session and are good until the next
+ * call.
  *
  * One thread at a time; which one does not matter. Everything that costs (key exchange, signature)
- * happens in tls_session_feed() during HANDSHAKE, so the stream runs it in the TLS lane; afterwards
- * it is symmetric work. No renegotiation, so nothing heavy comes back later.
+ * happens in tls_session_feed() and tls_session_wrote() during HANDSHAKE, so the stream runs them
+ * in the TLS lane; afterwards it is symmetric work. No renegotiation, so nothing heavy comes back
+ * later.
  *
  * After ENDED and BROKEN no plain byte comes out and none goes in; what tls_session_wire() still
  * has (an alert) should be written. An end of the connection without ENDED is a truncation; only
@@ -34,9 +36,12 @@ struct tls_session;
 
 enum tls_state tls_session_state(const struct tls_session *t);
 
-/* Gives bytes from the wire; how many were taken: fewer than len while plain bytes wait, or at the
- * end. */
+/* Gives bytes from the wire; how many were taken: fewer than len while plain or wire bytes wait, or
+ * at the end. */
 size_t tls_session_feed(struct tls_session *t, const char *bytes, size_t len);
+/* Feeding fewer bytes than this only stores them: they end neither a record's header nor a record.
+ */
+size_t tls_session_wants(const struct tls_session *t);
 /* Bytes for the wire; empty when there are none. tls_session_wrote: the first n have gone out. */
 struct span tls_session_wire(struct tls_session *t);
 void tls_session_wrote(struct tls_session *t, size_t n);
@@ -56,6 +61,8 @@ const struct tls_facts *tls_session_facts(const struct tls_session *t);
  * record: plain text?"; "" otherwise. */
 const char *tls_session_error(const struct tls_session *t);
 
+/* Bytes of memory it holds. */
+size_t tls_session_size(const struct tls_session *t);
 void tls_session_free(struct tls_session *t); /* NULL is fine */
 
 #endif
