@@ -173,6 +173,8 @@ int gateway_start(struct gateway *g, struct errbuf *err)
     g->started_s = clock_wall_us() / 1000000;
     stream_pool_init(&g->streams, g->loop);
     lane_init(&g->disk, g->loop, GATEWAY_DISK_THREADS);
+    lane_init(&g->tls, g->loop, GATEWAY_TLS_THREADS);
+    g->streams.tls_lane = &g->tls;
     uv_timer_init(g->loop, &g->stop_timer);
     g->stop_timer.data = g;
     rc = resolver_init(&g->resolver, g->loop, g->config->dns_servers, err);
@@ -255,7 +257,8 @@ static void on_server_closed(void *ctx)
 static bool all_idle(const struct gateway *g)
 {
     return g->server.connection_count == 0 && g->server.holds == 0 && g->intake.in_flight == 0 &&
-           scheduler_idle(&g->scheduler) && lane_idle(&g->disk) && spool_idle(&g->spool);
+           scheduler_idle(&g->scheduler) && lane_idle(&g->disk) && lane_idle(&g->tls) &&
+           spool_idle(&g->spool);
 }
 
 static void on_control_stopped(void *ctx)

@@ -24,7 +24,7 @@
  * thread that sleeps costs 8 KB.
  */
 #define GATEWAY_DISK_THREADS 16
-#define GATEWAY_TLS_THREADS  2    /* handshakes, when there is TLS */
+#define GATEWAY_TLS_THREADS  2    /* handshakes: they are work, not waiting */
 #define GATEWAY_PATIENCE_MS  6000 /* for sessions and deliveries under way */
 #define GATEWAY_STOP_MS      9000 /* then the process ends, whatever hangs */
 
@@ -34,6 +34,7 @@ struct gateway {
     const struct log *log;
     struct stream_pool streams;
     struct lane disk;
+    struct lane tls;
     struct resolver resolver;
     struct relay relay;
     struct spool spool;

@@ -1,4 +1,5 @@
-/* stream - reading, writing, deadlines and closing; see stream.h. Opening: stream_open.c */
+/* stream - reading, writing, deadlines and closing; see stream.h. Opening: stream_open.c, TLS:
+ * stream_tls.c */
 #include "net/stream_internal.h"
 
 #include <assert.h>
@@ -13,15 +14,17 @@
 void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop)
 {
     pool->loop = loop;
+    pool->tls_lane = NULL;
+    pool->tls_sessions = 0;
 }
 
-static void out_release(struct stream_out *o)
+void stream_out_release(struct stream_out *o)
 {
     free(o->bytes);
     *o = (struct stream_out){NULL, 0, 0};
 }
 
-static bool out_append(struct stream_out *o, struct span bytes)
+bool stream_out_append(struct stream_out *o, struct span bytes)
 {
     if (o->len + bytes.len > o->cap) {
         size_t cap = o->cap ? o->cap : OUT_FIRST;
@@ -44,17 +47,26 @@ static bool out_append(struct stream_out *o, struct span bytes)
 
 /* ---- closing ---- */
 
-static void on_handle_closed(uv_handle_t *handle)
+void stream_unhold(struct stream *s)
 {
-    struct stream *s = handle->data;
-
     if (--s->holds > 0)
         return;
-    out_release(&s->filling);
-    out_release(&s->flying);
+    stream_out_release(&s->filling);
+    stream_out_release(&s->flying);
+    stream_tls_free(s);
     free(s->kept);
     s->kept = NULL;
     s->events->on_closed(s->ctx);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    stream_unhold(handle->data);
+}
+
+bool stream_alive(const struct stream *s)
+{
+    return !s->closing && !s->finishing && !s->broken && !s->ended;
 }
 
 void stream_close(struct stream *s)
@@ -78,17 +90,20 @@ void stream_end(struct stream *s, int rc)
     s->events->on_end(s->ctx, rc);
 }
 
-static int stop_reading(struct stream *s)
+void stream_unread(struct stream *s)
 {
     s->reading = false;
-    return uv_read_stop(&s->io.stream);
+    uv_read_stop(&s->io.stream);
 }
 
 static void on_break(uv_timer_t *timer)
 {
     struct stream *s = timer->data;
+    int rc = s->broken;
 
-    stream_end(s, s->broken);
+    if (rc == UV_EOF) /* close_notify: what waits can still be written */
+        s->broken = 0;
+    stream_end(s, rc);
 }
 
 void stream_break(struct stream *s, int rc)
@@ -100,16 +115,15 @@ void stream_break(struct stream *s, int rc)
         return;
     }
     s->broken = rc;
-    stop_reading(s);
+    stream_unread(s);
     uv_timer_start(&s->timer, on_break, 0, 0);
 }
 
 /* ---- writing ---- */
 
-static void tell_drained(struct stream *s)
+void stream_tell_drained(struct stream *s)
 {
-    if (!s->was_high || s->writing || s->filling.len > 0 || s->closing || s->finishing ||
-        s->broken || s->ended)
+    if (!s->was_high || s->writing || !stream_alive(s) || stream_pending(s) > 0)
         return;
     s->was_high = false;
     if (s->events->on_drained)
@@ -124,14 +138,14 @@ static void on_written(uv_write_t *request, int status)
     s->flying.len = 0;
     if (s->closing)
         return; /* buffers go in on_handle_closed */
-    out_release(&s->flying);
+    stream_out_release(&s->flying);
     if (status < 0) {
         stream_end(s, status);
         return;
     }
     s->was_high = true; /* it had to wait */
     stream_flush(s);
-    tell_drained(s);
+    stream_tell_drained(s);
 }
 
 /*
@@ -159,6 +173,8 @@ void stream_flush(struct stream *s)
 
     if (s->closing || s->writing || s->broken || !s->open)
         return;
+    if (s->tls)
+        stream_tls_collect(s);
     if (s->filling.len > 0) {
         buf = uv_buf_init(s->filling.bytes, (unsigned)s->filling.len);
         rc = uv_try_write(&s->io.stream, &buf, 1);
@@ -171,7 +187,7 @@ void stream_flush(struct stream *s)
             rc = uv_write(&s->write, &s->io.stream, &buf, 1, on_written);
             s->writing = rc == 0;
         } else {
-            out_release(&s->filling);
+            stream_out_release(&s->filling);
         }
         if (rc < 0) {
             stream_break(s, rc);
@@ -188,10 +204,10 @@ void stream_send(struct stream *s, struct span bytes)
 {
     if (s->closing || s->ended || s->finishing || s->broken || bytes.len == 0)
         return;
-    if (!out_append(&s->filling, bytes)) {
+    if (s->tls)
+        stream_tls_send(s, bytes);
+    else if (!stream_out_append(&s->filling, bytes))
         stream_break(s, UV_ENOBUFS);
-        return;
-    }
     if (!s->in_data) /* inside on_data replies are collected into one write */
         stream_flush(s);
     s->was_high = s->was_high || stream_pending(s) >= STREAM_OUT_HIGH;
@@ -199,7 +215,9 @@ void stream_send(struct stream *s, struct span bytes)
 
 size_t stream_pending(const struct stream *s)
 {
-    return s->broken ? STREAM_OUT_MAX : s->filling.len + s->flying.len;
+    if (s->broken)
+        return STREAM_OUT_MAX;
+    return s->filling.len + s->flying.len + (s->tls ? stream_tls_pending(s) : 0);
 }
 
 static void on_finish_timeout(uv_timer_t *timer)
@@ -216,7 +234,7 @@ void stream_finish(struct stream *s)
         stream_close(s);
         return;
     }
-    stop_reading(s);
+    stream_unread(s);
     uv_timer_start(&s->timer, on_finish_timeout, STREAM_FINISH_MS, 0);
     if (!s->in_data)
         stream_flush(s);
@@ -229,7 +247,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct stream *s = handle->data;
 
     (void)suggested;
-    *buf = uv_buf_init(s->pool->read_buffer, sizeof s->pool->read_buffer);
+    *buf = uv_buf_init(s->pool->read_buffer, s->tls ? STREAM_TLS_READ_MAX : STREAM_READ_MAX);
 }
 
 static bool keep(struct stream *s, const char *bytes, size_t len)
@@ -248,6 +266,23 @@ static bool keep(struct stream *s, const char *bytes, size_t len)
     return s->kept && memcpy(s->kept, bytes, len);
 }
 
+static void forget_kept(struct stream *s)
+{
+    free(s->kept);
+    s->kept = NULL;
+    s->kept_len = 0;
+}
+
+/* Within on_data, which left `len` plain bytes, the owner has started TLS. */
+static void after_start_tls(struct stream *s, size_t len)
+{
+    s->paused = false;
+    forget_kept(s);
+    if (len > 0 && stream_alive(s))
+        stream_break(s, UV_EPROTO);
+    stream_flush(s);
+}
+
 /* Gives bytes to the owner; what it leaves is kept and pauses the stream. */
 static void deliver(struct stream *s, const char *bytes, size_t len)
 {
@@ -261,29 +296,32 @@ static void deliver(struct stream *s, const char *bytes, size_t len)
         assert(taken <= len);
         bytes += taken;
         len -= taken;
-    } while (len > 0 && s->resume_asked && !s->closing && !s->finishing && !s->broken);
+    } while (len > 0 && s->resume_asked && !s->tls && stream_alive(s));
     s->in_data = false;
-    s->paused = len > 0 && !s->closing && !s->finishing && !s->broken && !s->ended;
+    if (s->tls) {
+        after_start_tls(s, len);
+        return;
+    }
+    s->paused = len > 0 && stream_alive(s);
     if (s->paused && !keep(s, bytes, len)) {
         stream_break(s, UV_ENOMEM);
         return;
     }
-    if (!s->paused && s->kept) {
-        free(s->kept);
-        s->kept = NULL;
-        s->kept_len = 0;
-    }
+    if (!s->paused)
+        forget_kept(s);
     if (s->paused && s->reading)
-        stop_reading(s);
+        stream_unread(s);
     stream_flush(s);
-    tell_drained(
+    stream_tell_drained(
         s); /* the socket took at once what was too much a moment ago: no write will tell */
 }
 
 static void read_end(struct stream *s, int rc)
 {
-    stop_reading(s);
-    if (rc != UV_EOF || !s->events->on_eof || s->closing || s->finishing || s->broken || s->ended) {
+    stream_unread(s);
+    if (rc == UV_EOF && s->tls)
+        rc = UV_ECONNRESET; /* truncation: somebody in between could have done it */
+    if (rc != UV_EOF || !s->events->on_eof || !stream_alive(s)) {
         stream_end(s, rc);
         return;
     }
@@ -295,7 +333,9 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
     struct stream *s = stream->data;
 
-    if (nread > 0 && !s->finishing && !s->broken && !s->ended)
+    if (nread > 0 && stream_alive(s) && s->tls)
+        stream_tls_input(s, buf->base, (size_t)nread);
+    else if (nread > 0 && stream_alive(s))
         deliver(s, buf->base, (size_t)nread);
     else if (nread < 0)
         read_end(s, (int)nread);
@@ -305,7 +345,7 @@ void stream_read(struct stream *s)
 {
     int rc;
 
-    if (s->closing || s->finishing || s->broken || s->ended || s->eof || s->reading || s->paused)
+    if (!stream_alive(s) || s->eof || s->reading || s->paused || (s->tls && stream_tls_working(s)))
         return;
     rc = uv_read_start(&s->io.stream, on_alloc, on_read);
     s->reading = rc == 0;
@@ -315,13 +355,15 @@ void stream_read(struct stream *s)
 
 void stream_resume(struct stream *s)
 {
-    if (s->closing || s->finishing || s->broken || s->ended || s->eof)
+    if (!stream_alive(s) || s->eof)
         return;
     if (s->in_data) {
         s->resume_asked = true;
         return;
     }
-    if (s->paused)
+    if (s->paused && s->tls)
+        stream_tls_resume(s);
+    else if (s->paused)
         deliver(s, s->kept, s->kept_len);
     if (!s->paused)
         stream_read(s);

@@ -1,6 +1,6 @@
 /*
- * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets, plain
- * or TLS
+ * stream - one surface for reading, writing, deadlines and closing, over TCP and unix sockets,
+ * plain or TLS
  *
  *   OPENING --connected/accepted--> OPEN --stream_finish--> FINISHING --all written--> CLOSING -->
  * closed
@@ -60,7 +60,8 @@ struct stream_events {
 /* What streams of one loop share. */
 struct stream_pool {
     uv_loop_t *loop;
-    struct lane *tls_lane; /* borrowed: handshakes */
+    struct lane *tls_lane; /* borrowed: handshakes; set by the owner before stream_start_tls */
+    unsigned tls_sessions; /* live ones: about 26 KB each towards clients, 38 KB towards servers */
     char read_buffer[STREAM_READ_MAX]; /* valid only inside on_data */
 };
 
@@ -83,12 +84,13 @@ struct stream {
     uv_timer_t timer;
     uv_write_t write;
     uv_connect_t connect;
-    struct stream_out filling;
+    struct stream_out filling; /* for the wire, as flying: under TLS these are records */
     struct stream_out flying;
-    char *kept; /* owned: bytes on_data did not take */
+    struct stream_tls *tls; /* owned; NULL: plain */
+    char *kept;             /* owned: bytes on_data did not take */
     size_t kept_len;
     size_t kept_cap;
-    unsigned holds; /* handles not closed yet */
+    unsigned holds; /* handles not closed yet, and the handshake's job */
     bool open;
     bool reading;
     bool paused;  /* on_data left bytes */
@@ -129,7 +131,8 @@ void stream_read(struct stream *s);
 /* Gives kept bytes to on_data again and goes on reading. */
 void stream_resume(struct stream *s);
 void stream_send(struct stream *s, struct span bytes);
-/* Bytes not yet taken by the socket; those of a broken stream are never taken: STREAM_OUT_MAX. */
+/* Bytes not yet taken by the socket, of records under TLS; those of a broken stream are never
+ * taken: STREAM_OUT_MAX. */
 size_t stream_pending(const struct stream *s);
 /* ms 0: no deadline. */
 void stream_deadline(struct stream *s, uint64_t ms);
@@ -139,13 +142,16 @@ void stream_finish(struct stream *s);
 void stream_close(struct stream *s); /* idempotent */
 
 /*
- * TLS from here on: what waits to be written goes out as it is, then `session` (taken over) speaks.
- * The handshake's work is done in pool->tls_lane, and no input is taken meanwhile; the deadline goes
- * on. Then on_secured(), or on_end(UV_EPROTO) and stream_tls_error() says why. May be called inside
- * on_data, which then must have taken all it was given: what it leaves came as plain text before
- * the handshake (CVE-2011-0411) and breaks the stream (UV_EPROTO). Never plain text again: after
- * the peer's close_notify comes on_end(UV_EOF), on an end without it on_end(UV_ECONNRESET), and
- * neither on_eof. stream_finish() says close_notify.
+ * TLS from here on: what waits to be written goes out as it is, then `session` (taken over) speaks;
+ * reading starts, if it has not yet. The handshake's work is done in pool->tls_lane, and no input
+ * is taken meanwhile; the deadline goes on. Then on_secured(), or on_end(UV_EPROTO) and
+ * stream_tls_error() says why. What is sent before on_secured() waits for it. Once for a stream.
+ *
+ * May be called inside on_data, which then must have taken all it was given: what it leaves came as
+ * plain text before the handshake (CVE-2011-0411) and breaks the stream (UV_EPROTO). Never plain
+ * text again: after the peer's close_notify comes on_end(UV_EOF), on an end without it (during the
+ * handshake too) on_end(UV_ECONNRESET), and neither on_eof. stream_finish() says close_notify, or
+ * just closes during the handshake.
  */
 void stream_start_tls(struct stream *s, struct tls_session *session);
 /* NULL: no TLS, or not yet. Good until the stream is closed. */

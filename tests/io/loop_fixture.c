@@ -22,6 +22,8 @@ void loop_begin(struct loop_fixture *f)
     signal(SIGPIPE, SIG_IGN); /* as serve does */
     assert_int_equal(uv_loop_init(&f->loop), 0);
     stream_pool_init(&f->streams, &f->loop);
+    lane_init(&f->tls, &f->loop, 2);
+    f->streams.tls_lane = &f->tls;
     uv_timer_init(&f->loop, &f->tick);
     uv_timer_start(&f->tick, on_tick, TICK_MS, TICK_MS);
     uv_unref((uv_handle_t *)&f->tick);

@@ -7,6 +7,7 @@
 #ifndef MXGATE_TESTS_IO_LOOP_FIXTURE_H
 #define MXGATE_TESTS_IO_LOOP_FIXTURE_H
 
+#include "net/lane.h"
 #include "net/stream.h"
 
 #include <setjmp.h>
@@ -22,6 +23,7 @@
 struct loop_fixture {
     uv_loop_t loop;
     struct stream_pool streams;
+    struct lane tls; /* of streams */
     uv_timer_t tick; /* wakes a wait whose condition is not the loop's to see */
 };
 
