@@ -3,11 +3,11 @@
 # One set of rules serves every variant; a variant is the same Makefile with other variables:
 #   build/           normal build, the distribution's libraries through pkg-config
 #   build/asan/      BUILD=build/asan SAN=address,undefined
-#   build/fuzz/      the same with clang and libFuzzer; pure modules, and src/tls with BearSSL
+#   build/fuzz/      the same with clang and libFuzzer; pure modules only
 #   build/static/    tools/build-static.sh: DEPS=folder of musl and libraries, CC=its compiler
 #
-# Pure modules (PURE) may use libc and inih only. Unit and fuzz binaries link nothing else of ours (fuzz: but
-# src/tls), and build/purecheck links all of PURE alone: a call from a pure module to an impure one does not link.
+# Pure modules (PURE) may use libc and inih only. Unit and fuzz binaries link nothing else of ours, and
+# build/purecheck links all of PURE alone: a call from a pure module to an impure one does not link.
 
 VERSION = 0.1.0
 BUILD   = build
@@ -134,11 +134,10 @@ $(BUILD)/obj/purecheck.c:
 	@mkdir -p $(@D) && echo 'int main(void) { return 0; }' > $@
 
 $(BUILD)/libpure.a: $(call objects,$(PURE)) $(BUILD)/sources
-$(BUILD)/libtls.a: $(call objects,$(filter-out $(PURE),$(wildcard src/tls/*.c))) $(BUILD)/sources
 $(BUILD)/liball.a: $(call objects,$(filter-out src/main.c,$(SRC))) $(BUILD)/sources
 # The tests' helpers are an archive: a test that brings its own of something is not given a second one.
 $(BUILD)/libiohelp.a: $(call objects,$(IO_HELP)) $(BUILD)/sources
-$(BUILD)/libpure.a $(BUILD)/libtls.a $(BUILD)/liball.a $(BUILD)/libiohelp.a:
+$(BUILD)/libpure.a $(BUILD)/liball.a $(BUILD)/libiohelp.a:
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_HELP)) $(BUILD)/libpure.a
@@ -149,8 +148,12 @@ $(BUILD)/tests/io/%: $(BUILD)/obj/tests/io/%.o $(BUILD)/libiohelp.a $(BUILD)/lib
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/libtls.a $(BUILD)/libpure.a
-	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(INIH) -lbearssl
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/libpure.a
+	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(INIH)
+
+# Those of TLS need BearSSL, and so all of ours.
+$(BUILD)/fuzz_tls_%: $(BUILD)/obj/tests/fuzz/fuzz_tls_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/liball.a
+	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: %.c Makefile $(if $(DEPS),$(DEPS)/stamp) | libs
 	@mkdir -p $(@D)

@@ -58,7 +58,9 @@ int credentials_add_name(struct credentials *c, const char *name, size_t group)
         free(copy);
         return -ENOMEM;
     }
-    c->names[c->name_count++] = (struct name){copy, group};
+    c->names[c->name_count].text = copy;
+    c->names[c->name_count].group = group;
+    c->name_count++;
     return 0;
 }
 

@@ -2,6 +2,9 @@
  * Fuzz tls/credentials_load, and the readers below it: PEM texts in one file or two, and bare DER.
  * It ends; what is refused has a reason; what is taken has a chain and a key; numbers reach BearSSL
  * only in the sizes it is made for (its own faults would show as crashes).
+ *
+ * The corpus has keys that were made for it and serve nobody: without one that fits, nothing behind
+ * the readers would be reached.
  */
 #include "tls/credentials_load.h"
 
