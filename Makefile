@@ -36,7 +36,8 @@ PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/obse
                src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/net/dns_cache.c \
                src/control/control_format.c src/control/control_format_*.c src/control/control_recipient.c \
                src/message/address_list.c src/message/local_mail.c src/message/local_header.c \
-               src/message/trace_local.c))
+               src/message/trace_local.c \
+               src/tls/der.c src/tls/pem.c src/tls/public_key.c src/tls/private_key.c src/tls/x509.c))
 # Other names for the one program, as people and scripts call it.
 LINKS      = postqueue postcat postconf postfix postsuper mailq newaliases sendmail
 
@@ -149,6 +150,10 @@ $(BUILD)/tests/io/%: $(BUILD)/obj/tests/io/%.o $(BUILD)/libiohelp.a $(BUILD)/lib
 
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/libpure.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(INIH)
+
+# Those of TLS need BearSSL, and so all of ours.
+$(BUILD)/fuzz_tls_%: $(BUILD)/obj/tests/fuzz/fuzz_tls_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/liball.a
+	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: %.c Makefile $(if $(DEPS),$(DEPS)/stamp) | libs
 	@mkdir -p $(@D)

@@ -163,19 +163,19 @@ static void make_all(void)
 
 /* ---- what stands for tls/credentials.c ---- */
 
-struct credentials *credentials_ref(struct credentials *c)
+__attribute__((weak)) struct credentials *credentials_ref(struct credentials *c)
 {
     c->references++;
     return c;
 }
 
-void credentials_unref(struct credentials *c)
+__attribute__((weak)) void credentials_unref(struct credentials *c)
 {
     if (c)
         c->references--;
 }
 
-struct credential_choice credentials_choose(const struct credentials *c, const char *server_name)
+__attribute__((weak)) struct credential_choice credentials_choose(const struct credentials *c, const char *server_name)
 {
     size_t len = strlen(server_name);
 
