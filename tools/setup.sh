@@ -63,6 +63,9 @@ for mode in "$@"; do
         wanted+=" dovecot-core dovecot-lmtpd dovecot-imapd postfix pflogsumm swaks libnet-ssleay-perl fail2ban"
         wanted+=" curl openssl netcat-openbsd procps file binutils"
         wanted+=" python3 python3-pytest python3-pytest-timeout python3-pytest-xdist"
+        # of tests/deploy: judges of YAML, JSON, AWS's and Kubernetes' APIs; Go with Helm's template functions and HCL
+        wanted+=" yamllint jq python3-yaml python3-jsonschema python3-botocore python3-kubernetes"
+        wanted+=" golang-go golang-github-masterminds-sprig-dev golang-github-hashicorp-hcl-v2-dev golang-k8s-sigs-yaml-dev"
         ;;
     static) wanted+=" gcc libc6-dev make cmake xz-utils uthash-dev binutils $(cross_packages)" ;;
     *) echo "setup: unknown mode $mode" >&2; exit 64 ;;

@@ -8,6 +8,7 @@
 #     valgrind  tests/e2e -m smoke, the normal build under valgrind
 #     static    tests/e2e -m smoke, the static program
 #     crash     tests/crash the normal build, CRASH_ROUNDS (200) kills
+#     deploy    tests/deploy  deploy/ and .github/: charts, Terraform, user data, workflows (the normal build)
 #     fuzz      tests/fuzz  FUZZ_SECONDS (60) for each target
 #     smoke     valgrind and static
 #
@@ -191,6 +192,13 @@ suite_crash() {
         pytest_suite crash tests/crash "${CRASH_SECONDS:-$((300 + 3 * CRASH_ROUNDS))}" --timeout=0
 }
 
+suite_deploy() {
+    have_tests deploy 'tests/deploy/test_*.py' || return
+    built deploy programs || return
+    MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck \
+        pytest_suite deploy tests/deploy 300 --timeout=150 -n 2
+}
+
 # Beside the end-to-end tests, which mostly wait; what is fuzzed gets what they leave of the processors.
 fuzz_pid=
 start_fuzz() {
@@ -200,6 +208,7 @@ start_fuzz() {
     fuzz_pid=$!
     trap 'kill -- "-$fuzz_pid" 2>/dev/null' EXIT
 }
+
 suite_fuzz() {
     local good bad
     have_tests fuzz 'tests/fuzz/fuzz_*.c' || return
@@ -212,11 +221,11 @@ suite_fuzz() {
     result fuzz "$good" "$bad"
 }
 
-[ $# -gt 0 ] || set -- unit io e2e valgrind static crash fuzz
+[ $# -gt 0 ] || set -- unit io deploy e2e valgrind static crash fuzz
 suites=()
 for suite in "$@"; do
     case $suite in
-    unit | io | e2e | valgrind | static | crash | fuzz) suites+=("$suite") ;;
+    unit | io | deploy | e2e | valgrind | static | crash | fuzz) suites+=("$suite") ;;
     smoke) suites+=(valgrind static) ;;
     *) echo "test: unknown suite $suite" >&2; exit 64 ;;
     esac
