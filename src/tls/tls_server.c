@@ -116,7 +116,7 @@ struct tls_session *tls_server_session(struct tls_server *s)
         tls_session_free(&t->base);
         return NULL;
     }
-    /* Else the alert "protocol version" is in a record of version 0, which no client understands. */
+    /* Else the alert "protocol version" is in a record of version 0, which no client knows. */
     engine->version_out = BR_TLS10;
     return &t->base;
 }
