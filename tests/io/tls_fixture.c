@@ -41,9 +41,14 @@ static void put(struct der *d, const void *bytes, size_t len)
 
 static void put_value(struct der *d, unsigned char tag, const void *bytes, size_t len)
 {
-    unsigned char head[4] = {tag, 0x82, (unsigned char)(len >> 8), (unsigned char)len};
+    const unsigned char high = (unsigned char)(len >> 8), low = (unsigned char)len;
 
-    put(d, head, sizeof head);
+    if (len < 0x80)
+        put(d, (unsigned char[]){tag, low}, 2);
+    else if (high == 0)
+        put(d, (unsigned char[]){tag, 0x81, low}, 3);
+    else
+        put(d, (unsigned char[]){tag, 0x82, high, low}, 4);
     put(d, bytes, len);
 }
 
@@ -56,7 +61,7 @@ static void put_der(struct der *d, unsigned char tag, const struct der *inner)
 
 static void put_number(struct der *d, const unsigned char *bytes, size_t len)
 {
-    struct der number = {{0}, 1}; /* a zero in front: it is positive */
+    struct der number = {{0}, bytes[0] >> 7}; /* a zero in front, where else it were negative */
 
     put(&number, bytes, len);
     put_der(d, 0x02, &number);
@@ -70,6 +75,8 @@ static void put_bits(struct der *d, const struct der *inner)
     put_der(d, 0x03, &bits);
 }
 
+#define VERSION_3    "\xa0\x03\x02\x01\x02"
+#define SERIAL       "\x02\x01\x01"
 #define ECDSA_SHA256 "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
 #define NAME         "\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05test1"
 #define VALIDITY                                                                                   \
@@ -83,7 +90,7 @@ static void make_certificate(struct der *out, const struct der *key)
 {
     struct der body = {{0}, 0}, whole = {{0}, 0}, signature = {{0}, 8};
 
-    PUT_LIT(&body, "\x02\x01\x01" ECDSA_SHA256 NAME VALIDITY NAME);
+    PUT_LIT(&body, VERSION_3 SERIAL ECDSA_SHA256 NAME VALIDITY NAME);
     put(&body, key->bytes, key->len);
     put_der(&whole, 0x30, &body);
     PUT_LIT(&whole, ECDSA_SHA256);
