@@ -245,9 +245,12 @@ void stream_finish(struct stream *s)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct stream *s = handle->data;
+    size_t most = s->tls ? STREAM_TLS_READ_MAX : STREAM_READ_MAX;
 
     (void)suggested;
-    *buf = uv_buf_init(s->pool->read_buffer, s->tls ? STREAM_TLS_READ_MAX : STREAM_READ_MAX);
+    if (s->read_most > 0 && s->read_most < most)
+        most = s->read_most;
+    *buf = uv_buf_init(s->pool->read_buffer, (unsigned)most);
 }
 
 static bool keep(struct stream *s, const char *bytes, size_t len)
@@ -351,6 +354,11 @@ void stream_read(struct stream *s)
     s->reading = rc == 0;
     if (rc < 0)
         stream_break(s, rc);
+}
+
+void stream_read_most(struct stream *s, size_t most)
+{
+    s->read_most = most;
 }
 
 void stream_resume(struct stream *s)

@@ -90,7 +90,8 @@ struct stream {
     char *kept;             /* owned: bytes on_data did not take */
     size_t kept_len;
     size_t kept_cap;
-    unsigned holds; /* handles not closed yet, and the handshake's job */
+    size_t read_most; /* 0: no limit */
+    unsigned holds;   /* handles not closed yet, and the handshake's job */
     bool open;
     bool reading;
     bool paused;  /* on_data left bytes */
@@ -128,6 +129,11 @@ int stream_connect_unix(struct stream *s, struct stream_pool *pool, const char *
 
 /* Starts reading; once. */
 void stream_read(struct stream *s);
+/*
+ * From now on takes at most this many bytes from the socket at a time, so that what follows a
+ * header of the transport (PROXY protocol) is still in it, as if it had not come yet; 0: no limit.
+ */
+void stream_read_most(struct stream *s, size_t most);
 /* Gives kept bytes to on_data again and goes on reading. */
 void stream_resume(struct stream *s);
 void stream_send(struct stream *s, struct span bytes);

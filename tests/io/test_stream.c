@@ -318,6 +318,38 @@ static void resume_within_on_data_goes_on_at_once(void **state)
     owner_free(o);
 }
 
+/* A limit leaves the rest in the socket, for whoever looks there; without it all comes. */
+static void no_more_is_read_than_was_asked_for(void **state)
+{
+    int fd;
+    struct owner *o = owner_accepted(&fd);
+    char peek[16];
+    uv_os_fd_t own;
+
+    o->close_in = NONE;
+    stream_read_most(&o->stream, 3);
+    peer_send(&f, fd, "abcdefgh", 8);
+    o->take_max = 3;
+    stream_read(&o->stream);
+    loop_wait(&f, o->len == 8);
+    assert_int_equal(o->datas, 3); /* "abc", "def", "gh" */
+    o->take_max = 0; /* it stops after the first three */
+    peer_send(&f, fd, "ABCDEFGH", 8);
+    loop_wait(&f, o->datas == 4);
+    assert_int_equal(o->stream.kept_len, 3);
+    assert_int_equal(uv_fileno(&o->stream.io.handle, &own), 0);
+    assert_int_equal(recv(own, peek, sizeof peek, MSG_PEEK | MSG_DONTWAIT), 5);
+    assert_memory_equal(peek, "DEFGH", 5);
+    o->take_max = SIZE_MAX;
+    stream_read_most(&o->stream, 0);
+    stream_resume(&o->stream);
+    loop_wait(&f, o->len == 16);
+    assert_int_equal(o->datas, 6);
+    assert_string_equal(o->got, "abcdefghABCDEFGH");
+    peer_close(fd);
+    owner_free(o);
+}
+
 static void a_slow_consumer_is_back_pressure_not_memory(void **state)
 {
     int fd;
@@ -954,6 +986,7 @@ int main(void)
         TEST(what_is_left_comes_again),
         TEST(taking_nothing_is_fine_too),
         TEST(resume_within_on_data_goes_on_at_once),
+        TEST(no_more_is_read_than_was_asked_for),
         TEST(a_slow_consumer_is_back_pressure_not_memory),
         TEST(kept_bytes_come_before_the_end),
         TEST(pending_output_drains),
