@@ -143,8 +143,12 @@ int exchange_connect_tcp(const char *address, struct deadline d, struct words *w
 
 bool exchange_send(int fd, const char *text, struct deadline d, struct words *why)
 {
-    size_t left = strlen(text);
+    return exchange_send_bytes(fd, text, strlen(text), d, why);
+}
 
+bool exchange_send_bytes(int fd, const char *text, size_t left, struct deadline d,
+                         struct words *why)
+{
     while (left > 0) {
         ssize_t n;
 

@@ -219,6 +219,21 @@ static bool greets(struct check *c, int fd, struct words *why)
     return true;
 }
 
+/* We stand where its load balancers stand, so it waits for a PROXY header: ours says LOCAL. */
+static bool announce(struct check *c, int fd, const char *address, struct words *why)
+{
+    static const char local[16] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
+    const char *entry = json_first(json_member(c->json, "listen_proxy"));
+    char other[128];
+
+    for (; entry; entry = json_next(entry)) {
+        json_string(entry, other, sizeof other);
+        if (strcmp(other, address) == 0)
+            return exchange_send_bytes(fd, local, sizeof local, c->deadline, why);
+    }
+    return true;
+}
+
 static void check_listener(struct check *c)
 {
     char address[128];
@@ -227,7 +242,7 @@ static void check_listener(struct check *c)
 
     listener_address(c, address, sizeof address);
     fd = exchange_connect_tcp(address, c->deadline, &why);
-    if (fd >= 0 && greets(c, fd, &why)) {
+    if (fd >= 0 && announce(c, fd, address, &why) && greets(c, fd, &why)) {
         words_next(&c->fine);
         words_add(&c->fine, "SMTP answers on %s", address);
     } else {

@@ -34,6 +34,8 @@ int exchange_connect_unix(const char *path, struct deadline d, struct words *why
 int exchange_connect_tcp(const char *address, struct deadline d, struct words *why);
 /* Sends all of it. */
 bool exchange_send(int fd, const char *text, struct deadline d, struct words *why);
+bool exchange_send_bytes(int fd, const char *bytes, size_t left, struct deadline d,
+                         struct words *why);
 /* Reads until `buf` holds a line that starts with `last` (or the peer closes: false).
  * NUL-terminated. */
 bool exchange_read(int fd, char *buf, size_t cap, const char *last, struct deadline d,

@@ -26,19 +26,32 @@ static void status_spool(const struct gateway *g, struct status *out)
     out->floor_bytes = (int64_t)intake_floor_bytes(&g->intake);
 }
 
+static void status_listeners(const struct gateway *g, struct status *out)
+{
+    struct text listen;
+    struct text proxy;
+
+    text_init(&listen, out->listen, sizeof out->listen);
+    text_init(&proxy, out->listen_proxy, sizeof out->listen_proxy);
+    for (size_t i = 0; i < g->server.listener_count; i++) {
+        const struct listener *l = &g->server.listeners[i];
+
+        text_printf(&listen, "%s%s", i > 0 ? ", " : "", l->text);
+        if (listener_wants_header(l))
+            text_printf(&proxy, "%s%s", proxy.len > 0 ? ", " : "", l->text);
+    }
+}
+
 static void on_status(void *ctx, struct status *out)
 {
     struct gateway *g = ctx;
-    struct text listen;
     struct text name;
 
     out->started_s = g->started_s;
     out->pid = (long)getpid();
     text_init(&name, out->myhostname, sizeof out->myhostname);
     text_cstr(&name, g->config->myhostname);
-    text_init(&listen, out->listen, sizeof out->listen);
-    for (size_t i = 0; i < g->server.listener_count; i++)
-        text_printf(&listen, "%s%s", i > 0 ? ", " : "", g->server.listeners[i].text);
+    status_listeners(g, out);
     out->sessions = g->server.limits.total;
     out->sessions_limit = (unsigned)g->config->smtpd_connection_limit;
     out->messages_in = g->intake.messages_in;

@@ -127,6 +127,21 @@ static void look_at_networks(const struct giver *g)
     }
 }
 
+static void look_at_proxies(const struct giver *g)
+{
+    struct span rest = span_of(g->config->smtpd_upstream_proxy_hosts);
+    struct span entry;
+
+    while (span_next_word(&rest, ", \t\r\n", &entry)) {
+        if (is_too_wide(entry))
+            say(g,
+                "smtpd_upstream_proxy_hosts has %.*s, which is wider than private networks: every "
+                "host in it may claim to be any client, a trusted one too; name your load "
+                "balancers only, such as SMTPD_UPSTREAM_PROXY_HOSTS=10.0.1.0/24",
+                (int)(entry.len < SHOWN_MAX ? entry.len : SHOWN_MAX), entry.ptr);
+    }
+}
+
 /* ---- the spool ---- */
 
 static void look_at_place(const struct giver *g, enum advice_place place)
@@ -180,6 +195,7 @@ void advice_give(const struct config *config, const struct advice_facts *facts, 
     look_at_host_name(&g);
     look_at_domains(&g);
     look_at_networks(&g);
+    look_at_proxies(&g);
     look_at_place(&g, facts->spool);
     look_at_space(&g, facts->free_bytes);
 }

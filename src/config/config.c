@@ -141,6 +141,7 @@ void config_unref(struct config **c)
     transport_map_free(&old->transports);
     domain_list_free(&old->senders);
     cidr_list_free(&old->unlimited);
+    cidr_list_free(&old->proxies);
     for (size_t i = 0; i < RESTRICT_STAGE_COUNT; i++)
         restriction_list_free(&old->restrictions[i]);
     peer_list_free(&old->debugged);

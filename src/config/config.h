@@ -67,6 +67,7 @@ struct config {
     struct domain_list senders;      /* allowed_sender_domains, with their subdomains */
     struct cidr_list unlimited;      /* smtpd_client_event_limit_exceptions */
     struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
+    struct cidr_list proxies;                                   /* smtpd_upstream_proxy_hosts */
     struct peer_list debugged;                                  /* debug_peer_list */
     struct anonymize anonymize;                                 /* anonymize_emails */
     struct config_private *own; /* owned: strings, and where each value came from */

@@ -8,6 +8,7 @@
 #include "config/config_private.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void check_restrictions(struct config_builder *b)
 {
@@ -78,6 +79,53 @@ static void check_unlimited(struct config_builder *b)
                           &err);
 }
 
+/* Everybody may not be listed: then everybody could say that he is 127.0.0.1. */
+static bool is_everybody(const struct cidr_list *list)
+{
+    static const unsigned char v4[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct cidr *block = &list->blocks[i];
+
+        if (block->prefix == 0 ||
+            (block->prefix == 8 * sizeof v4 && memcmp(block->address, v4, sizeof v4) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void check_proxies(struct config_builder *b)
+{
+    enum setting_index at = SETTING_AT_smtpd_upstream_proxy_hosts;
+    struct span protocol = span_of(b->config->smtpd_upstream_proxy_protocol);
+    struct errbuf err;
+
+    if (config_value(b, at)->bad || config_value(b, SETTING_AT_smtpd_upstream_proxy_protocol)->bad)
+        return;
+    config_fault_from(
+        b, at,
+        cidr_list_parse(&b->config->proxies, span_of(b->config->smtpd_upstream_proxy_hosts), &err),
+        &err);
+    if (config_value(b, at)->bad)
+        return;
+    if (protocol.len > 0 && !span_equal(protocol, SPAN_LIT("haproxy")))
+        config_fault(b, SETTING_AT_smtpd_upstream_proxy_protocol,
+                     "is not understood: write haproxy, or nothing");
+    else if (is_everybody(&b->config->proxies))
+        config_fault(b, at,
+                     "lists everybody, and whoever is listed may claim any address; write the load "
+                     "balancers' own addresses or networks, such as 10.0.1.0/24");
+    else if (protocol.len > 0 && b->config->proxies.count == 0 && !b->lenient)
+        config_note(b, CONFIG_NOTE_ERROR,
+                    "smtpd_upstream_proxy_protocol=haproxy needs to know whose word counts: set "
+                    "SMTPD_UPSTREAM_PROXY_HOSTS=10.0.1.0/24 to the load balancers' addresses or "
+                    "networks");
+    else if (protocol.len == 0 && b->config->proxies.count > 0)
+        config_note(b, CONFIG_NOTE_WARNING,
+                    "smtpd_upstream_proxy_hosts has no effect: no PROXY protocol header is "
+                    "expected; set SMTPD_UPSTREAM_PROXY_PROTOCOL=haproxy, or remove it");
+}
+
 /* Without the look-up every client would be refused for having no name. */
 static void adjust_lookup(struct config_builder *b)
 {
@@ -101,5 +149,6 @@ void config_check_access(struct config_builder *b)
     check_restrictions(b);
     check_senders(b);
     check_unlimited(b);
+    check_proxies(b);
     adjust_lookup(b);
 }

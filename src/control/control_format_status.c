@@ -152,12 +152,12 @@ static void close_with(struct text *t, const char *end)
     text_cstr(t, end);
 }
 
-static void put_listen(struct text *t, const char *list)
+static void put_listen(struct text *t, const char *name, const char *list)
 {
     struct span rest = span_of(list);
     struct span word;
 
-    json_put_name(t, "listen");
+    json_put_name(t, name);
     text_char(t, '[');
     while (span_next_word(&rest, ", ", &word)) {
         json_put_string(t, word);
@@ -206,7 +206,8 @@ void control_format_status_json(struct text *t, const struct status *s)
     put_string(t, "myhostname", s->myhostname);
     put_number(t, "pid", s->pid);
     put_number(t, "started", s->started_s);
-    put_listen(t, s->listen);
+    put_listen(t, "listen", s->listen);
+    put_listen(t, "listen_proxy", s->listen_proxy);
     put_flag(t, "draining", s->draining);
     put_number(t, "sessions", s->sessions);
     put_number(t, "sessions_limit", s->sessions_limit);

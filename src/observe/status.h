@@ -31,6 +31,8 @@ struct status {
     long pid;
     char myhostname[256];
     char listen[512]; /* addresses in use, "127.0.0.1:2525, [::1]:2525"; port 0 is the real one */
+    char listen_proxy[512]; /* of these: where a connection from this machine begins with a PROXY
+                               header */
     unsigned sessions;
     unsigned sessions_limit;
     uint64_t messages_in;     /* 250 said */

@@ -1,6 +1,6 @@
 /*
  * connection - one SMTP client: its stream, its session, and what the session asks of the rest.
- * How it begins: connection_accept.c
+ * How it begins: connection_accept.c; behind a load balancer connection_proxy.c
  *
  *   stream --bytes--> session_input --session_ops--> intake, verify, resolver
  *   stream <--replies-- session <--session_submitted, session_rcpt_answer, ...--+
@@ -368,7 +368,9 @@ struct connection *connection_next(struct connection *c)
 
 void connection_shutdown(struct connection *c)
 {
-    if (!c->gone)
+    if (c->proxy)
+        stream_close(&c->stream); /* nobody is known to wait behind it */
+    else if (!c->gone)
         session_shutdown(&c->session);
 }
 

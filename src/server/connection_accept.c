@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "config/cidr.h"
+#include "server/proxy_protocol.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +12,11 @@
 #include <utlist.h>
 
 /* The client's address as text and as 16 bytes; a mapped IPv4 address is shown as IPv4. */
-static void read_address(struct connection *c, char text[48], uint16_t *port_out)
+static void name_address(struct connection *c, char text[48], uint16_t *port_out)
 {
-    int len = sizeof c->address;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&c->address;
     struct sockaddr_in v4 = {.sin_family = AF_INET};
 
-    memcpy(text, "unknown", 8);
-    *port_out = 0;
-    if (uv_tcp_getpeername(&c->stream.io.tcp, (struct sockaddr *)&c->address, &len) < 0)
-        return;
     if (c->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
         v4.sin_port = v6->sin6_port;
         memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, 4);
@@ -33,6 +29,19 @@ static void read_address(struct connection *c, char text[48], uint16_t *port_out
         uv_ip6_name(v6, text, 48);
     cidr_address_parse(span_of(text), c->address16);
     limits_key(c->address16, c->limits_key);
+}
+
+/* Where the connection comes from; false: it was reset already, nobody is there. */
+static bool read_address(struct connection *c)
+{
+    int len = sizeof c->address;
+    char text[48];
+    uint16_t port;
+
+    if (uv_tcp_getpeername(&c->stream.io.tcp, (struct sockaddr *)&c->address, &len) < 0)
+        return false;
+    name_address(c, text, &port);
+    return true;
 }
 
 static bool has_place(const struct smtp_server *s, bool trusted)
@@ -53,7 +62,7 @@ static void turn_away(struct connection *c, const char *reply)
 /* Whether no limit holds for the client. */
 static bool is_unlimited(const struct connection *c)
 {
-    return c->local || cidr_list_match(&c->server->config->unlimited, c->address16);
+    return c->local || c->balancer || cidr_list_match(&c->server->config->unlimited, c->address16);
 }
 
 unsigned connection_count_event(struct connection *c, enum limits_event event)
@@ -95,7 +104,7 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
     text_init(&t, reply, sizeof reply);
     if (s->stopping)
         text_printf(&t, "421 4.3.2 %s Service shutting down", s->config->myhostname);
-    else if (!c->counted || !has_place(s, client->trusted))
+    else if (!c->counted || !has_place(s, client->trusted || c->probe))
         text_printf(&t, "421 4.3.2 %s Error: all server ports are busy", s->config->myhostname);
     else if ((limit = exceeded(c, &count)) != NULL)
         text_printf(&t, "421 4.7.0 %s Error: too many connections from %s", s->config->myhostname,
@@ -140,22 +149,47 @@ static void start_local(struct connection *c)
     stream_read(&c->stream);
 }
 
-static void connection_start(struct connection *c)
+/*
+ * A PROXY header from somebody who is not listed: a balancer that the settings do not know, or a
+ * stranger who tries. Not greeted, not even when trusted: the client behind it is not the trusted
+ * one. One that comes later is no command (run_unknown in session_command.c).
+ */
+static bool refuse_header(struct connection *c, struct span input, const char *address)
+{
+    const struct config *config = c->server->config;
+    char reply[400];
+    struct text t;
+
+    if (!proxy_looks_like(input))
+        return false;
+    log_warning(c->server->log, "smtpd", "PROXY protocol header from %s, %s: refused", address,
+                config->smtpd_upstream_proxy_protocol[0]
+                    ? "which is not in smtpd_upstream_proxy_hosts"
+                    : "but smtpd_upstream_proxy_protocol is not set");
+    text_init(&t, reply, sizeof reply);
+    text_printf(&t, "421 4.7.0 %s Error: PROXY protocol header refused", config->myhostname);
+    turn_away(c, reply);
+    return true;
+}
+
+void connection_start(struct connection *c)
 {
     struct session_client client = {0};
     char address[48];
     char early[64];
     struct span input;
 
-    read_address(c, address, &client.port);
+    name_address(c, address, &client.port);
     client.address = address;
     client.envelopes = &c->server->intake->envelopes;
-    client.trusted = cidr_list_match(&c->server->config->networks, c->address16);
+    client.trusted = !c->balancer && cidr_list_match(&c->server->config->networks, c->address16);
     session_init(&c->session, &connection_session_ops, c, c->server->config, c->server->log,
                  &client);
     if (refuse_excess(c, &client))
         return;
     input = early_input(c, early, sizeof early);
+    if (refuse_header(c, input, address))
+        return;
     if (input.len > 0)
         session_start_early(&c->session, input);
     else
@@ -201,7 +235,12 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server)
 
     if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
         connection_enter(c, s);
-        connection_start(c);
+        if (!read_address(c))
+            stream_close(&c->stream);
+        else if (connection_is_proxied(c))
+            connection_await_header(c);
+        else
+            connection_start(c);
         return;
     }
     free(c);

@@ -1,9 +1,11 @@
-/* connection_internal - between connection.c and connection_accept.c */
+/* connection_internal - between connection.c, connection_accept.c and connection_proxy.c */
 #ifndef MXGATE_SERVER_CONNECTION_INTERNAL_H
 #define MXGATE_SERVER_CONNECTION_INTERNAL_H
 
 #include "server/listener.h"
 #include "server/session.h"
+
+struct connection_proxy;
 
 struct connection {
     struct smtp_server *server;
@@ -14,19 +16,28 @@ struct connection {
     struct resolver_query *name_query;   /* borrowed */
     struct resolver_query *lookup_query; /* borrowed */
     struct body *body;                   /* owned */
-    struct sockaddr_storage address;
+    struct connection_proxy *proxy;      /* owned; NULL: no PROXY header is due */
+    struct sockaddr_storage address;     /* the client's, as a PROXY header has it where one came */
     unsigned char address16[16];
     unsigned char limits_key[16]; /* what it counts as */
     bool local;                   /* see connection_adopt */
+    bool balancer; /* the address is that of a load balancer, which vouches for nobody */
+    bool probe;    /* and so is the session: its health check */
     bool counted;
     bool gone;
     bool eof; /* the client says no more, and the session was at work: it hears the answer first */
     unsigned holds; /* stream, query if there is one */
 };
 
+/* connection_accept.c: begins the session of the client at c->address: limits, greeting. */
+void connection_start(struct connection *c);
 /* connection_accept.c: counts one more of this client; how many there were, or 0 when it has no
  * limit. */
 unsigned connection_count_event(struct connection *c, enum limits_event event);
+/* connection_proxy.c: whether it comes from smtpd_upstream_proxy_hosts; reads its header, then
+ * calls connection_start(). */
+bool connection_is_proxied(const struct connection *c);
+void connection_await_header(struct connection *c);
 /* connection_lookup.c: asks the DNS, or the answers that are remembered. */
 void connection_lookup(void *ctx, enum dns_question question, const char *name);
 

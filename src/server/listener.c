@@ -158,6 +158,30 @@ void smtp_server_set_config(struct smtp_server *s, struct config *config)
     s->config = config;
 }
 
+bool listener_wants_header(const struct listener *l)
+{
+    const struct config *config = l->server->config;
+    struct sockaddr_storage address;
+    int len = sizeof address;
+    char host[64] = "";
+    unsigned char binary[16];
+    struct span source;
+
+    if (config->smtpd_upstream_proxy_protocol[0] == '\0' ||
+        uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&address, &len) < 0)
+        return false;
+    if (address.ss_family == AF_INET)
+        uv_ip4_name((struct sockaddr_in *)&address, host, sizeof host);
+    else
+        uv_ip6_name((struct sockaddr_in6 *)&address, host, sizeof host);
+    source = span_of(host);
+    if (span_equal(source, SPAN_LIT("0.0.0.0"))) /* whoever connects uses loopback */
+        source = SPAN_LIT("127.0.0.1");
+    else if (span_equal(source, SPAN_LIT("::")))
+        source = SPAN_LIT("::1");
+    return cidr_address_parse(source, binary) && cidr_list_match(&config->proxies, binary);
+}
+
 uint64_t smtp_server_rejected(const struct smtp_server *s)
 {
     uint64_t count = s->rejected;

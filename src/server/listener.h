@@ -57,6 +57,9 @@ struct smtp_server {
  * in err. */
 int smtp_server_start(struct smtp_server *s, struct errbuf *err);
 void smtp_server_set_config(struct smtp_server *s, struct config *config);
+/* Whether a connection to it that is made on this machine (the healthcheck's) comes from an address
+ * of smtpd_upstream_proxy_hosts, so that it has to begin with a header. */
+bool listener_wants_header(const struct listener *l);
 /* Commands, messages and connections refused since the start. */
 uint64_t smtp_server_rejected(const struct smtp_server *s);
 /* No new connections; sessions between commands hear 421, the others after what they are doing. */

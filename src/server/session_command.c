@@ -194,10 +194,14 @@ static void run_quit(struct session *s, const struct smtp_command *c)
     session_done(s);
 }
 
-/* A browser, a proxy scan, or a message whose sender did not wait for the refusal of DATA. */
+/*
+ * A browser, a proxy scan, or a message whose sender did not wait for the refusal of DATA; or the
+ * header of a load balancer that is not to send one: who is behind it is not who we think.
+ */
 static bool is_foreign(const struct session *s, struct span word)
 {
-    return is_listed(s->config->smtpd_forbidden_commands, word) || span_find(word, ':') < word.len;
+    return is_listed(s->config->smtpd_forbidden_commands, word) ||
+           span_find(word, ':') < word.len || span_equal(word, SPAN_LIT("PROXY"));
 }
 
 static void put_shown(const struct session *s, struct text *t, char *buf, size_t cap)

@@ -403,6 +403,48 @@ static void test_good_values(void **state)
     built_free(&built);
 }
 
+/* Whose word counts must be said, and never everybody's. */
+static void test_proxies(void **state)
+{
+    static const struct {
+        const char *hosts;
+        const char *fault; /* NULL: it can be used */
+    } rows[] = {
+        {"192.0.2.5 [2001:db8::]/96", NULL                             },
+        {"[::ffff:192.0.2.0]/120",    NULL                             },
+        {"0.0.0.0/0",                 "lists everybody"                },
+        {"192.0.2.5, [::]/0",         "lists everybody"                },
+        {"192.0.2.5/24",              "cannot be used"                 },
+        {"",                          "needs to know whose word counts"},
+    };
+    char ini[200];
+    struct config *c;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(ini, sizeof ini,
+                 CONFIG_MINIMUM "smtpd_upstream_proxy_protocol = haproxy\n"
+                                "smtpd_upstream_proxy_hosts = %s\n",
+                 rows[i].hosts);
+        built_from(&built, ini, NULL);
+        assert_int_equal(built.rc, rows[i].fault ? -EINVAL : 0);
+        if (rows[i].fault && !strstr(built.notes, rows[i].fault))
+            fail_msg("%s\n%s", rows[i].hosts, built.notes);
+        assert_int_equal(built.errors, rows[i].fault ? 1 : 0);
+        built_free(&built);
+    }
+    c = built_good(&built, "",
+                   "POSTFIX_postscreen_upstream_proxy_protocol=haproxy\n"
+                   "SMTPD_UPSTREAM_PROXY_HOSTS=192.0.2.5");
+    assert_string_equal(c->smtpd_upstream_proxy_protocol, "haproxy");
+    assert_int_equal(c->proxies.count, 1);
+    built_free(&built);
+    built_from(&built, CONFIG_MINIMUM "smtpd_upstream_proxy_protocol = v2\n", NULL);
+    assert_int_equal(built.errors, 1);
+    c = built_good(&built, "smtpd_upstream_proxy_hosts = 192.0.2.5\n", NULL);
+    assert_int_equal(built.warnings, 1);
+    built_free(&built);
+}
+
 static void test_required(void **state)
 {
     built_from(&built, NULL, NULL);
@@ -479,14 +521,15 @@ static void test_secrets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_fields),      cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_times),       cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_flags),       cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_bad_values),  cmocka_unit_test(test_good_values),
-        cmocka_unit_test(test_required),    cmocka_unit_test(test_time_units),
-        cmocka_unit_test(test_adjusted),    cmocka_unit_test(test_references),
-        cmocka_unit_test(test_no_listener), cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_table),      cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_fields),     cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_times),      cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_flags),      cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_bad_values), cmocka_unit_test(test_good_values),
+        cmocka_unit_test(test_proxies),    cmocka_unit_test(test_required),
+        cmocka_unit_test(test_time_units), cmocka_unit_test(test_adjusted),
+        cmocka_unit_test(test_references), cmocka_unit_test(test_no_listener),
+        cmocka_unit_test(test_secrets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

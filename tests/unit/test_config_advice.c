@@ -61,6 +61,9 @@ static void test_settings(void **state)
         {"MYNETWORKS=172.0.0.0/8",                                         "mynetworks has 172.0.0.0/8, which"                             },
         {"MYNETWORKS=192.0.2.0/23",                                        "mynetworks has 192.0.2.0/23, which"                            },
         {"MYNETWORKS=[::]/0",                                              "mynetworks has [::]/0, which"                                  },
+        {"SMTPD_UPSTREAM_PROXY_HOSTS=192.0.2.0/23",
+         "smtpd_upstream_proxy_hosts has 192.0.2.0/23, which is wider"                                                                     },
+        {"SMTPD_UPSTREAM_PROXY_HOSTS=10.0.0.0/8 192.0.2.0/24",             ""                                                              },
         {"MYNETWORKS=[2001:db8::]/47",                                     "mynetworks has [2001:db8::]/47, which"                         },
     };
 

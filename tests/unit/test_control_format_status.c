@@ -184,7 +184,8 @@ static void test_json(void **state)
     assert_string_equal(
         json_of(&s),
         "{\"myhostname\": \"mx.example.com\", \"pid\": 17, \"started\": 1759906216, \"listen\": "
-        "[\"0.0.0.0:25\", \"[::]:25\"], \"draining\": false, \"sessions\": 3, \"sessions_limit\": "
+        "[\"0.0.0.0:25\", \"[::]:25\"], \"listen_proxy\": [], \"draining\": false, \"sessions\": "
+        "3, \"sessions_limit\": "
         "500, \"messages_in\": 120, \"delivered\": 130, \"deferred\": 4, \"failed\": 1, "
         "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, "
         "\"on_hold_limit\": 0, \"oldest\": 0, "
@@ -201,7 +202,7 @@ static void test_nothing_known(void **state)
     struct status s = {.pid = 1};
 
     assert_non_null(strstr(text_of(&s), "listening on nothing;"));
-    assert_non_null(strstr(json_of(&s), "\"listen\": [], "));
+    assert_non_null(strstr(json_of(&s), "\"listen\": [], \"listen_proxy\": [], "));
     assert_non_null(strstr(json_of(&s), "\"destinations\": []}"));
 }
 
