@@ -107,7 +107,8 @@ static void check_transport(struct config_builder *b)
         return;
     check_relayhost(b, transport.len > 0);
     config_check_smtp_only(b, has_smtp(b->config->relay_transport) ||
-                                  has_smtp(b->config->transport_maps));
+                                  has_smtp(b->config->transport_maps) ||
+                                  has_smtp(b->config->fallback_relay));
     if (transport.len > 0) {
         if (route_list_parse(transport, &list, &err) < 0)
             config_fault_from(b, SETTING_AT_relay_transport, -EINVAL, &err);
@@ -140,6 +141,28 @@ static void check_routes(struct config_builder *b)
                         "mail for it is refused; add the domain to ALLOWED_DOMAINS, or remove the "
                         "route",
                         shown.text);
+    }
+}
+
+/* Another mail server, not a folder of this machine, which is about to go. */
+static void check_fallback(struct config_builder *b)
+{
+    enum setting_index at = SETTING_AT_fallback_relay;
+    struct span text = span_trim(span_of(b->config->fallback_relay));
+    struct route_list list;
+    struct errbuf err;
+
+    if (is_bad(b, at) || text.len == 0)
+        return;
+    if (route_list_parse(text, &list, &err) < 0) {
+        config_fault_from(b, at, -EINVAL, &err);
+        return;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        if (list.targets[i].kind == ROUTE_MAILDIR) {
+            config_fault(b, at, "must be a mail server; write smtp:[mx2.example.com]:25");
+            return;
+        }
     }
 }
 
@@ -357,6 +380,7 @@ void config_check(struct config_builder *b)
     check_parents(b);
     check_transport(b);
     check_routes(b);
+    check_fallback(b);
     check_networks(b);
     check_debugged(b);
     check_anonymize(b);

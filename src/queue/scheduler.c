@@ -221,13 +221,15 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
 
 static bool has_place(const struct scheduler *s, const struct queue_site *site)
 {
+    const struct destination *to;
+
     if (s->stopping)
         return false;
     if (!site->destination)
         return site->running < QUEUE_CHORES_MAX;
-    return !destination_is_down(site->destination) &&
-           site->running <
-               destination_sessions_limit(site->destination) + destination_stale(site->destination);
+    to = queue_drain_target(s, site->destination, false);
+    return !destination_is_down(to) &&
+           site->running < destination_sessions_limit(to) + destination_stale(to);
 }
 
 static void take_place(struct queue_site *site, struct queue_entry *e)

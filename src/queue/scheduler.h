@@ -66,7 +66,9 @@ struct scheduler {
     unsigned on_hold;
     unsigned operator_needed;
     uint64_t delivered, deferred, failed; /* recipients, since start */
+    uint64_t handed_over;                 /* of the delivered: to the fallback */
     uint64_t corrupt;
+    struct destination *fallback; /* borrowed; NULL: nothing is handed over (scheduler_drain.h) */
     bool stopping;
     unsigned holds;
     void (*on_closed)(void *ctx);
@@ -130,6 +132,7 @@ size_t scheduler_flush(struct scheduler *s, const struct queue_id *id);
 /* The same for messages with a pending recipient in this domain (and, rarely, others: see `domains`
  * in scheduler_internal.h). */
 size_t scheduler_flush_site(struct scheduler *s, const char *site);
+unsigned scheduler_count(const struct scheduler *s); /* messages, those on hold included */
 /* Ids under delivery. */
 size_t scheduler_active(const struct scheduler *s, struct queue_id *ids, size_t cap);
 void scheduler_status(const struct scheduler *s, struct status *out);

@@ -71,6 +71,8 @@ struct queue_entry {
     bool look;       /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
+    bool handed;              /* its next run is for the fallback: scheduler_drain.h */
+    bool spurned;             /* the fallback did not take it */
     /* what the operator ordered: scheduler_effect.c */
     bool deleted;       /* its file goes, or is gone: nothing more is begun */
     bool removing;      /* the file's removal is under way */
@@ -110,6 +112,8 @@ struct queue_run {
     uint64_t active_ms;
     bool destination_trouble;
     bool broken;
+    bool handed; /* its deliveries go to `to`, which is the fallback */
+    const struct destination *to;
     bool split;   /* other parts of the message have, or had, recipients of their own */
     bool more;    /* another batch follows this append */
     bool expired; /* the record that says so is in this append */
@@ -177,6 +181,10 @@ void queue_part_collect(struct scheduler *s, struct queue_entry *first);
 void queue_part_free_all(struct scheduler *s, struct queue_entry *e); /* none may be running */
 /* After a reload, where who goes where has changed. */
 void queue_part_reroute_all(struct scheduler *s);
+
+/* scheduler_drain.c: where a run of a message of this destination goes now. */
+const struct destination *queue_drain_target(const struct scheduler *s, const struct destination *d,
+                                             bool handed);
 
 /* scheduler_held.c */
 /*

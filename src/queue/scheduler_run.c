@@ -227,6 +227,13 @@ static void run_end(struct queue_run *run)
         run_free(run, site);
         return;
     }
+    if (run->handed) { /* whatever it said: the destination was not asked */
+        e->handed = false;
+        e->spurned = true;
+        e->destination_trouble = true;
+        run_back_off(run);
+        return;
+    }
     if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {
         run_back_off(run);
         return;
@@ -305,6 +312,7 @@ static void on_delivered(struct delivery *d)
 
         delivery_log(d, s->log, i);
         s->delivered += outcome == DELIVERY_SENT;
+        s->handed_over += outcome == DELIVERY_SENT && run->handed;
         s->failed += outcome == DELIVERY_FAILED;
         s->deferred += outcome == DELIVERY_DEFERRED || outcome == DELIVERY_DEFERRED_DESTINATION;
         if (outcome == DELIVERY_DEFERRED_DESTINATION)
@@ -328,14 +336,26 @@ static void on_delivered(struct delivery *d)
         run_settle(run);
 }
 
+/* All batches of a run have the same target. */
+static void choose_target(struct queue_run *run)
+{
+    if (run->to)
+        return;
+    run->to = queue_drain_target(run->s, run->entry->destination, run->entry->handed);
+    run->handed = run->to != run->entry->destination;
+}
+
 static void next_batch(struct queue_run *run)
 {
     struct delivery *d = &run->delivery;
-    size_t limit = destination_recipients_limit(run->entry->destination, DELIVERY_RECIPIENTS_MAX);
+    size_t limit;
 
+    choose_target(run);
+    limit = destination_recipients_limit(run->to, DELIVERY_RECIPIENTS_MAX);
     *d = (struct delivery){.envelope = run->envelope,
                            .body = run->body,
                            .active_ms = run->active_ms,
+                           .never_final = run->handed,
                            .done = on_delivered,
                            .owner = run};
     d->before_s = (double)(clock_wall_us() - run->entry->arrival_us) / 1e6 -
@@ -347,7 +367,7 @@ static void next_batch(struct queue_run *run)
             d->indices[d->count++] = run->cursor;
     }
     run->delivering = true;
-    delivery_start(d, run->entry->destination, run->s->spool->disk);
+    delivery_start(d, run->to, run->s->spool->disk);
 }
 
 /* ---- the beginning ---- */

@@ -24,6 +24,8 @@ static void put_serves(const struct relay *r, const struct destination *d,
         if (r->routes[i] == d)
             text_printf(&t, "%s%s", t.len > 0 ? ", " : "", map->entries[i].name);
     }
+    if (d == r->fallback)
+        text_printf(&t, "%sfallback_relay", t.len > 0 ? ", " : "");
     if (map->count > 0 && d == r->destinations)
         text_cstr(&t, t.len > 0 ? ", all others" : "all others");
     if (t.overflow)
@@ -62,6 +64,11 @@ static void put_destination(const struct scheduler *s, const struct destination 
             out->more_down += d->targets[i]->health == UPSTREAM_DOWN;
         }
     }
+}
+
+unsigned scheduler_count(const struct scheduler *s)
+{
+    return HASH_COUNT(s->entries);
 }
 
 void scheduler_status(const struct scheduler *s, struct status *out)

@@ -67,7 +67,7 @@ static void on_result(struct upstream_job *job, size_t asked, enum client_blame 
                       enum client_step step, const struct smtp_reply *reply)
 {
     struct delivery *d = of_job(job);
-    bool soft = d->upstream->context->config->soft_bounce;
+    bool soft = d->never_final || d->upstream->context->config->soft_bounce;
     size_t position = d->position[asked];
     enum delivery_outcome outcome = blame == CLIENT_BLAME_NONE                 ? DELIVERY_SENT
                                     : blame == CLIENT_BLAME_RECIPIENT && !soft ? DELIVERY_FAILED

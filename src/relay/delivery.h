@@ -52,6 +52,7 @@ struct delivery {
     size_t indices[DELIVERY_RECIPIENTS_MAX]; /* into envelope->recipients */
     size_t count;
     bool urgent;        /* a client waits */
+    bool never_final;   /* a refusal for good counts as one for now */
     uint64_t active_ms; /* monotonic: when the message became active, for delays */
     double before_s;    /* seconds spent before that */
     void (*done)(struct delivery *d);

@@ -12,6 +12,7 @@ struct plan {
     struct upstream *upstreams;       /* owned until it is carried out: new ones, not initialised */
     struct destination *destinations; /* owned likewise */
     struct destination *first;        /* relay_transport's */
+    struct destination *fallback;     /* NULL: none */
     struct destination **routes;      /* owned likewise */
     size_t route_count;
 };
@@ -106,6 +107,8 @@ static int plan_all(struct plan *p, const struct config *config, struct errbuf *
         if (!p->routes)
             return errbuf_set(err, -ENOMEM, "out of memory");
     }
+    if (rc == 0 && p->r->fallback_wanted && config->fallback_relay[0])
+        rc = plan_destination(p, config->fallback_relay, &p->fallback, err);
     for (; rc == 0 && p->route_count < config->transports.count; p->route_count++)
         rc = plan_destination(p, config->transports.entries[p->route_count].targets,
                               &p->routes[p->route_count], err);
@@ -158,7 +161,7 @@ static void put_first(struct plan *p)
 
 static bool is_named(const struct plan *p, const struct destination *d)
 {
-    bool named = d == p->first;
+    bool named = d == p->first || d == p->fallback;
 
     for (size_t i = 0; i < p->route_count && !named; i++)
         named = d == p->routes[i];
@@ -191,7 +194,7 @@ static void carry_out(struct plan *p)
     put_first(p);
     free(r->routes);
     r->routes = p->routes;
-    r->generation++;
+    r->fallback = p->fallback;
     LL_FOREACH(r->destinations, d)
         d->retired = !is_named(p, d);
     LL_FOREACH(r->upstreams, u) {
@@ -226,6 +229,11 @@ int relay_init(struct relay *r, const struct upstream_context *context, struct l
     return use_config(r, context->config, err);
 }
 
+static bool same_fallback(const struct relay *r, const struct config *a, const struct config *b)
+{
+    return !r->fallback_wanted || strcmp(a->fallback_relay, b->fallback_relay) == 0;
+}
+
 static bool same_routes(const struct config *a, const struct config *b)
 {
     return strcmp(a->relay_transport, b->relay_transport) == 0 &&
@@ -239,11 +247,27 @@ int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
     int rc;
 
     r->context.config = config; /* what is opened on this occasion is opened with these */
-    if (same_routes(old, config))
+    if (same_routes(old, config) && same_fallback(r, old, config))
         return 0;
     rc = use_config(r, config, err);
     if (rc < 0)
         r->context.config = old;
+    else if (!same_routes(old, config))
+        r->generation++;
+    return rc;
+}
+
+int relay_use_fallback(struct relay *r, bool wanted, struct errbuf *err)
+{
+    bool before = r->fallback_wanted;
+    int rc;
+
+    if (wanted == before)
+        return 0;
+    r->fallback_wanted = wanted;
+    rc = use_config(r, r->context.config, err);
+    if (rc < 0)
+        r->fallback_wanted = before;
     return rc;
 }
 

@@ -28,6 +28,8 @@ struct relay {
     struct upstream *upstreams; /* owned list: all targets; those of relay_transport come first */
     struct destination *destinations; /* owned list, likewise */
     struct destination **routes;      /* owned array of borrowed ones; as config->transports */
+    struct destination *fallback;     /* of destinations; NULL: none, or it is not wanted */
+    bool fallback_wanted;
     unsigned generation;
     unsigned holds;
     void (*on_closed)(void *ctx);
@@ -42,6 +44,11 @@ int relay_init(struct relay *r, const struct upstream_context *context, struct l
 int relay_set_config(struct relay *r, struct config *config, struct errbuf *err);
 /* The destination for a recipient ("user@domain"); never NULL. */
 struct destination *relay_destination(const struct relay *r, struct span address);
+/*
+ * Makes fallback_relay a destination (r->fallback), and probes it; or retires it. Only while a
+ * drain hands over is there one: nobody is asked otherwise whether it is up. 0, -EINVAL or -ENOMEM.
+ */
+int relay_use_fallback(struct relay *r, bool wanted, struct errbuf *err);
 /* Whether all recipients have the same destination. */
 bool relay_is_single(const struct relay *r);
 /* on_closed when all sessions are gone and memory may go. */

@@ -445,6 +445,20 @@ static void test_proxies(void **state)
     built_free(&built);
 }
 
+/* Where a drain hands mail over: a server, not this machine's disk. */
+static void test_fallback(void **state)
+{
+    struct config *c = built_good(&built, "fallback_relay = smtp:[192.0.2.2]:25\n", NULL);
+
+    assert_string_equal(c->fallback_relay, "smtp:[192.0.2.2]:25");
+    built_free(&built);
+    built_from(&built, CONFIG_MINIMUM "fallback_relay = maildir:/srv/mail\n", NULL);
+    assert_int_equal(built.errors, 1);
+    assert_non_null(strstr(built.notes, "must be a mail server"));
+    built_from(&built, CONFIG_MINIMUM "fallback_relay = [192.0.2.2]\n", NULL);
+    assert_int_equal(built.errors, 1);
+}
+
 static void test_required(void **state)
 {
     built_from(&built, NULL, NULL);
@@ -521,15 +535,15 @@ static void test_secrets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),      cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_fields),     cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_times),      cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_flags),      cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_bad_values), cmocka_unit_test(test_good_values),
-        cmocka_unit_test(test_proxies),    cmocka_unit_test(test_required),
-        cmocka_unit_test(test_time_units), cmocka_unit_test(test_adjusted),
-        cmocka_unit_test(test_references), cmocka_unit_test(test_no_listener),
-        cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_fields),      cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_times),       cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_flags),       cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_bad_values),  cmocka_unit_test(test_good_values),
+        cmocka_unit_test(test_proxies),     cmocka_unit_test(test_fallback),
+        cmocka_unit_test(test_required),    cmocka_unit_test(test_time_units),
+        cmocka_unit_test(test_adjusted),    cmocka_unit_test(test_references),
+        cmocka_unit_test(test_no_listener), cmocka_unit_test(test_secrets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
