@@ -1,13 +1,15 @@
 /*
  * healthcheck - is the gateway doing its own duties? (DESIGN 6)
  *
- *     healthcheck [-t SECONDS] [--json]
+ *     healthcheck [-t SECONDS] [--json] [--ready]
  *
  * Asks the daemon for its status and the SMTP listener for its greeting; prints one line and exits
  * with 0 or 1, as Docker wants it. Unhealthy: the daemon does not answer, no 220 from the listener,
  * the spool cannot be written or has less free space than the floor. Trouble of the upstream is the
  * upstream's: it is told in the line, and makes the check fail only with
- * HEALTHCHECK_UPSTREAM=strict, since restarting this container would not help it.
+ * HEALTHCHECK_UPSTREAM=strict, since restarting this container would not help it. A gateway that is
+ * drained or stops is healthy, since it does what it was told to; with --ready (a Kubernetes
+ * readiness probe) it fails the check, so that no client is sent to it.
  *
  * Environment: QUEUE_DIRECTORY, CONTROL_SOCKET (or POSTFIX_queue_directory, POSTFIX_control_socket)
  * as the daemon has them; LISTEN where the daemon tells no address. It leaves no line in the
@@ -27,6 +29,8 @@
 struct check {
     struct deadline deadline;
     char reply[REPLY_CAP];
+    bool ready; /* to take mail, not only alive: option --ready */
+    bool draining;
     const char *json;       /* the daemon's status, in reply */
     struct words unhealthy; /* empty: healthy */
     struct words degraded;
@@ -173,8 +177,11 @@ static void check_status(struct check *c)
     count_degraded(c, "corrupt", "queue files were found damaged");
     count_degraded(c, "log_dropped", "log lines were dropped");
     if (json_true(json_member(c->json, "draining"))) {
-        words_next(&c->degraded);
-        words_add(&c->degraded, "it is stopping");
+        c->draining = true;
+        words_next(c->ready ? &c->unhealthy : &c->degraded);
+        words_add(c->ready ? &c->unhealthy : &c->degraded, "it is %s, and takes no mail",
+                  json_number(json_member(c->json, "draining_since")) > 0 ? "draining"
+                                                                          : "stopping");
     }
     words_next(&c->fine);
     words_add(&c->fine, "%lld messages queued", json_number(json_member(c->json, "queued")));
@@ -209,6 +216,8 @@ static bool greets(struct check *c, int fd, struct words *why)
 
     if (!exchange_read(fd, reply, sizeof reply, "", c->deadline, why))
         return false;
+    if (c->draining && strncmp(reply, "421", 3) == 0)
+        return true; /* that is what it is to say */
     if (strncmp(reply, "220", 3) != 0) {
         words_add(why, "it says: %.*s", (int)strcspn(reply, "\r\n"), reply);
         return false;
@@ -274,7 +283,7 @@ static int tell(const struct check *c, bool json)
 
 static int usage(void)
 {
-    fputs("usage: healthcheck [-t SECONDS] [--json]\n", stderr);
+    fputs("usage: healthcheck [-t SECONDS] [--json] [--ready]\n", stderr);
     return 1; /* Docker reserves 2 */
 }
 
@@ -287,6 +296,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             json = true;
+        else if (strcmp(argv[i], "--ready") == 0)
+            c.ready = true;
         else if (strcmp(argv[i], "-t") == 0 && i + 1 < argc)
             seconds = strtoul(argv[++i], NULL, 10);
         else

@@ -29,6 +29,7 @@ static const struct command {
     {"sendmail",   command_sendmail,  "give a message to the gateway, from standard input"      },
     {"newaliases", command_sendmail,  "succeeds: there are no aliases"                          },
     {"postfix",    command_postfix,   "status, check, reload, flush, stop, start-fg, version"   },
+    {"drain",      command_drain,     "take no mail any more, deliver what is left; --cancel"   },
     {"reload",     command_reload,    "read the settings again"                                 },
     {"stop",       command_stop,      "end the gateway, and with it the container it is in"     },
     {"version",    command_version,   "print the version"                                       },

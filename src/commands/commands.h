@@ -24,6 +24,7 @@ int command_postcat(int argc, char **argv);
 int command_flush(int argc, char **argv);
 int command_sendmail(int argc, char **argv); /* also as newaliases */
 int command_postfix(int argc, char **argv);
+int command_drain(int argc, char **argv);
 int command_reload(int argc, char **argv);
 int command_stop(int argc, char **argv);
 

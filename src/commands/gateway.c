@@ -1,6 +1,8 @@
 /* gateway - see gateway.h */
 #include "commands/gateway.h"
 
+#include "commands/gateway_drain.h"
+
 #include "base/clock.h"
 
 #include <errno.h>
@@ -63,7 +65,8 @@ static void on_status(void *ctx, struct status *out)
     out->on_hold_limit = SCHEDULER_HELD_TIMES * g->config->queue_message_limit;
     status_spool(g, out);
     out->log_dropped = g->log_dropped(g->log_dropped_ctx);
-    out->draining = g->stopping;
+    out->draining = g->stopping || g->drain.since_s > 0;
+    out->draining_since_s = g->stopping ? 0 : g->drain.since_s;
 }
 
 static size_t on_active(void *ctx, struct queue_id *ids, size_t cap)
@@ -101,6 +104,18 @@ static void on_stop(void *ctx)
     struct gateway *g = ctx;
 
     g->stop(g->asked_ctx);
+}
+
+static void on_drain(void *ctx, enum control_drain_order order, uint64_t patience_ms,
+                     struct control_drain *out)
+{
+    struct gateway *g = ctx;
+
+    if (order == CONTROL_DRAIN_BEGIN)
+        gateway_drain_begin(g, patience_ms);
+    else if (order == CONTROL_DRAIN_END)
+        gateway_drain_cancel(g);
+    gateway_drain_progress(g, out);
 }
 
 static int on_smtp(void *ctx, int fd)
@@ -175,7 +190,8 @@ static int start_control(struct gateway *g, struct errbuf *err)
                                           .reload = on_reload,
                                           .order = on_order,
                                           .stop = on_stop,
-                                          .smtp = on_smtp};
+                                          .smtp = on_smtp,
+                                          .drain = on_drain};
     return control_server_start(&g->control, &setup, err);
 }
 
@@ -190,6 +206,7 @@ int gateway_start(struct gateway *g, struct errbuf *err)
     g->streams.tls_lane = &g->tls;
     uv_timer_init(g->loop, &g->stop_timer);
     g->stop_timer.data = g;
+    gateway_drain_init(g);
     rc = resolver_init(&g->resolver, g->loop, g->config->dns_servers, err);
     if (rc == 0)
         rc = start_relay(g, err);
@@ -225,6 +242,7 @@ int gateway_set_config(struct gateway *g, struct config *config, struct errbuf *
     control_server_set_config(&g->control, config);
     config_unref(&g->config);
     g->config = config;
+    gateway_drain_reloaded(g);
     return 0;
 }
 
@@ -252,7 +270,8 @@ static void on_timer_closed(uv_handle_t *handle)
 /* Nothing is under way any more: handles go, each module tells when its memory may. */
 static void close_modules(struct gateway *g)
 {
-    g->closing = 5;
+    g->closing = 6;
+    uv_close((uv_handle_t *)&g->drain.timer, on_timer_closed);
     uv_close((uv_handle_t *)&g->stop_timer, on_timer_closed);
     relay_close(&g->relay, on_module_closed, g);
     scheduler_close(&g->scheduler, on_module_closed, g);
@@ -323,6 +342,7 @@ void gateway_stop(struct gateway *g, void (*on_stopped)(void *ctx), void *ctx)
     if (g->stopping)
         return;
     g->stopping = true;
+    gateway_drain_end(g);
     g->on_stopped = on_stopped;
     g->on_stopped_ctx = ctx;
     g->stop_at_ms = clock_mono_ms();

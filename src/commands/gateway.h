@@ -28,6 +28,15 @@
 #define GATEWAY_PATIENCE_MS  6000 /* for sessions and deliveries under way */
 #define GATEWAY_STOP_MS      9000 /* then the process ends, whatever hangs */
 
+/* gateway_drain.c */
+struct gateway_drain {
+    uv_timer_t timer;
+    int64_t since_s; /* wall; 0: no drain is under way */
+    uint64_t hand_over_at_ms, flush_at_ms, flush_wait_ms;
+    uint64_t delivered_before, handed_before; /* counters at its beginning */
+    bool over_said;
+};
+
 struct gateway {
     uv_loop_t *loop;
     struct config *config; /* a reference */
@@ -45,6 +54,7 @@ struct gateway {
     struct control_ops control_ops;
     struct control_server control;
     uv_timer_t stop_timer;
+    struct gateway_drain drain;
     uint64_t stop_at_ms; /* 0: not stopping */
     int64_t started_s;
     bool stopping;

@@ -18,6 +18,7 @@
 #define MXGATE_CONTROL_CONTROL_CONNECTION_H
 
 #include "control/control_format.h"
+#include "control/control_format_drain.h"
 #include "control/control_order.h"
 #include "control/control_submission.h"
 #include "control/control_verify.h"
@@ -28,6 +29,8 @@
 #define CONTROL_STALL_MS        3600000 /* Postfix' ipc_timeout */
 #define CONTROL_SUBMISSIONS_MAX 56      /* below CONTROL_CONNECTIONS_MAX */
 #define CONTROL_ACTIVE_MAX      4096    /* ids that "active" tells */
+
+enum control_drain_order { CONTROL_DRAIN_LOOK, CONTROL_DRAIN_BEGIN, CONTROL_DRAIN_END };
 
 /* What the daemon does for the commands. All borrowed; called on the loop thread. */
 struct control_ops {
@@ -42,6 +45,9 @@ struct control_ops {
     void (*stop)(void *ctx);
     /* An SMTP session over this socket; 0, or negative and the descriptor is still the caller's. */
     int (*smtp)(void *ctx, int fd);
+    /* Begins a drain, ends it, or does neither; and how far it is. */
+    void (*drain)(void *ctx, enum control_drain_order order, uint64_t patience_ms,
+                  struct control_drain *out);
 };
 
 struct control_setup {

@@ -1,13 +1,14 @@
 /* control_format - see control_format.h */
 #include "control/control_format.h"
 
+#include "control/control_format_drain.h"
 #include "queue/queue_order.h"
 
 #include <assert.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum argument_kind { ARG_NONE, ARG_TEXT, ARG_JSON, ARG_ID, ARG_SIZE, ARG_ORDER };
+enum argument_kind { ARG_NONE, ARG_TEXT, ARG_JSON, ARG_ID, ARG_SIZE, ARG_ORDER, ARG_WAIT };
 
 #define IN(stage) (1u << CONTROL_##stage)
 
@@ -28,6 +29,9 @@ static const struct request_row {
     {"flush-site", ARG_TEXT,  CONTROL_FLUSH_SITE,  IN(IDLE),                    CONTROL_IDLE     },
     {"order",      ARG_ORDER, CONTROL_ORDER,       IN(IDLE),                    CONTROL_IDLE     },
     {"reload",     ARG_NONE,  CONTROL_RELOAD,      IN(IDLE),                    CONTROL_IDLE     },
+    {"drain",      ARG_WAIT,  CONTROL_DRAIN,       IN(IDLE),                    CONTROL_IDLE     },
+    {"drain",      ARG_NONE,  CONTROL_DRAIN_SHOW,  IN(IDLE),                    CONTROL_IDLE     },
+    {"undrain",    ARG_NONE,  CONTROL_DRAIN_UNDO,  IN(IDLE),                    CONTROL_IDLE     },
     {"stop",       ARG_NONE,  CONTROL_STOP,        IN(IDLE),                    CONTROL_IDLE     },
     {"verify",     ARG_TEXT,  CONTROL_VERIFY,      IN(IDLE),                    CONTROL_IDLE     },
     {"smtp",       ARG_NONE,  CONTROL_SMTP,        IN(IDLE),                    CONTROL_IDLE     },
@@ -66,6 +70,7 @@ static bool argument_fits(struct control_parser *p, enum argument_kind kind, str
                           struct queue_id *id_out)
 {
     struct queue_order_request order;
+    uint64_t wait;
 
     switch (kind) {
     case ARG_NONE:
@@ -80,6 +85,8 @@ static bool argument_fits(struct control_parser *p, enum argument_kind kind, str
         return span_to_u64(argument, CONTROL_CHUNK_MAX, &p->chunk_left);
     case ARG_ORDER:
         return queue_order_parse(argument, &order);
+    case ARG_WAIT:
+        return span_to_u64(argument, CONTROL_DRAIN_WAIT_MAX, &wait);
     }
     return false;
 }

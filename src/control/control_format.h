@@ -37,7 +37,10 @@ enum control_verb {
     CONTROL_FLUSH_ID,   /* argument: id */
     CONTROL_FLUSH_SITE, /* argument: a domain */
     CONTROL_RELOAD,
-    CONTROL_ORDER,  /* argument: see queue/queue_order.h */
+    CONTROL_ORDER,      /* argument: see queue/queue_order.h */
+    CONTROL_DRAIN,      /* argument: ms of patience; the progress in a text line, as of the next */
+    CONTROL_DRAIN_SHOW, /* only the progress: see control_format_drain.h */
+    CONTROL_DRAIN_UNDO,
     CONTROL_STOP,   /* ends the daemon; ok comes at once, the connection's end when all is done */
     CONTROL_VERIFY, /* argument: "<address>"; one text line, or the refusal as an error */
     CONTROL_SMTP,   /* no reply: the connection becomes an SMTP session, its greeting comes */

@@ -103,10 +103,16 @@ static void put_spool(struct text *t, const struct status *s)
 
 void control_format_status_text(struct text *t, const struct status *s, int64_t now_s)
 {
-    text_printf(t, "%s: %s", s->myhostname, s->draining ? "stopping, up" : "up");
+    text_printf(t, "%s: %s", s->myhostname,
+                s->draining && s->draining_since_s == 0 ? "stopping, up" : "up");
     put_since(t, s->started_s, now_s);
     text_printf(t, ", pid %ld\nlistening on %s; %u of %u sessions\n", s->pid,
                 s->listen[0] ? s->listen : "nothing", s->sessions, s->sessions_limit);
+    if (s->draining_since_s > 0) {
+        text_cstr(t, "DRAINING");
+        put_since(t, s->draining_since_s, now_s);
+        text_cstr(t, ": no mail is taken (mxgate drain --cancel ends that)\n");
+    }
     for (size_t i = 0; i < s->destinations && i < STATUS_DESTINATIONS_MAX; i++)
         put_destination(t, &s->destination[i], now_s);
     if (s->more > 0)
@@ -209,6 +215,7 @@ void control_format_status_json(struct text *t, const struct status *s)
     put_listen(t, "listen", s->listen);
     put_listen(t, "listen_proxy", s->listen_proxy);
     put_flag(t, "draining", s->draining);
+    put_number(t, "draining_since", s->draining_since_s);
     put_number(t, "sessions", s->sessions);
     put_number(t, "sessions_limit", s->sessions_limit);
     put_counts_json(t, s);

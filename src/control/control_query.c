@@ -165,6 +165,24 @@ static void run_reload(struct control_connection *c, const struct control_reques
         control_answer_failure(c, exit_code, span_of(err.text));
 }
 
+static void run_drain(struct control_connection *c, const struct control_request *r)
+{
+    static const enum control_drain_order orders[CONTROL_VERB_COUNT] = {
+        [CONTROL_DRAIN] = CONTROL_DRAIN_BEGIN, [CONTROL_DRAIN_UNDO] = CONTROL_DRAIN_END};
+    const struct control_ops *ops = c->setup->ops;
+    struct control_drain progress;
+    uint64_t patience_ms = 0;
+    char buf[512];
+    struct text t;
+
+    span_to_u64(r->argument, CONTROL_DRAIN_WAIT_MAX, &patience_ms); /* it was checked */
+    ops->drain(ops->ctx, orders[r->verb], patience_ms, &progress);
+    text_init(&t, buf, sizeof buf);
+    control_drain_put(&t, &progress);
+    control_answer_line(c, buf);
+    control_answer_ok(c);
+}
+
 /* The connection stays until the daemon closes it: so whoever asked can wait for the end. */
 static void run_stop(struct control_connection *c, const struct control_request *r)
 {
@@ -186,6 +204,9 @@ static const query_fn queries[CONTROL_VERB_COUNT] = {
     [CONTROL_FLUSH_SITE] = run_flush_site,
     [CONTROL_RELOAD] = run_reload,
     [CONTROL_STOP] = run_stop,
+    [CONTROL_DRAIN] = run_drain,
+    [CONTROL_DRAIN_SHOW] = run_drain,
+    [CONTROL_DRAIN_UNDO] = run_drain,
 };
 
 void control_query(struct control_connection *c, const struct control_request *r)

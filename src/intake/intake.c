@@ -135,7 +135,7 @@ bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verd
     int64_t free_bytes = spool_free_bytes(in->spool);
     uint64_t floor_bytes = intake_floor_bytes(in);
 
-    if (in->stopping) {
+    if (in->stopping || in->draining) {
         verdict_set(verdict_out, 421, "4.3.2 %s Service shutting down", in->config->myhostname);
         return false;
     }

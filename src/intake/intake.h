@@ -37,6 +37,7 @@ struct intake {
     struct custody *first; /* owned: messages under way, oldest first */
     unsigned in_flight;    /* how many */
     uv_timer_t timer;      /* the oldest one's direct_timeout */
+    bool draining;         /* no mail may come; what has come is dealt with as ever */
     bool stopping;         /* deliveries are not waited for, everything is spooled */
     uint64_t messages_in;  /* 250 said */
     uint64_t sent_directly, deferred_directly, failed_directly; /* recipients */
@@ -52,7 +53,7 @@ void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arriva
 /*
  * May a message of this size (0: unknown) come in now? True, or false with the reply: 452 4.3.1
  * when the spool's free space is below queue_minfree (plus size) or the queue is full, or 421 4.3.2
- * when stopping.
+ * when stopping or draining.
  */
 bool intake_may_come(struct intake *in, uint64_t size, struct smtp_verdict *verdict_out);
 /* Free bytes below which no mail is taken: queue_minfree in force. */

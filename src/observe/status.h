@@ -51,7 +51,8 @@ struct status {
     int64_t free_bytes;  /* on the spool's file system */
     int64_t floor_bytes; /* queue_minfree in force */
     uint64_t log_dropped;
-    bool draining;            /* stopping */
+    bool draining;            /* no mail is taken: being drained, or stopping */
+    int64_t draining_since_s; /* by `mxgate drain`, wall seconds; 0: stopping, or neither */
     unsigned more, more_down; /* targets that there is no room for below; of these: down */
     size_t destinations;
     struct status_destination destination[STATUS_DESTINATIONS_MAX];

@@ -368,10 +368,15 @@ struct connection *connection_next(struct connection *c)
 
 void connection_shutdown(struct connection *c)
 {
-    if (c->proxy)
+    if (c->proxy && c->server->stopping)
         stream_close(&c->stream); /* nobody is known to wait behind it */
-    else if (!c->gone)
+    else if (!c->gone && !c->proxy)
         session_shutdown(&c->session);
+}
+
+bool connection_is_busy(const struct connection *c)
+{
+    return !c->proxy && !c->gone && c->session.state != SESSION_CLOSING;
 }
 
 void connection_close(struct connection *c)

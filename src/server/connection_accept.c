@@ -102,7 +102,7 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
 
     c->counted = count > 0;
     text_init(&t, reply, sizeof reply);
-    if (s->stopping)
+    if (s->stopping || s->draining)
         text_printf(&t, "421 4.3.2 %s Service shutting down", s->config->myhostname);
     else if (!c->counted || !has_place(s, client->trusted || c->probe))
         text_printf(&t, "421 4.3.2 %s Error: all server ports are busy", s->config->myhostname);
@@ -111,7 +111,7 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
                     client->address);
     else
         return false;
-    if (c->counted && !s->stopping)
+    if (c->counted && !s->stopping && !s->draining)
         log_client_limit(s->log, limit, count, &(struct log_peer){"unknown", client->address});
     turn_away(c, reply);
     return true;

@@ -199,16 +199,37 @@ static void close_listeners(struct smtp_server *s)
     }
 }
 
-void smtp_server_stop(struct smtp_server *s)
+static void shut_down_all(struct smtp_server *s)
 {
     struct connection *c, *next;
 
-    s->stopping = true;
-    close_listeners(s);
     for (c = s->connections; c; c = next) {
         next = connection_next(c);
         connection_shutdown(c);
     }
+}
+
+void smtp_server_drain(struct smtp_server *s, bool on)
+{
+    s->draining = on;
+    if (on)
+        shut_down_all(s);
+}
+
+unsigned smtp_server_busy(const struct smtp_server *s)
+{
+    unsigned count = 0;
+
+    for (struct connection *c = s->connections; c; c = connection_next(c))
+        count += connection_is_busy(c);
+    return count;
+}
+
+void smtp_server_stop(struct smtp_server *s)
+{
+    s->stopping = true;
+    close_listeners(s);
+    shut_down_all(s);
 }
 
 void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void *ctx)

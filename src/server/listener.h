@@ -48,6 +48,7 @@ struct smtp_server {
     unsigned connection_count;
     uint64_t rejected; /* by connections that are gone, or never began */
     bool stopping;
+    bool draining; /* still listening, to say 421 */
     unsigned holds;
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
@@ -62,6 +63,13 @@ void smtp_server_set_config(struct smtp_server *s, struct config *config);
 bool listener_wants_header(const struct listener *l);
 /* Commands, messages and connections refused since the start. */
 uint64_t smtp_server_rejected(const struct smtp_server *s);
+/*
+ * on: new connections hear 421; so do sessions between commands, and the others after what they are
+ * doing. Off: new connections are served again.
+ */
+void smtp_server_drain(struct smtp_server *s, bool on);
+/* Sessions that may still bring a message: those that were not told to go. */
+unsigned smtp_server_busy(const struct smtp_server *s);
 /* No new connections; sessions between commands hear 421, the others after what they are doing. */
 void smtp_server_stop(struct smtp_server *s);
 /* Closes what is left. on_closed when the memory may go; only after smtp_server_stop. */
@@ -79,6 +87,7 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server);
  */
 int connection_adopt(struct smtp_server *s, int fd);
 void connection_shutdown(struct connection *c);
+bool connection_is_busy(const struct connection *c);
 void connection_close(struct connection *c);
 struct connection *connection_next(struct connection *c);
 unsigned connection_rejects(const struct connection *c);

@@ -99,6 +99,14 @@ static void on_stop(void *ctx)
     note("stop ");
 }
 
+static void on_drain(void *ctx, enum control_drain_order order, uint64_t patience_ms,
+                     struct control_drain *out)
+{
+    if (order != CONTROL_DRAIN_LOOK)
+        world.drain_since_s = order == CONTROL_DRAIN_BEGIN ? 5 : 0;
+    *out = (struct control_drain){.since_s = world.drain_since_s, .queued = patience_ms};
+}
+
 /* The session is a word: what counts is that it comes over the same socket. */
 static int on_smtp(void *ctx, int fd)
 {
@@ -153,8 +161,8 @@ int world_setup(void **state)
         .disk = &world.disk.disk,
         .budget = {.limit = 1 << 20},
     };
-    world.ops = (struct control_ops){NULL,      on_status, on_active, on_flush,
-                                     on_reload, on_order,  on_stop,   on_smtp};
+    world.ops = (struct control_ops){NULL,     on_status, on_active, on_flush, on_reload,
+                                     on_order, on_stop,   on_smtp,   on_drain};
     world.log = (struct log){.syslog_name = "postfix", .pid = 7, .sink = on_line};
     snprintf(world.socket, sizeof world.socket, "%s/control.sock", world.disk.path);
     if (world_start(&err, NULL) < 0)

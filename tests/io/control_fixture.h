@@ -36,6 +36,7 @@ struct control_world {
     const char *reload_refused; /* why; NULL: taken */
     bool smtp_refused;
     int smtp_fd; /* the test closes it */
+    uint64_t drain_since_s;
 };
 
 extern struct control_world world;

@@ -151,6 +151,23 @@ static void test_requests(void **state)
     close(fd);
 }
 
+/* Each answers with the progress. */
+static void test_drain(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "drain\ndrain 250\ndrain\nundrain\n");
+    client_expect(fd, "text since=0 queued=0 active=0 on_hold=0 arriving=0 corrupt=0 delivered=0 "
+                      "handed_over=0 handing_over=0\nok\n"
+                      "text since=5 queued=250 active=0 on_hold=0 arriving=0 corrupt=0 delivered=0 "
+                      "handed_over=0 handing_over=0\nok\n"
+                      "text since=5 queued=0 active=0 on_hold=0 arriving=0 corrupt=0 delivered=0 "
+                      "handed_over=0 handing_over=0\nok\n"
+                      "text since=0 queued=0 active=0 on_hold=0 arriving=0 corrupt=0 delivered=0 "
+                      "handed_over=0 handing_over=0\nok\n");
+    close(fd);
+}
+
 /* Whoever changed a setting must hear when it is not in force. */
 static void test_reload_refused(void **state)
 {
@@ -465,6 +482,7 @@ int main(void)
         TEST(test_order_of_somebody_who_went),
         TEST(test_stop_waits_for_an_order),
         TEST(test_requests),
+        TEST(test_drain),
         TEST(test_reload_refused),
         TEST(test_stop_request),
         TEST(test_smtp),

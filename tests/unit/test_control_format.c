@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 static const char *const verbs[CONTROL_VERB_COUNT] = {
-    "PING", "STATUS", "JSON", "ACTIVE", "FLUSH", "ID",   "SITE",  "RELOAD", "ORDER",
-    "STOP", "VERIFY", "SMTP", "SUBMIT", "FROM",  "RCPT", "CHUNK", "END",
+    "PING", "STATUS", "JSON", "ACTIVE", "FLUSH", "ID",     "SITE", "RELOAD", "ORDER", "DRAIN",
+    "SHOW", "UNDO",   "STOP", "VERIFY", "SMTP",  "SUBMIT", "FROM", "RCPT",   "CHUNK", "END",
 };
 
 /* Bytes of one chunk are one piece of the trace, however they come. */
@@ -111,6 +111,9 @@ static const struct row {
     {"order what",            SPAN_LIT("order delete hold\n"),                                           BAD_ARG                                    },
     {"reload",                SPAN_LIT("reload\n"),                                                      "RELOAD "                                  },
     {"stop, verify, smtp",    SPAN_LIT("stop\nverify <a@b>\nsmtp\n"),                                    "STOP VERIFY(<a@b>) SMTP "                 },
+    {"drain",                 SPAN_LIT("drain 10000\ndrain\nundrain\n"),                                 "DRAIN(10000) SHOW UNDO "                  },
+    {"drain for how long",    SPAN_LIT("drain soon\n"),                                                  BAD_ARG                                    },
+    {"drain for too long",    SPAN_LIT("drain 86400001\n"),                                              BAD_ARG                                    },
     {"verify whom",           SPAN_LIT("verify\n"),                                                      BAD_ARG                                    },
     {"submission",
      SPAN_LIT("submit\nfrom <a@b> RET=HDRS\nrcpt <c@d>\nrcpt <e@f>\nchunk 5\nx\ny\0\nchunk 0\n"

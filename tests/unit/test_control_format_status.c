@@ -111,6 +111,18 @@ static void test_trouble_in_text(void **state)
         "LOG: 7 lines dropped because nobody took them\n");
 }
 
+static void test_draining(void **state)
+{
+    struct status s = usual();
+
+    s.draining = true;
+    s.draining_since_s = NOW - 65;
+    assert_non_null(strstr(text_of(&s), "mx.example.com: up since "));
+    assert_non_null(strstr(text_of(&s), "\nDRAINING since Thu Oct  9 08:52:15 (1m 5s): no mail is "
+                                        "taken (mxgate drain --cancel ends that)\n"));
+    assert_non_null(strstr(json_of(&s), "\"draining\": true, \"draining_since\": 1759999935, "));
+}
+
 static void test_too_much_on_hold(void **state)
 {
     struct status s = usual();
@@ -184,7 +196,8 @@ static void test_json(void **state)
     assert_string_equal(
         json_of(&s),
         "{\"myhostname\": \"mx.example.com\", \"pid\": 17, \"started\": 1759906216, \"listen\": "
-        "[\"0.0.0.0:25\", \"[::]:25\"], \"listen_proxy\": [], \"draining\": false, \"sessions\": "
+        "[\"0.0.0.0:25\", \"[::]:25\"], \"listen_proxy\": [], \"draining\": false, "
+        "\"draining_since\": 0, \"sessions\": "
         "3, \"sessions_limit\": "
         "500, \"messages_in\": 120, \"delivered\": 130, \"deferred\": 4, \"failed\": 1, "
         "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, "
@@ -214,9 +227,10 @@ static void test_worst_case_fits(void **state)
     memset(&s, 1, sizeof s);
     s.destinations = STATUS_DESTINATIONS_MAX;
     s.draining = s.spool_writable = false;
-    s.started_s = s.oldest_s = NOW;
+    s.started_s = s.oldest_s = s.draining_since_s = NOW;
     s.myhostname[sizeof s.myhostname - 1] = '\0';
     s.listen[sizeof s.listen - 1] = '\0';
+    s.listen_proxy[sizeof s.listen_proxy - 1] = '\0';
     s.spool_trouble[sizeof s.spool_trouble - 1] = '\0';
     for (size_t i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
         struct status_destination *d = &s.destination[i];
@@ -241,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_trouble_in_text),
+        cmocka_unit_test(test_draining),
         cmocka_unit_test(test_too_much_on_hold),
         cmocka_unit_test(test_several_targets),
         cmocka_unit_test(test_durations),
