@@ -333,7 +333,7 @@ static void no_more_is_read_than_was_asked_for(void **state)
     stream_read(&o->stream);
     loop_wait(&f, o->len == 8);
     assert_int_equal(o->datas, 3); /* "abc", "def", "gh" */
-    o->take_max = 0; /* it stops after the first three */
+    o->take_max = 0;               /* it stops after the first three */
     peer_send(&f, fd, "ABCDEFGH", 8);
     loop_wait(&f, o->datas == 4);
     assert_int_equal(o->stream.kept_len, 3);
