@@ -6,17 +6,17 @@
 
 #include <string.h>
 
-#define V1_START     "PROXY "
-#define V1_LEAST     15 /* "PROXY UNKNOWN" CRLF */
-#define V2_SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
-#define V2_START     16 /* signature, version and command, family, length */
-#define V2_CRC32C    0x03
-#define TLV_START    3
-#define CRC_LEN      4
-#define LOOK_LEAST   6 /* "PROXY ", or the signature as far as no SMTP client comes by chance */
+#define V1_LEAST   15 /* "PROXY UNKNOWN" CRLF */
+#define V2_START   16 /* signature, version and command, family, length */
+#define V2_CRC32C  0x03
+#define TLV_START  3
+#define CRC_LEN    4
+#define LOOK_LEAST 6 /* "PROXY ", or the signature as far as no SMTP client comes by chance */
 
-static const struct span signature = {V2_SIGNATURE, 12};
-static const struct span v1_start = {V1_START, 6};
+static const char v1_start[] = "PROXY ";
+static const char signature[] = "\r\n\r\n\0\r\nQUIT\n";
+#define V1_START_LEN  (sizeof v1_start - 1)
+#define SIGNATURE_LEN (sizeof signature - 1)
 
 void proxy_parser_init(struct proxy_parser *p)
 {
@@ -82,18 +82,19 @@ static bool parse_v1_line(struct span line, struct proxy_header *h)
 
 static enum proxy_event take_v1(struct proxy_parser *p, unsigned char c)
 {
+    size_t at = p->len;
     struct span line;
 
-    if (p->len == sizeof p->buf)
+    if (at >= sizeof p->buf)
         return bad(p, "a header of version 1 has no end");
-    p->buf[p->len++] = c;
-    if (p->len <= v1_start.len)
-        return c == (unsigned char)v1_start.ptr[p->len - 1] ? PROXY_MORE
-                                                            : bad(p, "this is no PROXY header");
-    if (p->buf[p->len - 2] == '\r') {
+    p->buf[at] = c;
+    p->len = at + 1;
+    if (at < V1_START_LEN)
+        return c == (unsigned char)v1_start[at] ? PROXY_MORE : bad(p, "this is no PROXY header");
+    if (p->buf[at - 1] == '\r') {
         if (c != '\n')
             return bad(p, "a header of version 1 has a CR without its LF");
-        line = span_make((const char *)p->buf + v1_start.len, p->len - v1_start.len - 2);
+        line = span_make((const char *)p->buf + V1_START_LEN, at - 1 - V1_START_LEN);
         return parse_v1_line(line, &p->header) ? PROXY_DONE
                                                : bad(p, "a header of version 1 is malformed");
     }
@@ -211,8 +212,10 @@ static enum proxy_event take_v2(struct proxy_parser *p, unsigned char c)
     enum proxy_event event = PROXY_MORE;
 
     if (p->stage == PROXY_IN_V2) {
-        p->buf[p->len++] = c;
-        if (p->len <= signature.len && c != (unsigned char)signature.ptr[p->len - 1])
+        size_t at = p->len++;
+
+        p->buf[at] = c;
+        if (at < SIGNATURE_LEN && c != (unsigned char)signature[at])
             return bad(p, "this is no PROXY header");
         if (p->len < V2_START)
             return PROXY_MORE;
@@ -234,7 +237,7 @@ static enum proxy_event take_v2(struct proxy_parser *p, unsigned char c)
 static enum proxy_event take(struct proxy_parser *p, unsigned char c)
 {
     if (p->stage == PROXY_AT_START)
-        p->stage = c == (unsigned char)signature.ptr[0] ? PROXY_IN_V2 : PROXY_IN_V1;
+        p->stage = c == (unsigned char)signature[0] ? PROXY_IN_V2 : PROXY_IN_V1;
     return p->stage == PROXY_IN_V1 ? take_v1(p, c) : take_v2(p, c);
 }
 
@@ -271,8 +274,8 @@ size_t proxy_need(const struct proxy_parser *p)
 
 bool proxy_looks_like(struct span bytes)
 {
-    size_t len = bytes.len < signature.len ? bytes.len : signature.len;
+    size_t len = bytes.len < SIGNATURE_LEN ? bytes.len : SIGNATURE_LEN;
 
-    return bytes.len >= LOOK_LEAST && (memcmp(bytes.ptr, v1_start.ptr, v1_start.len) == 0 ||
-                                       memcmp(bytes.ptr, signature.ptr, len) == 0);
+    return bytes.len >= LOOK_LEAST && (memcmp(bytes.ptr, v1_start, V1_START_LEN) == 0 ||
+                                       memcmp(bytes.ptr, signature, len) == 0);
 }
