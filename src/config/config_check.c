@@ -390,6 +390,7 @@ void config_check(struct config_builder *b)
     check_server(b);
     check_names(b);
     config_check_access(b);
+    config_check_tls(b);
     if (b->faults == 0)
         adjust_times(b);
 }

@@ -105,6 +105,7 @@ void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
 void config_check_access(struct config_builder *b); /* the part of it about who may send what */
+void config_check_tls(struct config_builder *b);    /* the part about TLS with clients */
 
 /* Texts of advice about a name that is not a setting; see config_advice.c. */
 void config_advise_ini(struct config_builder *b, unsigned line, struct span name,
