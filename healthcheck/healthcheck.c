@@ -25,6 +25,7 @@
 
 #define DEFAULT_SECONDS 5
 #define DEFAULT_FOLDER  "/var/spool/mxgate"
+#define SMTPS           ":smtps"
 
 struct check {
     struct deadline deadline;
@@ -189,7 +190,20 @@ static void check_status(struct check *c)
 
 /* ---- the listener ---- */
 
-/* The first IPv4 address that it listens on, else the first. */
+/* ":smtps" behind an address: it speaks TLS from the first byte. */
+static bool is_wrapped(const char *address)
+{
+    const char *mark = strstr(address, SMTPS);
+
+    return mark && mark[strlen(SMTPS)] == '\0';
+}
+
+/* How much an address is to our liking: one that greets, of IPv4. */
+static unsigned rank(const char *address)
+{
+    return (is_wrapped(address) ? 0 : 2) + (address[0] == '[' ? 0 : 1);
+}
+
 static void listener_address(const struct check *c, char *out, size_t cap)
 {
     const char *entry = json_first(json_member(c->json, "listen"));
@@ -201,11 +215,11 @@ static void listener_address(const struct check *c, char *out, size_t cap)
         return;
     }
     json_string(entry, out, cap);
-    while (out[0] == '[' && (entry = json_next(entry))) {
+    while ((entry = json_next(entry))) {
         char other[128];
 
         json_string(entry, other, sizeof other);
-        if (other[0] != '[')
+        if (rank(other) > rank(out))
             snprintf(out, cap, "%s", other);
     }
 }
@@ -247,13 +261,18 @@ static void check_listener(struct check *c)
 {
     char address[128];
     struct words why = {""};
+    bool wrapped;
     int fd;
 
     listener_address(c, address, sizeof address);
+    wrapped = is_wrapped(address);
+    if (wrapped)
+        *strstr(address, SMTPS) = '\0';
     fd = exchange_connect_tcp(address, c->deadline, &why);
-    if (fd >= 0 && announce(c, fd, address, &why) && greets(c, fd, &why)) {
+    /* TLS is not spoken here: that a wrapped port is open must do */
+    if (fd >= 0 && (wrapped || (announce(c, fd, address, &why) && greets(c, fd, &why)))) {
         words_next(&c->fine);
-        words_add(&c->fine, "SMTP answers on %s", address);
+        words_add(&c->fine, wrapped ? "%s is open" : "SMTP answers on %s", address);
     } else {
         words_next(&c->unhealthy);
         words_add(&c->unhealthy, "SMTP does not answer on %s (%s)", address, why.text);
