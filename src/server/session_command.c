@@ -233,25 +233,26 @@ static void run_unknown(struct session *s, const struct smtp_command *c)
     session_done(s);
 }
 
-/* In the order of enum smtp_verb. */
+/* In the order of enum smtp_verb. BDAT may be said anywhere, as its chunk must be read whatever is
+ * said of it. */
 static const struct command_rule rules[] = {
-    {"HELO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_helo                                 },
-    {"EHLO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_ehlo                                 },
-    {"XCLIENT",  COMMAND_CLEAR,                               run_unauthorised                         },
-    {"XFORWARD", COMMAND_CLEAR,                               run_unauthorised                         },
-    {"STARTTLS", COMMAND_LAST | COMMAND_CLEAR,                session_starttls                         },
-    {"AUTH",     COMMAND_LAST,                                run_auth                                 },
-    {"MAIL",     0,                                           session_mail                             },
-    {"RCPT",     0,                                           session_rcpt                             },
-    {"DATA",     COMMAND_LAST,                                session_data                             },
-    {"BDAT",     COMMAND_CLEAR,                               /* its chunk must be read */ session_bdat},
-    {"RSET",     COMMAND_JUNK,                                run_rset                                 },
-    {"NOOP",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_noop                                 },
-    {"VRFY",     COMMAND_JUNK | COMMAND_LAST,                 run_vrfy                                 },
-    {"ETRN",     COMMAND_JUNK | COMMAND_LAST,                 run_unimplemented                        },
-    {"QUIT",     COMMAND_LAST | COMMAND_CLEAR,                run_quit                                 },
-    {"HELP",     COMMAND_JUNK | COMMAND_CLEAR,                run_help                                 },
-    {"UNKNOWN",  COMMAND_CLEAR,                               run_unknown                              },
+    {"HELO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_helo         },
+    {"EHLO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_ehlo         },
+    {"XCLIENT",  COMMAND_CLEAR,                               run_unauthorised },
+    {"XFORWARD", 0,                                           run_unauthorised },
+    {"STARTTLS", COMMAND_LAST | COMMAND_CLEAR,                session_starttls },
+    {"AUTH",     COMMAND_LAST,                                run_auth         },
+    {"MAIL",     0,                                           session_mail     },
+    {"RCPT",     0,                                           session_rcpt     },
+    {"DATA",     COMMAND_LAST,                                session_data     },
+    {"BDAT",     COMMAND_CLEAR,                               session_bdat     },
+    {"RSET",     COMMAND_JUNK,                                run_rset         },
+    {"NOOP",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_noop         },
+    {"VRFY",     COMMAND_JUNK | COMMAND_LAST,                 run_vrfy         },
+    {"ETRN",     COMMAND_JUNK | COMMAND_LAST,                 run_unimplemented},
+    {"QUIT",     COMMAND_LAST | COMMAND_CLEAR,                run_quit         },
+    {"HELP",     COMMAND_JUNK | COMMAND_CLEAR,                run_help         },
+    {"UNKNOWN",  COMMAND_CLEAR,                               run_unknown      },
 };
 
 _Static_assert(sizeof rules / sizeof rules[0] == SMTP_VERB_COUNT, "a rule for each verb");
