@@ -10,6 +10,11 @@
 #include "base/clock.h"
 #include "tls/tls_server.h"
 
+static struct tls_server *current(const struct connection *c)
+{
+    return c->server->tls ? server_tls_current(c->server->tls) : NULL;
+}
+
 static bool refuse(struct smtp_verdict *verdict_out, const char *line)
 {
     verdict_out->code = 454;
@@ -56,14 +61,14 @@ bool connection_tls_offered(void *ctx)
 {
     const struct connection *c = ctx;
 
-    return server_tls_current(c->server->tls) != NULL;
+    return current(c) != NULL;
 }
 
 bool connection_tls_prepare(void *ctx, struct smtp_verdict *verdict_out)
 {
     struct connection *c = ctx;
     struct smtp_server *s = c->server;
-    struct tls_server *tls = server_tls_current(s->tls);
+    struct tls_server *tls = current(c);
 
     if (!tls)
         return refuse_here(c, verdict_out, "there is no certificate");

@@ -40,7 +40,7 @@ struct smtp_server {
     struct resolver *resolver;
     struct relay *relay;
     struct intake *intake;
-    const struct server_tls *tls;
+    const struct server_tls *tls; /* NULL: no TLS */
     struct config *config;
     const struct log *log;
     struct listener listeners[LISTEN_MAX];

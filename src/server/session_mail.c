@@ -131,8 +131,8 @@ static struct envelope *make_envelope(const struct session *s,
                                       const struct smtp_mail_params *params)
 {
     struct envelope *e = envelope_new();
-    const char *esmtp = params->smtputf8 ? "UTF8SMTP" : "ESMTP";
-    struct text t;
+    const char *plain = params->smtputf8 ? "UTF8SMTP" : "ESMTP";
+    const char *esmtp = !s->tls ? plain : params->smtputf8 ? "UTF8SMTPS" : "ESMTPS";
 
     if (!e || !envelope_set_sender(e, smtp_address_span(&params->sender))) {
         envelope_free(&e);
@@ -141,8 +141,7 @@ static struct envelope *make_envelope(const struct session *s,
     span_copy(span_of(s->peer_name), e->client_name, sizeof e->client_name);
     span_copy(span_of(s->peer_address), e->client_address, sizeof e->client_address);
     span_copy(span_of(s->helo), e->helo, sizeof e->helo);
-    text_init(&t, e->protocol, sizeof e->protocol);
-    text_printf(&t, "%s%s", s->esmtp ? esmtp : "SMTP", s->esmtp && s->tls ? "S" : "");
+    span_copy(span_of(s->esmtp ? esmtp : "SMTP"), e->protocol, sizeof e->protocol);
     span_copy(span_of(params->envid), e->envid, sizeof e->envid);
     e->budget = s->envelopes;
     e->client_port = s->peer_port;

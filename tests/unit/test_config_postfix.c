@@ -167,9 +167,9 @@ static const struct said {
     {"POSTFIX_smtpd_tls_protocols=>=TLSv1",
      "W smtpd_tls_protocols admits versions of TLS that are not safe any more"                  },
     {"POSTFIX_smtpd_tls_protocols=TLSv1.3",
-     "E POSTFIX_smtpd_tls_protocols: smtpd_tls_protocols \"TLSv1.3\" cannot be used: " },
+     "E POSTFIX_smtpd_tls_protocols: smtpd_tls_protocols \"TLSv1.3\" cannot be used: "          },
     {"POSTFIX_smtpd_tls_mandatory_protocols=TLSv1.3",
-     "E POSTFIX_smtpd_tls_mandatory_protocols: smtpd_tls_mandatory_protocols \"TLSv1.3\" "},
+     "E POSTFIX_smtpd_tls_mandatory_protocols: smtpd_tls_mandatory_protocols \"TLSv1.3\" "      },
     {"POSTFIX_smtp_tls_security_level=encrypt",
      "W POSTFIX_smtp_tls_security_level \"encrypt\" has no effect in this version: no mail goes "
      "to an smtp: transport"                                                                    },

@@ -128,7 +128,7 @@ static void expect_words(const struct ehlo_map *map, const char *address, const 
 {
     const char *words = find(map, address);
 
-    if ((words != NULL) != (want != NULL) || (words && strcmp(words, want) != 0))
+    if (strcmp(words ? words : "(none)", want) != 0)
         fail_msg("%s: %s", address, words ? words : "(none)");
 }
 
@@ -147,12 +147,12 @@ static void test_map(void **state)
     expect_words(&map, "192.0.2.1", "starttls");
     expect_words(&map, "192.0.2.2", "dsn");
     expect_words(&map, "198.51.100.7", "starttls, dsn");
-    expect_words(&map, "198.51.100.8", NULL);
+    expect_words(&map, "198.51.100.8", "(none)");
     expect_words(&map, "2001:db8::9", "starttls");
     expect_words(&map, "203.0.113.255", "starttls, silent-discard");
     ehlo_map_free(&map);
     assert_int_equal(ehlo_map_parse(&map, SPAN_LIT("  "), &err), 0);
-    expect_words(&map, "192.0.2.1", NULL);
+    expect_words(&map, "192.0.2.1", "(none)");
     ehlo_map_free(&map);
 }
 
