@@ -23,6 +23,7 @@
 #include "config/ehlo_map.h"
 #include "config/peer_list.h"
 #include "config/restrictions.h"
+#include "config/sni_map.h"
 #include "config/transport_map.h"
 
 enum setting_kind {
@@ -81,6 +82,7 @@ struct config {
     struct peer_list debugged;                                  /* debug_peer_list */
     struct ehlo_map ehlo_maps;  /* smtpd_discard_ehlo_keyword_address_maps */
     struct smtpd_tls smtpd_tls; /* smtpd_tls_security_level and its like */
+    struct sni_map sni;         /* tls_server_sni_maps */
     struct anonymize anonymize; /* anonymize_emails */
     struct config_private *own; /* owned: strings, and where each value came from */
 };
