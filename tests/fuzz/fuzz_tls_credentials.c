@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(pair.rsa || pair.ec);
     check_credential(pair.rsa, BR_KEYTYPE_RSA);
     check_credential(pair.ec, BR_KEYTYPE_EC);
-    credential_free(pair.rsa);
-    credential_free(pair.ec);
+    credential_unref(pair.rsa);
+    credential_unref(pair.ec);
     return 0;
 }
