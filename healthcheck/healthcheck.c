@@ -170,10 +170,37 @@ static void check_destinations(struct check *c)
     count_degraded(c, "more_down", "more destinations are down");
 }
 
+/* Said and no more: mail still comes, and this container cannot help it. */
+static void check_certificates(struct check *c)
+{
+    const char *certificate = json_first(json_member(c->json, "certificates"));
+    char trouble[512];
+
+    for (; certificate; certificate = json_next(certificate)) {
+        char name[304], state[16];
+        bool expired;
+
+        json_string(json_member(certificate, "name"), name, sizeof name);
+        json_string(json_member(certificate, "state"), state, sizeof state);
+        expired = strcmp(state, "expired") == 0;
+        if (!expired && strcmp(state, "soon") != 0)
+            continue;
+        words_next(&c->degraded);
+        words_add(&c->degraded, "the certificate of %s %s", name,
+                  expired ? "has expired" : "expires soon");
+    }
+    json_string(json_member(c->json, "certificate_trouble"), trouble, sizeof trouble);
+    if (trouble[0]) {
+        words_next(&c->degraded);
+        words_add(&c->degraded, "a certificate cannot be used (%s)", trouble);
+    }
+}
+
 static void check_status(struct check *c)
 {
     check_spool(c);
     check_destinations(c);
+    check_certificates(c);
     count_degraded(c, "operator_needed", "messages wait for an operator to decide");
     count_degraded(c, "corrupt", "queue files were found damaged");
     count_degraded(c, "log_dropped", "log lines were dropped");
