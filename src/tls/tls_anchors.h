@@ -9,11 +9,10 @@
  * A certificate that is no CA's is trusted as itself: a self-signed one of an upstream may stand in
  * the file.
  *
- * Fails:  NULL, with the reason in err: the file cannot be read, is larger than TLS_ANCHORS_FILE_MAX,
- *         or has no usable certificate; no memory.
- * Limits: TLS_ANCHORS_MAX certificates, the rest is counted as skipped.
- * Why:    a file is read whole, on the loop: a bundle of 140 CAs takes a few milliseconds, and only
- *         at start and reload, if some destination needs it.
+ * Fails:  NULL, with the reason in err: the file cannot be read, is larger than
+ * TLS_ANCHORS_FILE_MAX, or has no usable certificate; no memory. Limits: TLS_ANCHORS_MAX
+ * certificates, the rest is counted as skipped. Why:    a file is read whole, on the loop: a bundle
+ * of 140 CAs takes a few milliseconds, and only at start and reload, if some destination needs it.
  */
 #ifndef MXGATE_TLS_TLS_ANCHORS_H
 #define MXGATE_TLS_TLS_ANCHORS_H

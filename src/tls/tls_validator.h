@@ -41,7 +41,7 @@
 struct tls_validator_work;
 
 struct tls_validator {
-    const br_x509_class *vtable; /* first: the engine casts it to us */
+    const br_x509_class *vtable;     /* first: the engine casts it to us */
     struct tls_validator_work *work; /* owned; NULL after tls_validator_rest() */
     enum tls_trust trust;
     char error[256];
