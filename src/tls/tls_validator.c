@@ -162,6 +162,15 @@ static void on_start_cert(const br_x509_class **ctx, uint32_t length)
     br_x509_decoder_init(&w->decoder, NULL, NULL);
 }
 
+/* After an error it must not be given more: it would run on from where it failed. */
+static void push_decoder(br_x509_decoder_context *decoder, const unsigned char *bytes, size_t len)
+{
+    int error = br_x509_decoder_last_error(decoder);
+
+    if (error == 0 || error == BR_ERR_X509_TRUNCATED)
+        br_x509_decoder_push(decoder, bytes, len);
+}
+
 static void on_append(const br_x509_class **ctx, const unsigned char *bytes, size_t len)
 {
     struct tls_validator_work *w = validator_of(ctx)->work;
@@ -170,7 +179,7 @@ static void on_append(const br_x509_class **ctx, const unsigned char *bytes, siz
         w->minimal.vtable->append(&w->minimal.vtable, bytes, len);
     if (w->chain_len > 1)
         return;
-    br_x509_decoder_push(&w->decoder, bytes, len);
+    push_decoder(&w->decoder, bytes, len);
     if (!w->first || len > w->first_len - w->first_have)
         return;
     memcpy(w->first + w->first_have, bytes, len);
