@@ -238,6 +238,8 @@ static void do_todo(struct client *c)
 
 void client_input(struct client *c, struct span bytes)
 {
+    if (c->step == CLIENT_STEP_TLS && bytes.len > 0)
+        client_break(c, NULL, "host spoke in clear text during the TLS handshake");
     while (bytes.len > 0 && c->step != CLIENT_STEP_BROKEN)
         take_event(c, smtp_reply_feed(&c->parser, &bytes));
     do_todo(c);

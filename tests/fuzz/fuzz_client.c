@@ -322,6 +322,7 @@ static void feed(struct model *m, struct span bytes)
 
     if (m->broken || bytes.len == 0)
         return;
+    m->must_break = m->must_break || m->client.step == CLIENT_STEP_TLS;
     model_feed(m, bytes);
     client_input(&m->client, bytes);
     step = m->client.step;
