@@ -50,7 +50,7 @@ static struct relay_tls_words words_of(const struct config *c, enum route_kind k
     return w;
 }
 
-/* A fault in the settings of a transport that nobody uses stops nobody. */
+/* A fault in the settings of a transport that nobody uses stops nobody, and they need no CAs. */
 static void check_kind(struct config_builder *b, enum route_kind kind, bool used)
 {
     struct relay_tls_map *map = &b->config->relay_tls[kind];
@@ -59,6 +59,8 @@ static void check_kind(struct config_builder *b, enum route_kind kind, bool used
     struct errbuf err = {""};
     int rc = relay_tls_build(map, &words, &which, &err);
 
+    if (rc == 0 && !used)
+        relay_tls_free(map);
     if (rc == 0)
         return;
     if (used || rc == -ENOMEM)

@@ -220,37 +220,37 @@ static void test_refused_settings(void **state)
         enum relay_tls_setting setting;
         const char *value, *why;
     } rows[] = {
-        {"dane",    RELAY_TLS_LEVEL,               "dane",                                  "no DNSSEC"          },
-        {"yes",     RELAY_TLS_LEVEL,               "yes",                                   "no security level"  },
+        {"dane",    RELAY_TLS_LEVEL,               "dane",                                  "no DNSSEC"         },
+        {"yes",     RELAY_TLS_LEVEL,               "yes",                                   "no security level" },
         {"may",     RELAY_TLS_PROTOCOLS,           "TLSv1.3",                               "leaves no protocol"},
-        {"encrypt", RELAY_TLS_MANDATORY_PROTOCOLS, "TLSv1.4",                               "is no protocol"     },
-        {"may",     RELAY_TLS_CIPHERS,             "strong",                                "no cipher grade"    },
-        {"encrypt", RELAY_TLS_MANDATORY_CIPHERS,   "",                                      "no cipher grade"    },
-        {"verify",  RELAY_TLS_VERIFY_MATCH,        "",                                      "no name to match"   },
-        {"verify",  RELAY_TLS_VERIFY_MATCH,        "[192.0.2.1]",                           "is no name"         },
-        {"secure",  RELAY_TLS_SECURE_MATCH,        "a..b",                                  "is no name"         },
-        {"secure",  RELAY_TLS_SECURE_MATCH,        ".",                                     "is no name"         },
-        {"secure",  RELAY_TLS_SECURE_MATCH,        "a b c d e f g h i",                     "too many"           },
-        {"may",     RELAY_TLS_SERVERNAME,          "192.0.2.1",                             "not a host name"    },
-        {"may",     RELAY_TLS_SERVERNAME,          "a b",                                   "not a host name"    },
-        {"may",     RELAY_TLS_POLICY,              "hash:/etc/x",                           "table in a file"    },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a=may",                         "do not match"       },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a}",                            "not NAME=LEVEL"     },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a=}",                           "has no level"       },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a=maybe}",                      "no security level"  },
-        {"may",     RELAY_TLS_POLICY,              "inline:{[a=may}",                       "is no host"         },
-        {"may",     RELAY_TLS_POLICY,              "inline:{[a]b=may}",                     "is no host"         },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a:0=may}",                      "is no host"         },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a:65536=may}",                  "is no host"         },
-        {"may",     RELAY_TLS_POLICY,              "inline:{[.a]=may}",                     "is no host"         },
-        {"may",     RELAY_TLS_POLICY,              "inline:{a=may, A=none}",                "is there twice"     },
-        {"may",     RELAY_TLS_POLICY,              "inline:{{a = may match=b}}",            "verifies nothing"   },
-        {"may",     RELAY_TLS_POLICY,              "inline:{{a = verify match=b match=c}}", "said twice"         },
-        {"may",     RELAY_TLS_POLICY,              "inline:{{a = verify match}}",           "not NAME=VALUE"     },
-        {"may",     RELAY_TLS_POLICY,              "inline:{{a = verify tafile=/x}}",       "not supported"      },
-        {"may",     RELAY_TLS_POLICY,              "inline:{{a = encrypt protocols=x}}",    "is no protocol"     },
-        {"may",     RELAY_TLS_POLICY,              "inline:{{a = encrypt ciphers=x}}",      "no cipher grade"    },
-        {"may",     RELAY_TLS_FINGERPRINTS,        "",                                      NULL                 },
+        {"encrypt", RELAY_TLS_MANDATORY_PROTOCOLS, "TLSv1.4",                               "is no protocol"    },
+        {"may",     RELAY_TLS_CIPHERS,             "strong",                                "no cipher grade"   },
+        {"encrypt", RELAY_TLS_MANDATORY_CIPHERS,   "",                                      "no cipher grade"   },
+        {"verify",  RELAY_TLS_VERIFY_MATCH,        "",                                      "no name to match"  },
+        {"verify",  RELAY_TLS_VERIFY_MATCH,        "[192.0.2.1]",                           "is no name"        },
+        {"secure",  RELAY_TLS_SECURE_MATCH,        "a..b",                                  "is no name"        },
+        {"secure",  RELAY_TLS_SECURE_MATCH,        ".",                                     "is no name"        },
+        {"secure",  RELAY_TLS_SECURE_MATCH,        "a b c d e f g h i",                     "too many"          },
+        {"may",     RELAY_TLS_SERVERNAME,          "192.0.2.1",                             "not a host name"   },
+        {"may",     RELAY_TLS_SERVERNAME,          "a b",                                   "not a host name"   },
+        {"may",     RELAY_TLS_POLICY,              "hash:/etc/x",                           "table in a file"   },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a=may",                         "do not match"      },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a}",                            "not NAME=LEVEL"    },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a=}",                           "has no level"      },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a=maybe}",                      "no security level" },
+        {"may",     RELAY_TLS_POLICY,              "inline:{[a=may}",                       "is no host"        },
+        {"may",     RELAY_TLS_POLICY,              "inline:{[a]b=may}",                     "is no host"        },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a:0=may}",                      "is no host"        },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a:65536=may}",                  "is no host"        },
+        {"may",     RELAY_TLS_POLICY,              "inline:{[.a]=may}",                     "is no host"        },
+        {"may",     RELAY_TLS_POLICY,              "inline:{a=may, A=none}",                "is there twice"    },
+        {"may",     RELAY_TLS_POLICY,              "inline:{{a = may match=b}}",            "verifies nothing"  },
+        {"may",     RELAY_TLS_POLICY,              "inline:{{a = verify match=b match=c}}", "said twice"        },
+        {"may",     RELAY_TLS_POLICY,              "inline:{{a = verify match}}",           "not NAME=VALUE"    },
+        {"may",     RELAY_TLS_POLICY,              "inline:{{a = verify tafile=/x}}",       "not supported"     },
+        {"may",     RELAY_TLS_POLICY,              "inline:{{a = encrypt protocols=x}}",    "is no protocol"    },
+        {"may",     RELAY_TLS_POLICY,              "inline:{{a = encrypt ciphers=x}}",      "no cipher grade"   },
+        {"may",     RELAY_TLS_FINGERPRINTS,        "",                                      NULL                },
     };
 
     for (size_t i = 0; i < ROWS(rows); i++) {
@@ -328,13 +328,17 @@ static void test_settings(void **state)
     struct built b;
     struct config *c = built_good(&b,
                                   "lmtp_tls_security_level = encrypt\n"
-                                  "smtp_tls_security_level = may\n",
+                                  "smtp_tls_security_level = may\n"
+                                  "transport_maps = inline:{example.com=smtp:[192.0.2.11]}\n",
                                   "POSTFIX_lmtp_tls_policy_maps=inline:{192.0.2.10=verify}");
     struct route r = route_of("lmtp:[192.0.2.10]:24");
 
     assert_int_equal(c->relay_tls[ROUTE_LMTP].general.level, TLS_LEVEL_ENCRYPT);
     assert_int_equal(c->relay_tls[ROUTE_SMTP].general.level, TLS_LEVEL_MAY);
     assert_int_equal(relay_tls_find(&c->relay_tls[ROUTE_LMTP], &r)->level, TLS_LEVEL_VERIFY);
+    built_free(&b);
+    c = built_good(&b, "smtp_tls_security_level = may\n", NULL);
+    assert_int_equal(c->relay_tls[ROUTE_SMTP].general.level, TLS_LEVEL_NONE); /* nobody uses it */
     built_free(&b);
 }
 
