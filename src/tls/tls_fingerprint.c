@@ -1,138 +1,77 @@
 /* tls_fingerprint - see tls_fingerprint.h */
 #include "tls/tls_fingerprint.h"
 
-#include <string.h>
+#include "tls/der.h"
 
-/* DER of what stands before the key in its SubjectPublicKeyInfo. */
-struct spki {
-    unsigned char bytes[64];
-    size_t len;
-};
+#define SPKI_MAX          (BR_X509_BUFSIZE_KEY + 64)
+#define OID_RSA           SPAN_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")
+#define OID_EC_PUBLIC_KEY SPAN_LIT("\x2a\x86\x48\xce\x3d\x02\x01")
+#define OID_P256          SPAN_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07")
+#define OID_P384          SPAN_LIT("\x2b\x81\x04\x00\x22")
+#define OID_P521          SPAN_LIT("\x2b\x81\x04\x00\x23")
 
-static void put(struct spki *s, const unsigned char *bytes, size_t len)
+static struct span bytes_of(const unsigned char *bytes, size_t len)
 {
-    memcpy(s->bytes + s->len, bytes, len);
-    s->len += len;
+    return span_make((const char *)bytes, len);
 }
 
-/* Tag and length, shortest form; below 64 KiB. */
-static void put_head(struct spki *s, unsigned char tag, size_t len)
+/* RFC 3279 2.3.1: SEQUENCE { n, e } in the BIT STRING; rsaEncryption has NULL as parameter. */
+static void put_rsa(struct der_writer *w, const br_rsa_public_key *key)
 {
-    unsigned char head[4] = {tag, (unsigned char)len};
-    size_t used = 2;
+    size_t mark = der_mark(w);
 
-    if (len > 0xff) {
-        head[1] = 0x82;
-        head[2] = (unsigned char)(len >> 8);
-        head[3] = (unsigned char)len;
-        used = 4;
-    } else if (len > 0x7f) {
-        head[1] = 0x81;
-        head[2] = (unsigned char)len;
-        used = 3;
-    }
-    put(s, head, used);
+    der_put_unsigned(w, bytes_of(key->e, key->elen));
+    der_put_unsigned(w, bytes_of(key->n, key->nlen));
+    der_wrap(w, DER_SEQUENCE, mark);
+    der_put_byte(w, 0); /* no unused bits */
+    der_wrap(w, DER_BIT_STRING, mark);
+    mark = der_mark(w);
+    der_put_value(w, DER_NULL, span_of(""));
+    der_put_value(w, DER_OID, OID_RSA);
+    der_wrap(w, DER_SEQUENCE, mark);
 }
 
-static size_t head_len(size_t len)
+static struct span curve_oid(int curve)
 {
-    return len > 0xff ? 4 : len > 0x7f ? 3 : 2;
+    if (curve == BR_EC_secp256r1)
+        return OID_P256;
+    if (curve == BR_EC_secp384r1)
+        return OID_P384;
+    return curve == BR_EC_secp521r1 ? OID_P521 : span_of("");
 }
 
-/* Without leading zeroes; whether a zero must stand before it, lest it be negative. */
-struct number {
-    const unsigned char *bytes;
-    size_t len;
-    size_t pad;
-};
-
-static struct number number_of(const unsigned char *bytes, size_t len)
+/* RFC 5480 2: the point in the BIT STRING; id-ecPublicKey has the curve as parameter. */
+static bool put_ec(struct der_writer *w, const br_ec_public_key *key)
 {
-    struct number n;
+    size_t mark = der_mark(w);
 
-    while (len > 1 && bytes[0] == 0) {
-        bytes++;
-        len--;
-    }
-    n = (struct number){bytes, len, len > 0 && bytes[0] >= 0x80};
-    return n;
-}
-
-static size_t number_size(const struct number *n)
-{
-    return head_len(n->len + n->pad) + n->pad + n->len;
-}
-
-static void hash_number(br_sha256_context *hash, const struct number *n)
-{
-    struct spki s = {.len = 0};
-
-    put_head(&s, 0x02, n->len + n->pad);
-    put(&s, (const unsigned char *)"", n->pad);
-    br_sha256_update(hash, s.bytes, s.len);
-    br_sha256_update(hash, n->bytes, n->len);
-}
-
-/* RFC 3279 2.3.1: rsaEncryption with NULL; BIT STRING of SEQUENCE { n, e }. */
-static bool hash_rsa(br_sha256_context *hash, const br_rsa_public_key *key)
-{
-    static const unsigned char algorithm[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
-                                              0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
-    struct number n = number_of(key->n, key->nlen);
-    struct number e = number_of(key->e, key->elen);
-    size_t inner = number_size(&n) + number_size(&e);
-    size_t bits = 1 + head_len(inner) + inner;
-    struct spki s = {.len = 0};
-
-    put_head(&s, 0x30, sizeof algorithm + head_len(bits) + bits);
-    put(&s, algorithm, sizeof algorithm);
-    put_head(&s, 0x03, bits);
-    put(&s, (const unsigned char *)"", 1);
-    put_head(&s, 0x30, inner);
-    br_sha256_update(hash, s.bytes, s.len);
-    hash_number(hash, &n);
-    hash_number(hash, &e);
-    return true;
-}
-
-/* RFC 5480: id-ecPublicKey with a named curve; BIT STRING of the point. */
-static bool hash_ec(br_sha256_context *hash, const br_ec_public_key *key)
-{
-    static const unsigned char public_key[] = {0x06, 0x07, 0x2a, 0x86, 0x48,
-                                               0xce, 0x3d, 0x02, 0x01};
-    static const unsigned char p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48,
-                                         0xce, 0x3d, 0x03, 0x01, 0x07};
-    static const unsigned char p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
-    static const unsigned char p521[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23};
-    const unsigned char *curve = key->curve == BR_EC_secp256r1   ? p256
-                                 : key->curve == BR_EC_secp384r1 ? p384
-                                                                 : p521;
-    size_t curve_len = key->curve == BR_EC_secp256r1 ? sizeof p256 : sizeof p384;
-    size_t algorithm = sizeof public_key + curve_len;
-    struct spki s = {.len = 0};
-
-    if (key->curve != BR_EC_secp256r1 && key->curve != BR_EC_secp384r1 &&
-        key->curve != BR_EC_secp521r1)
-        return false;
-    put_head(&s, 0x30, head_len(algorithm) + algorithm + head_len(1 + key->qlen) + 1 + key->qlen);
-    put_head(&s, 0x30, algorithm);
-    put(&s, public_key, sizeof public_key);
-    put(&s, curve, curve_len);
-    put_head(&s, 0x03, 1 + key->qlen);
-    put(&s, (const unsigned char *)"", 1);
-    br_sha256_update(hash, s.bytes, s.len);
-    br_sha256_update(hash, key->q, key->qlen);
-    return true;
+    der_put(w, bytes_of(key->q, key->qlen));
+    der_put_byte(w, 0);
+    der_wrap(w, DER_BIT_STRING, mark);
+    mark = der_mark(w);
+    der_put_value(w, DER_OID, curve_oid(key->curve));
+    der_put_value(w, DER_OID, OID_EC_PUBLIC_KEY);
+    der_wrap(w, DER_SEQUENCE, mark);
+    return curve_oid(key->curve).len > 0;
 }
 
 bool tls_fingerprint_key(const br_x509_pkey *key, unsigned char out[br_sha256_SIZE])
 {
+    unsigned char buf[SPKI_MAX];
+    struct der_writer w;
     br_sha256_context hash;
-    bool known;
+    bool known = true;
+    size_t mark;
 
+    der_writer_init(&w, buf, sizeof buf);
+    mark = der_mark(&w);
+    if (key->key_type == BR_KEYTYPE_RSA)
+        put_rsa(&w, &key->key.rsa);
+    else
+        known = put_ec(&w, &key->key.ec);
+    der_wrap(&w, DER_SEQUENCE, mark);
     br_sha256_init(&hash);
-    known = key->key_type == BR_KEYTYPE_RSA ? hash_rsa(&hash, &key->key.rsa)
-                                            : hash_ec(&hash, &key->key.ec);
+    br_sha256_update(&hash, der_written(&w).ptr, der_written(&w).len);
     br_sha256_out(&hash, out);
-    return known;
+    return known && !w.overflow;
 }

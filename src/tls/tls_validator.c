@@ -7,9 +7,9 @@
  */
 #include "tls/tls_validator.h"
 
-#include "tls/certificate.h"
 #include "tls/tls_anchors.h"
 #include "tls/tls_fingerprint.h"
+#include "tls/x509_names.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static void refuse(struct tls_validator *v, const char *why)
     text_printf(&t, TLS_NOT_VERIFIED "%s", why);
 }
 
-static void explain_dates(struct tls_validator *v, const struct certificate *c)
+static void explain_dates(struct tls_validator *v, const struct x509 *c)
 {
     int64_t now_s = v->work->now_s;
 
@@ -61,7 +61,7 @@ static void explain_dates(struct tls_validator *v, const struct certificate *c)
         refuse(v, "the certificate of a CA in its chain has expired, or is not yet valid");
 }
 
-static void explain_untrusted(struct tls_validator *v, const struct certificate *c)
+static void explain_untrusted(struct tls_validator *v, const struct x509 *c)
 {
     char buf[CERTIFICATE_TEXT_MAX];
     struct text t;
@@ -72,18 +72,18 @@ static void explain_untrusted(struct tls_validator *v, const struct certificate 
     }
     text_init(&t, buf, sizeof buf);
     text_cstr(&t, "untrusted issuer ");
-    certificate_dn_text(c->issuer, &t);
+    x509_dn_text(c->issuer, &t);
     refuse(v, buf);
 }
 
-static void explain_names(struct tls_validator *v, const struct certificate *c)
+static void explain_names(struct tls_validator *v, const struct x509 *c)
 {
     const struct tls_wanted *wanted = &v->work->wanted;
     char buf[CERTIFICATE_TEXT_MAX];
     struct text t;
 
     text_init(&t, buf, sizeof buf);
-    certificate_names_text(c, &t);
+    x509_names_text(c, &t);
     text_init(&t, v->error, sizeof v->error);
     text_printf(&t, TLS_NOT_VERIFIED "it is for %s, not for %s", buf,
                 wanted->name_count > 0 ? wanted->names[0] : "anybody wanted");
@@ -125,7 +125,7 @@ static void explain_code(struct tls_validator *v, unsigned code)
 }
 
 /* Why no CA vouches for the chain. */
-static void explain(struct tls_validator *v, unsigned code, const struct certificate *c)
+static void explain(struct tls_validator *v, unsigned code, const struct x509 *c)
 {
     if (code == BR_ERR_X509_EXPIRED)
         explain_dates(v, c);
@@ -195,7 +195,7 @@ static void on_end_cert(const br_x509_class **ctx)
 }
 
 /* Does a CA vouch for the chain? 0, or BearSSL's error with words. */
-static unsigned check_chain(struct tls_validator *v, const struct certificate *c)
+static unsigned check_chain(struct tls_validator *v, const struct x509 *c)
 {
     struct tls_validator_work *w = v->work;
     unsigned code = BR_ERR_X509_NOT_TRUSTED;
@@ -211,12 +211,12 @@ static unsigned check_chain(struct tls_validator *v, const struct certificate *c
     return code;
 }
 
-static unsigned check_names(struct tls_validator *v, const struct certificate *c)
+static unsigned check_names(struct tls_validator *v, const struct x509 *c)
 {
     const struct tls_wanted *wanted = &v->work->wanted;
 
     for (size_t i = 0; i < wanted->name_count; i++) {
-        if (!certificate_is_for(c, wanted->names[i]))
+        if (!x509_is_for(c, wanted->names[i]))
             continue;
         v->trust = TLS_TRUST_VERIFIED;
         return 0;
@@ -255,7 +255,7 @@ static unsigned on_end_chain(const br_x509_class **ctx)
 {
     struct tls_validator *v = validator_of(ctx);
     struct tls_validator_work *w = v->work;
-    struct certificate c;
+    struct x509 c;
     const br_x509_pkey *key;
     unsigned code;
 
@@ -267,7 +267,7 @@ static unsigned on_end_chain(const br_x509_class **ctx)
     }
     key = br_x509_decoder_get_pkey(&w->decoder);
     if (!key || !w->first || w->first_have != w->first_len ||
-        !certificate_parse(span_make((const char *)w->first, w->first_len), &c)) {
+        x509_parse(span_make((const char *)w->first, w->first_len), &c) != NULL) {
         refuse(v, "it cannot be read");
         return BR_ERR_X509_UNEXPECTED;
     }

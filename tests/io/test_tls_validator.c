@@ -2,7 +2,6 @@
 #include "tls/tls_validator.h"
 
 #include "certificate_fixture.h"
-#include "tls/certificate.h"
 #include "tls/tls_anchors.h"
 
 #include <setjmp.h>
