@@ -294,8 +294,9 @@ static bool grow(struct relay_tls_map *map)
     return true;
 }
 
-/* What holds for a name is what was said first of it. */
-static int add_entry(struct relay_tls_map *map, struct relay_tls_entry *entry, struct errbuf *err)
+/* Whether there is room for it, and it is new. */
+static int check_entry(struct relay_tls_map *map, const struct relay_tls_entry *entry,
+                       struct errbuf *err)
 {
     if (map->count == RELAY_TLS_ENTRIES_MAX)
         return errbuf_set(err, -EINVAL, "has too many names; there may be 1000");
@@ -303,7 +304,6 @@ static int add_entry(struct relay_tls_map *map, struct relay_tls_entry *entry, s
         return errbuf_set(err, -ENOMEM, "out of memory");
     if (find_entry(map, entry->host, entry->port))
         return bad(span_of(entry->host), err, "is there twice");
-    map->entries[map->count++] = *entry;
     return 0;
 }
 
@@ -326,9 +326,11 @@ static int add_pair(struct relay_tls_map *map, const struct relay_tls_words *wor
     if (rc < 0)
         *which_out = m.which;
     else
-        rc = add_entry(map, &entry, err);
+        rc = check_entry(map, &entry, err);
     if (rc < 0)
         entry_free(&entry);
+    else
+        map->entries[map->count++] = entry;
     return rc;
 }
 

@@ -205,7 +205,7 @@ static int read_all(int fd, char *bytes, size_t len)
     return 0;
 }
 
-static int read_file(int fd, struct span *text_out)
+static int read_file(int fd, char **bytes_out, size_t *len_out)
 {
     struct stat st;
     char *bytes;
@@ -221,26 +221,29 @@ static int read_file(int fd, struct span *text_out)
     if (!bytes)
         return -ENOMEM;
     rc = read_all(fd, bytes, (size_t)st.st_size);
-    if (rc < 0)
+    if (rc < 0) {
         free(bytes);
-    else
-        *text_out = span_make(bytes, (size_t)st.st_size);
-    return rc;
+        return rc;
+    }
+    *bytes_out = bytes;
+    *len_out = (size_t)st.st_size;
+    return 0;
 }
 
 static int add_file(struct tls_anchors *a, const char *path, struct errbuf *err)
 {
     size_t before = a->count;
-    struct span text = {NULL, 0};
+    char *bytes = NULL;
+    size_t len = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    int rc = fd < 0 ? -errno : read_file(fd, &text);
+    int rc = fd < 0 ? -errno : read_file(fd, &bytes, &len);
 
     if (fd >= 0)
         close(fd);
     if (rc < 0)
         return errbuf_set(err, rc, "CA file %s: %s", path, strerror(-rc));
-    rc = add_pem(a, text, err);
-    free((void *)(uintptr_t)text.ptr);
+    rc = add_pem(a, span_make(bytes, len), err);
+    free(bytes);
     if (rc == 0 && a->count == before)
         return errbuf_set(err, -EINVAL, "CA file %s: it has no certificate in PEM", path);
     return rc;
