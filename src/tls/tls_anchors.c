@@ -1,6 +1,8 @@
 /* tls_anchors - see tls_anchors.h */
 #include "tls/tls_anchors.h"
 
+#include "tls/pem.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,8 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DN_MAX  4096 /* of one certificate */
-#define DER_MAX 65536
+#define DN_MAX 4096 /* of one certificate */
 
 struct tls_anchors {
     unsigned references;
@@ -19,28 +20,12 @@ struct tls_anchors {
     size_t bytes;
 };
 
-/* One PEM text being read. */
+/* One certificate being read. */
 struct reading {
-    struct tls_anchors *anchors;
-    unsigned char *der; /* owned; the certificate that is being decoded */
-    size_t der_len;
-    bool too_long;
     unsigned char dn[DN_MAX];
     size_t dn_len;
-    bool no_memory;
+    bool too_long;
 };
-
-static void on_der(void *ctx, const void *bytes, size_t len)
-{
-    struct reading *r = ctx;
-
-    if (len > DER_MAX - r->der_len) {
-        r->too_long = true;
-        return;
-    }
-    memcpy(r->der + r->der_len, bytes, len);
-    r->der_len += len;
-}
 
 static void on_dn(void *ctx, const void *bytes, size_t len)
 {
@@ -98,92 +83,63 @@ static bool grow(struct tls_anchors *a)
     return true;
 }
 
-static void add_anchor(struct reading *r)
+/* False when memory is out. */
+static bool add_anchor(struct tls_anchors *a, struct span der)
 {
-    struct tls_anchors *a = r->anchors;
     br_x509_decoder_context decoder;
-    br_x509_pkey *key = NULL;
+    struct reading r = {.dn_len = 0};
+    br_x509_pkey *key;
     size_t size;
 
-    r->dn_len = 0;
-    br_x509_decoder_init(&decoder, on_dn, r);
-    if (!r->too_long) {
-        br_x509_decoder_push(&decoder, r->der, r->der_len);
-        key = br_x509_decoder_get_pkey(&decoder);
-    }
-    if (!key || r->too_long || r->dn_len == 0 || a->count == TLS_ANCHORS_MAX) {
+    br_x509_decoder_init(&decoder, on_dn, &r);
+    br_x509_decoder_push(&decoder, der.ptr, der.len);
+    key = br_x509_decoder_get_pkey(&decoder);
+    if (!key || r.too_long || r.dn_len == 0 || a->count == TLS_ANCHORS_MAX) {
         a->skipped++;
-        return;
+        return true;
     }
     if (!grow(a) ||
-        !copy_anchor(r, key, br_x509_decoder_isCA(&decoder) != 0, &a->list[a->count], &size)) {
-        r->no_memory = true;
-        return;
-    }
+        !copy_anchor(&r, key, br_x509_decoder_isCA(&decoder) != 0, &a->list[a->count], &size))
+        return false;
     a->count++;
     a->bytes += size + sizeof *a->list;
+    return true;
 }
 
-static bool is_certificate(const char *label)
+static bool is_certificate(struct span label)
 {
-    return strcmp(label, "CERTIFICATE") == 0 || strcmp(label, "X509 CERTIFICATE") == 0 ||
-           strcmp(label, "TRUSTED CERTIFICATE") == 0;
+    return span_equal(label, SPAN_LIT("CERTIFICATE")) ||
+           span_equal(label, SPAN_LIT("X509 CERTIFICATE"));
 }
 
-static void take_event(struct reading *r, br_pem_decoder_context *pem, bool *inside)
+static bool read_pem(struct tls_anchors *a, struct span pem, unsigned char *room)
 {
-    switch (br_pem_decoder_event(pem)) {
-    case BR_PEM_BEGIN_OBJ:
-        r->der_len = 0;
-        r->too_long = false;
-        *inside = is_certificate(br_pem_decoder_name(pem));
-        br_pem_decoder_setdest(pem, *inside ? on_der : NULL, r);
-        break;
-    case BR_PEM_END_OBJ:
-        if (*inside)
-            add_anchor(r);
-        *inside = false;
-        break;
-    case BR_PEM_ERROR:
-        if (*inside)
-            r->anchors->skipped++;
-        *inside = false;
-        break;
-    default:
-        break;
+    struct pem_reader reader;
+    struct pem_block block;
+    bool ok = true;
+
+    pem_reader_init(&reader, pem);
+    while (ok) {
+        switch (pem_next(&reader, room, &block, NULL)) {
+        case PEM_BLOCK:
+            ok = !is_certificate(block.label) || add_anchor(a, block.content);
+            break;
+        case PEM_BAD: /* the next one may be good */
+            a->skipped += is_certificate(block.label);
+            break;
+        case PEM_END:
+            return true;
+        }
     }
-}
-
-/* False when memory is out. */
-static bool read_pem(struct reading *r, struct span text)
-{
-    br_pem_decoder_context pem;
-    bool inside = false;
-
-    br_pem_decoder_init(&pem);
-    while (text.len > 0 && !r->no_memory) {
-        size_t used = br_pem_decoder_push(&pem, text.ptr, text.len);
-
-        text = span_from(text, used);
-        take_event(r, &pem, &inside);
-    }
-    if (inside) /* it ends in the middle */
-        r->anchors->skipped++;
-    return !r->no_memory;
+    return false;
 }
 
 static int add_pem(struct tls_anchors *a, struct span pem, struct errbuf *err)
 {
-    struct reading *r = calloc(1, sizeof *r);
-    bool ok = false;
+    unsigned char *room = malloc(PEM_ROOM(pem.len));
+    bool ok = room && read_pem(a, pem, room);
 
-    if (r) {
-        r->anchors = a;
-        r->der = malloc(DER_MAX);
-        ok = r->der && read_pem(r, pem);
-        free(r->der);
-    }
-    free(r);
+    free(room);
     return ok ? 0 : errbuf_set(err, -ENOMEM, "out of memory");
 }
 
