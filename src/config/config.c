@@ -139,6 +139,8 @@ void config_unref(struct config **c)
     domain_list_free(&old->domains);
     cidr_list_free(&old->networks);
     transport_map_free(&old->transports);
+    relay_tls_free(&old->relay_tls[ROUTE_LMTP]);
+    relay_tls_free(&old->relay_tls[ROUTE_SMTP]);
     domain_list_free(&old->senders);
     cidr_list_free(&old->unlimited);
     cidr_list_free(&old->proxies);

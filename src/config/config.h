@@ -22,6 +22,7 @@
 #include "config/domains.h"
 #include "config/ehlo_map.h"
 #include "config/peer_list.h"
+#include "config/relay_tls.h"
 #include "config/restrictions.h"
 #include "config/sni_map.h"
 #include "config/transport_map.h"
@@ -72,11 +73,12 @@ struct config {
 #include "config/settings.def"
 #undef SETTING
     /* compiled from the above */
-    struct domain_list domains;      /* relay_domains */
-    struct cidr_list networks;       /* mynetworks */
-    struct transport_map transports; /* transport_maps */
-    struct domain_list senders;      /* allowed_sender_domains, with their subdomains */
-    struct cidr_list unlimited;      /* smtpd_client_event_limit_exceptions */
+    struct domain_list domains;        /* relay_domains */
+    struct cidr_list networks;         /* mynetworks */
+    struct transport_map transports;   /* transport_maps */
+    struct relay_tls_map relay_tls[2]; /* of lmtp: and smtp: targets, by enum route_kind */
+    struct domain_list senders;        /* allowed_sender_domains, with their subdomains */
+    struct cidr_list unlimited;        /* smtpd_client_event_limit_exceptions */
     struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
     struct cidr_list proxies;                                   /* smtpd_upstream_proxy_hosts */
     struct peer_list debugged;                                  /* debug_peer_list */

@@ -106,9 +106,9 @@ static void check_transport(struct config_builder *b)
     if (is_bad(b, SETTING_AT_relay_transport))
         return;
     check_relayhost(b, transport.len > 0);
-    config_check_smtp_only(b, has_smtp(b->config->relay_transport) ||
-                                  has_smtp(b->config->transport_maps) ||
-                                  has_smtp(b->config->fallback_relay));
+    b->smtp_used = has_smtp(b->config->relay_transport) || has_smtp(b->config->transport_maps) ||
+                   has_smtp(b->config->fallback_relay);
+    config_check_smtp_only(b, b->smtp_used);
     if (transport.len > 0) {
         if (route_list_parse(transport, &list, &err) < 0)
             config_fault_from(b, SETTING_AT_relay_transport, -EINVAL, &err);
@@ -389,6 +389,7 @@ void config_check(struct config_builder *b)
     check_bind_addresses(b);
     check_server(b);
     check_names(b);
+    config_check_relay_tls(b);
     config_check_access(b);
     config_check_tls(b);
     config_check_certificates(b);

@@ -55,6 +55,7 @@ struct config_builder {
     struct span hostname;           /* of this machine: HOSTNAME, else source->system_hostname */
     bool hostname_is_set;           /* it came from HOSTNAME */
     struct span relayhost;          /* value of RELAYHOST or POSTFIX_relayhost; empty: not set */
+    bool smtp_used;                 /* some transport is smtp: */
     struct config_string smtp_only; /* see config_foreign.c: "LABEL\tWHY\n" each */
     unsigned conditions;            /* that are being expanded, one within the other */
     size_t faults;
@@ -104,6 +105,8 @@ void config_read_overrides(struct config_builder *b);
 void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
+void config_check_relay_tls(
+    struct config_builder *b);                      /* the part of it about TLS to the upstream */
 void config_check_access(struct config_builder *b); /* the part of it about who may send what */
 void config_check_tls(struct config_builder *b);    /* the part about TLS with clients */
 void config_check_certificates(struct config_builder *b); /* the part about chain files */

@@ -69,6 +69,8 @@ static void put_destination(struct text *t, const struct status_destination *d, 
     if (d->covered)
         text_cstr(t, "; mail goes to another of them");
     text_printf(t, "; %u waiting, %u under delivery\n", d->queued, d->active);
+    if (d->tls[0])
+        text_printf(t, "  TLS: %s\n", d->tls);
     if (d->mismatch[0])
         text_printf(t, "  WRONG SETTING: %s\n", d->mismatch);
 }
@@ -214,6 +216,7 @@ static void put_destination_json(struct text *t, const struct status_destination
     put_number(t, "since", d->since_s);
     put_string(t, "why", d->why);
     put_string(t, "mismatch", d->mismatch);
+    put_string(t, "tls", d->tls);
     put_number(t, "queued", d->queued);
     put_number(t, "active", d->active);
     close_with(t, "}, ");

@@ -22,6 +22,7 @@ struct status_destination {
     int64_t since_s;    /* wall seconds of the last change, 0 when never */
     char why[300];      /* last trouble, "" when up */
     char mismatch[160]; /* wrong protocol in the setting, in words; "" when right */
+    char tls[160];      /* of the last session, in words; "" when none is asked for, or not yet */
     unsigned queued;    /* messages waiting for the destination; told of its first target */
     unsigned active;    /* deliveries under way */
 };

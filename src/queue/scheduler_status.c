@@ -48,6 +48,7 @@ static void put_target(const struct scheduler *s, const struct destination *d, s
     put(out->name, sizeof out->name, u->route.text);
     put(out->why, sizeof out->why, u->why);
     put(out->mismatch, sizeof out->mismatch, u->mismatch);
+    put(out->tls, sizeof out->tls, u->tls_now);
     put_serves(s->relay, d, out);
     LL_SEARCH_SCALAR(s->sites, site, destination, d);
     out->queued = site && i == 0 ? site->queued + site->running : 0;

@@ -14,6 +14,10 @@ const char *client_step_words(enum client_step step, enum client_protocol protoc
         return "initial server greeting";
     case CLIENT_STEP_HELLO:
         return protocol == CLIENT_LMTP ? "LHLO command" : "EHLO command";
+    case CLIENT_STEP_STARTTLS:
+        return "STARTTLS command";
+    case CLIENT_STEP_TLS:
+        return "TLS handshake";
     case CLIENT_STEP_XCLIENT:
         return "XCLIENT command";
     case CLIENT_STEP_IDLE:
@@ -119,7 +123,7 @@ void client_start(struct client *c)
 static bool is_asked(const struct client *c)
 {
     return c->todo == CLIENT_TODO_NONE && c->step != CLIENT_STEP_IDLE &&
-           c->step != CLIENT_STEP_BODY;
+           c->step != CLIENT_STEP_BODY && c->step != CLIENT_STEP_TLS;
 }
 
 /* RFC 5321 3.8, RFC 7504: the peer closes the connection, whatever it was asked. */
@@ -138,6 +142,8 @@ static void take_reply(struct client *c, const struct smtp_reply *reply)
         client_break_reply(c, "host said", reply);
     else if (c->step == CLIENT_STEP_HELLO)
         client_hello_reply(c, reply);
+    else if (c->step == CLIENT_STEP_STARTTLS)
+        client_starttls_reply(c, reply);
     else if (c->step == CLIENT_STEP_XCLIENT)
         client_xclient_reply(c, reply);
     else
@@ -209,6 +215,12 @@ static void do_todo(struct client *c)
     case CLIENT_TODO_HELLO:
         client_hello_send(c);
         break;
+    case CLIENT_TODO_STARTTLS:
+        client_starttls_send(c);
+        break;
+    case CLIENT_TODO_TLS:
+        client_starttls_begin(c);
+        break;
     case CLIENT_TODO_BEGIN:
         begin(c);
         break;
@@ -226,6 +238,8 @@ static void do_todo(struct client *c)
 
 void client_input(struct client *c, struct span bytes)
 {
+    if (c->step == CLIENT_STEP_TLS && bytes.len > 0)
+        client_break(c, NULL, "host spoke in clear text during the TLS handshake");
     while (bytes.len > 0 && c->step != CLIENT_STEP_BROKEN)
         take_event(c, smtp_reply_feed(&c->parser, &bytes));
     do_todo(c);

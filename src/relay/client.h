@@ -1,12 +1,18 @@
 /*
  * client - one LMTP or SMTP session with an upstream, as its client (RFC 2033, RFC 5321); pure
  *
- *   GREETING -> HELLO -> IDLE --begin--> [XCLIENT -> HELLO ->] MAIL -> RCPT -> DATA -> BODY -> END
+ *   GREETING -> HELLO [-> STARTTLS -> TLS -> HELLO] -> IDLE
+ *   IDLE --begin--> [XCLIENT -> HELLO ->] MAIL -> RCPT -> DATA -> BODY -> END
  *                         ^                                     |       |       |              |
  *                         |                                     +-------+-> RSET (probe, or    |
  *                         +----------------------------------------------------+ nobody left)  |
  *                         +--------------------------------------------------------------------+
  *   any --trouble--> BROKEN;   IDLE --quit--> QUIT -> BROKEN
+ *
+ * STARTTLS (RFC 3207): said once, after the first hello, where it is offered and wanted. What the
+ * peer said before is forgotten after it. A byte behind its reply was not protected: BROKEN. Where
+ * TLS is required nothing but STARTTLS and QUIT is said in clear text; where it may be used, a
+ * refusal (4xx, 5xx) means going on without.
  *
  * Bytes in, calls of client_ops out. Nothing is sent that the peer did not offer: SIZE,
  * BODY=8BITMIME, SMTPUTF8, DSN parameters, XCLIENT, pipelining. At most one transaction at a time.
@@ -25,6 +31,7 @@
  *   - Greeting, LHLO/EHLO, anything broken or late: the destination's trouble, never a bounce.
  *   - A code that cannot answer the command (354 to RCPT, 250 to DATA): BROKEN.
  *   - XCLIENT refused: nobody's, the mail goes on without it.
+ *   - TLS required, and not offered or refused: the destination's trouble.
  * LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for all of
  * them.
  */
@@ -41,6 +48,8 @@ enum client_protocol { CLIENT_LMTP, CLIENT_SMTP };
 enum client_step {
     CLIENT_STEP_GREETING,
     CLIENT_STEP_HELLO,
+    CLIENT_STEP_STARTTLS,
+    CLIENT_STEP_TLS, /* the handshake; its end is told by client_secured() */
     CLIENT_STEP_XCLIENT,
     CLIENT_STEP_IDLE, /* nothing awaited */
     CLIENT_STEP_MAIL,
@@ -80,6 +89,12 @@ enum client_capability {
     CLIENT_CAN_ENHANCED = 128,
     CLIENT_CAN_CHUNKING = 256,
 };
+enum client_tls {
+    CLIENT_TLS_NONE, /* also where TLS is there from the first byte on */
+    CLIENT_TLS_MAY,
+    CLIENT_TLS_REQUIRED,
+};
+
 /* Bits: attributes named after XCLIENT. */
 enum client_xclient {
     CLIENT_XCLIENT_ADDR = 1,
@@ -93,9 +108,10 @@ enum client_xclient {
 
 struct client_settings {
     enum client_protocol protocol;
-    bool fallback;              /* try the other hello when this one is not understood (500, 502) */
-    const char *hello_name;     /* borrowed */
-    const char *discard;        /* borrowed; words of the hello reply to pass over; may be NULL */
+    bool fallback;          /* try the other hello when this one is not understood (500, 502) */
+    const char *hello_name; /* borrowed */
+    const char *discard;    /* borrowed; words of the hello reply to pass over; may be NULL */
+    enum client_tls tls;
     bool xclient;               /* send XCLIENT where offered */
     unsigned xclient_timeout_s; /* for TIMEOUT=: our own limit for the reply after the dot */
 };
@@ -128,7 +144,12 @@ struct client_ops {
      */
     void (*on_step)(void *ctx, enum client_step step);
     /*
-     * Greeting and LHLO/EHLO are done, or a transaction has ended and was cleaned up:
+     * The peer awaits a TLS handshake, and has said nothing after its reply. Start it; in the end
+     * client_secured() or client_fail(). NULL where settings.tls is NONE.
+     */
+    void (*starttls)(void *ctx);
+    /*
+     * Greeting, LHLO/EHLO and TLS are done, or a transaction has ended and was cleaned up:
      * client_begin() may be called.
      */
     void (*on_idle)(void *ctx);
@@ -165,6 +186,8 @@ struct client {
     bool mismatch;                 /* the fallback was needed: the setting is wrong */
     bool hello_retried;            /* the other hello was said */
     bool hello_done;               /* one was answered by 2xx */
+    bool secured;                  /* TLS was started */
+    bool tls_refused;              /* STARTTLS got 4xx or 5xx: not said again */
     bool xclient_refused;          /* XCLIENT got 5xx: not sent again in this session */
     bool xclient_used;             /* XCLIENT got 2xx: the peer remembers a client */
     unsigned can;                  /* enum client_capability */
@@ -199,6 +222,8 @@ void client_init(struct client *c, const struct client_ops *ops, void *ctx,
 /* The connection stands: awaits the greeting. */
 void client_start(struct client *c);
 void client_input(struct client *c, struct span bytes);
+/* The handshake that ops->starttls() began is over, and well: says hello again. */
+void client_secured(struct client *c);
 /* The peer closed, or the deadline passed, or a write failed: on_broken with these words, once. */
 void client_fail(struct client *c, const char *text);
 /* Only when IDLE. May end in on_broken at once. */

@@ -206,7 +206,10 @@ void client_hello_reply(struct client *c, const struct smtp_reply *reply)
     note_peer_name(c, reply);
     c->hello_done = true;
     c->mismatch = c->hello_retried;
-    c->todo = c->in_transaction ? CLIENT_TODO_BEGIN : CLIENT_TODO_IDLE;
+    if (c->in_transaction)
+        c->todo = CLIENT_TODO_BEGIN;
+    else
+        client_starttls_plan(c);
 }
 
 /* Mail of the machine itself (sendmail), or of a client that is not known. */

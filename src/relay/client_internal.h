@@ -2,8 +2,8 @@
  * client_internal - what the files of relay/client share; nobody else includes it
  *
  * client.c holds the machine (states, input, what is done next), client_hello.c greeting, LHLO/EHLO
- * and XCLIENT, client_transaction.c the commands of a transaction and the body, client_reply.c the
- * replies to them and the blame.
+ * and XCLIENT, client_starttls.c what its name says, client_transaction.c the commands of a
+ * transaction and the body, client_reply.c the replies to them and the blame.
  *
  * Replies and actions are kept apart: a reply only notes in `todo` what is to be done next, and
  * client_input() does it after the last byte of its input. So a reply that was not asked for is
@@ -16,7 +16,9 @@
 
 enum client_todo {
     CLIENT_TODO_NONE,
-    CLIENT_TODO_HELLO,   /* say LHLO or EHLO */
+    CLIENT_TODO_HELLO, /* say LHLO or EHLO */
+    CLIENT_TODO_STARTTLS,
+    CLIENT_TODO_TLS,     /* ops->starttls */
     CLIENT_TODO_BEGIN,   /* the transaction: XCLIENT, hello after it, MAIL */
     CLIENT_TODO_COMMAND, /* the next one of RCPT, DATA, RSET */
     CLIENT_TODO_BODY,    /* on_body */
@@ -41,6 +43,13 @@ void client_hello_reply(struct client *c, const struct smtp_reply *reply);
 void client_xclient_plan(struct client *c);
 void client_xclient_send(struct client *c);
 void client_xclient_reply(struct client *c, const struct smtp_reply *reply);
+
+/* client_starttls.c */
+/* What comes after a hello outside of a transaction; may end the session. */
+void client_starttls_plan(struct client *c);
+void client_starttls_send(struct client *c);
+void client_starttls_reply(struct client *c, const struct smtp_reply *reply);
+void client_starttls_begin(struct client *c);
 
 /* client_transaction.c */
 /* Whether everything that MAIL and RCPT would say can be said safely. */

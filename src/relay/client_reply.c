@@ -40,11 +40,13 @@ static bool is_success(enum client_step step, unsigned code)
         return code == 354;
     case CLIENT_STEP_IDLE:
     case CLIENT_STEP_BODY:
+    case CLIENT_STEP_TLS:
     case CLIENT_STEP_BROKEN:
     case CLIENT_STEP_COUNT:
         return false; /* nothing was asked */
     case CLIENT_STEP_GREETING:
     case CLIENT_STEP_HELLO:
+    case CLIENT_STEP_STARTTLS:
     case CLIENT_STEP_XCLIENT:
     case CLIENT_STEP_MAIL:
     case CLIENT_STEP_RCPT:

@@ -1,6 +1,9 @@
 /* relay - see relay.h */
 #include "relay/relay.h"
 
+#include "relay/relay_anchors.h"
+#include "relay/upstream_internal.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,9 +227,17 @@ static int use_config(struct relay *r, const struct config *config, struct errbu
 int relay_init(struct relay *r, const struct upstream_context *context, struct lane *disk,
                struct errbuf *err)
 {
+    int rc;
+
     *r = (struct relay){.context = *context, .disk = disk};
     verify_init(&r->verify, &r->context);
-    return use_config(r, context->config, err);
+    rc = relay_anchors_load(context->config, context->log, r->context.anchors, err);
+    if (rc < 0)
+        return rc;
+    rc = use_config(r, context->config, err);
+    if (rc < 0)
+        relay_anchors_free(r->context.anchors);
+    return rc;
 }
 
 static bool same_fallback(const struct relay *r, const struct config *a, const struct config *b)
@@ -241,19 +252,42 @@ static bool same_routes(const struct config *a, const struct config *b)
            transport_map_equal(&a->transports, &b->transports);
 }
 
+static void swap_anchors(struct relay *r, struct tls_anchors *with[2])
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct tls_anchors *mine = r->context.anchors[i];
+
+        r->context.anchors[i] = with[i];
+        with[i] = mine;
+    }
+}
+
 int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
 {
     struct config *old = r->context.config;
-    int rc;
+    struct tls_anchors *anchors[2];
+    struct upstream *u;
+    int rc = relay_anchors_load(config, r->context.log, anchors, err);
 
-    r->context.config = config; /* what is opened on this occasion is opened with these */
-    if (same_routes(old, config) && same_fallback(r, old, config))
-        return 0;
-    rc = use_config(r, config, err);
     if (rc < 0)
+        return rc;
+    /* what is opened on this occasion is opened with these */
+    r->context.config = config;
+    swap_anchors(r, anchors);
+    if (!same_routes(old, config) || !same_fallback(r, old, config)) {
+        rc = use_config(r, config, err);
+        if (rc == 0 && !same_routes(old, config))
+            r->generation++;
+    }
+    if (rc < 0) {
         r->context.config = old;
-    else if (!same_routes(old, config))
-        r->generation++;
+        swap_anchors(r, anchors);
+    }
+    relay_anchors_free(anchors);
+    if (rc == 0) {
+        LL_FOREACH(r->upstreams, u)
+            upstream_tls_reload(u, old);
+    }
     return rc;
 }
 
@@ -296,6 +330,7 @@ static void free_all(struct relay *r)
     free(r->routes);
     r->routes = NULL;
     verify_deinit(&r->verify);
+    relay_anchors_free(r->context.anchors);
 }
 
 static void on_upstream_closed(void *ctx, struct upstream *u)

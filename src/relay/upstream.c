@@ -280,8 +280,10 @@ void upstream_init(struct upstream *u, struct upstream_context *context, const s
 
 static void release(struct upstream *u)
 {
-    if (--u->holds == 0)
-        u->on_closed(u->on_closed_ctx, u);
+    if (--u->holds > 0)
+        return;
+    upstream_tls_forget(u);
+    u->on_closed(u->on_closed_ctx, u);
 }
 
 void upstream_session_gone(struct upstream *u, struct upstream_session *s)

@@ -13,6 +13,9 @@
  * lmtp_connection_idle_time. A reused session that dies before it accepted anything is not trouble:
  * the job is taken to a fresh one, once.
  *
+ * TLS is what relay_tls says of this target (upstream_tls.c); without what is required no session
+ * opens.
+ *
  * A conversation that breaks in the middle is not yet a destination that is down: it is suspected,
  * which means one probe now; while its answer is out everything goes on.
  *
@@ -35,6 +38,8 @@ enum upstream_health { UPSTREAM_UNKNOWN, UPSTREAM_UP, UPSTREAM_DOWN };
 
 struct upstream;
 struct upstream_session;
+struct tls_anchors;
+struct tls_client;
 struct upstream_job;
 
 enum upstream_end {
@@ -80,6 +85,8 @@ struct upstream_context {
     struct resolver *resolver;
     struct config *config; /* borrowed; replaced at reload */
     const struct log *log;
+    struct tls_anchors
+        *anchors[2]; /* references; of lmtp: and smtp: targets; NULL: nobody trusted */
     void (*on_up)(void *ctx, struct upstream *u); /* after UP was entered; may be NULL */
     void *on_up_ctx;
 };
@@ -97,6 +104,10 @@ struct upstream {
     enum client_protocol protocol; /* in use; differs from the route's after a fallback */
     char mismatch[160];            /* the wrong setting in words, "" when right */
     uint64_t mismatch_said_ms;
+    char tls_now[160];      /* TLS of the last session that was opened, in words; "" level none */
+    struct tls_client *tls; /* a reference; NULL until it is needed, and after a reload */
+    struct config *tls_config;         /* the settings it was made of */
+    uint64_t clear_until_ms;           /* monotonic; a handshake failed at the level may */
     struct upstream_session *sessions; /* owned */
     unsigned session_count;
     unsigned opening;

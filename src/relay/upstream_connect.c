@@ -131,6 +131,7 @@ struct upstream_session *upstream_session_open(struct upstream *u)
         return NULL;
     s->u = u;
     s->config = config_ref(u->context->config);
+    s->tls = upstream_tls_of(u, s->config);
     s->opened_ms = clock_mono_ms();
     s->connect_by_ms = s->opened_ms + limit;
     DL_APPEND(u->sessions, s);

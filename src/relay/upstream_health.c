@@ -53,6 +53,7 @@ static void enter_down(struct upstream *u, const char *dsn, const char *why)
         u->down_ms = clock_mono_ms();
         u->told = false;
         u->probes = 0;
+        u->clear_until_ms = 0; /* see upstream_tls.c */
         log_info(u->context->log, upstream_program(u), "%s", why);
         log_warning(u->context->log, "qmgr",
                     "destination %s is down: mail for it %s and it is tried every few seconds",
@@ -170,6 +171,14 @@ void upstream_probe(struct upstream *u)
     if (u->closing || u->retired || u->opening > 0)
         return;
     upstream_session_open(u);
+}
+
+void upstream_try_again(struct upstream *u)
+{
+    upstream_probe(u);
+    if (u->health == UPSTREAM_DOWN && u->opening == 0 && !u->closing &&
+        !uv_is_active((uv_handle_t *)&u->timer))
+        schedule_probe(u); /* there was no memory for one */
 }
 
 /* ---- chosen or not ---- */

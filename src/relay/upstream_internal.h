@@ -2,7 +2,7 @@
  * upstream_internal - between upstream.c (jobs), upstream_health.c, upstream_session.c (one
  * connection) and upstream_connect.c
  *
- *   session: RESOLVING -> CONNECTING -> OPENING (greeting, LHLO) -> READY <-> job
+ *   session: RESOLVING -> CONNECTING -> OPENING (greeting, LHLO, TLS) -> READY <-> job
  *            any -> CLOSING -> freed
  */
 #ifndef MXGATE_RELAY_UPSTREAM_INTERNAL_H
@@ -13,7 +13,8 @@
 struct upstream_session {
     struct upstream *u; /* borrowed */
     struct upstream_session *prev, *next;
-    struct config *config; /* a reference: the client engine borrows its hello name from it */
+    struct config *config;       /* a reference: the client engine borrows its hello name from it */
+    const struct relay_tls *tls; /* in it */
     struct stream stream;
     struct client client;
     struct resolver_query *query; /* borrowed; the name look-up under way */
@@ -31,8 +32,10 @@ struct upstream_session {
     uint64_t progress_ms;   /* when something was heard, or taken by the peer */
     uint64_t connect_by_ms; /* the whole opening must be done by then */
     bool has_stream;        /* stream's handles exist */
-    bool silent; /* nobody answered in time, or no way there: not a mere limit of connections */
-    bool ready;  /* greeting and LHLO are done */
+    bool silent;   /* nobody answered in time, or no way there: not a mere limit of connections */
+    bool securing; /* from the ClientHello on until it is secured */
+    bool outdated; /* a reload asks for other TLS: not used again */
+    bool ready;    /* greeting, LHLO and TLS are done */
     bool idle;
     bool stale;    /* see upstream.h */
     bool finished; /* the job has all its results; the session is not clean yet */
@@ -56,6 +59,24 @@ void upstream_session_close(struct upstream_session *s);
 /* Breaks the conversation off as one that timed out. */
 void upstream_session_give_up(struct upstream_session *s);
 
+/* upstream_tls.c */
+/* What the settings ask for. */
+const struct relay_tls *upstream_tls_of(const struct upstream *u, const struct config *config);
+/* STARTTLS in this session? */
+enum client_tls upstream_tls_mode(const struct upstream_session *s);
+/* Begins the handshake; it may end the session at once. */
+void upstream_tls_start(struct upstream_session *s);
+void upstream_tls_secured(struct upstream_session *s);
+/* Why the handshake failed; false when none was under way. */
+bool upstream_tls_describe(const struct upstream_session *s, const char *text, struct text *why);
+/* The session ended like this while it was opened: whether to try again in clear text. */
+bool upstream_tls_fall_back(struct upstream_session *s, enum client_step step, const char *why);
+/* The session is ready: what TLS it has, for mxgate status. */
+void upstream_tls_note(struct upstream_session *s);
+/* After a reload: sessions whose TLS would be another now are retired. */
+void upstream_tls_reload(struct upstream *u, const struct config *old);
+void upstream_tls_forget(struct upstream *u);
+
 /* upstream_limits.c: what the settings say of this kind of destination */
 uint64_t upstream_step_limit_ms(const struct upstream *u, enum client_step step);
 uint64_t upstream_reuse_limit(const struct upstream *u); /* transactions; 0: no limit */
@@ -66,7 +87,12 @@ const char *upstream_discarded(const struct upstream *u, const struct config *co
 const struct sockaddr *upstream_bind_address(const struct upstream *u, int family,
                                              struct sockaddr_storage *from);
 
+uint64_t upstream_tls_loglevel(const struct upstream *u, const struct config *config);
+bool upstream_tls_notes_offer(const struct upstream *u, const struct config *config);
+
 /* upstream_health.c */
+/* A session could not be opened, and that says nothing of the destination: the next one, now. */
+void upstream_try_again(struct upstream *u);
 void upstream_hold_opening(struct upstream *u); /* opens no session for a moment */
 
 /* upstream.c */

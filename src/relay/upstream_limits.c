@@ -30,10 +30,15 @@ static const struct pair discarded = {offsetof(struct config, lmtp_discard_lhlo_
 static const struct pair bind_address = PAIR(bind_address);
 static const struct pair bind_address6 = PAIR(bind_address6);
 
+static const struct pair tls_loglevel = PAIR(tls_loglevel);
+static const struct pair tls_note_offer = PAIR(tls_note_starttls_offer);
+
 static const struct pair step_limits[CLIENT_STEP_COUNT] = {
     [CLIENT_STEP_GREETING] = PAIR(connect_timeout),
     [CLIENT_STEP_HELLO] = {offsetof(struct config, lmtp_lhlo_timeout),
                            offsetof(struct config, smtp_helo_timeout)   },
+    [CLIENT_STEP_STARTTLS] = PAIR(starttls_timeout),
+    [CLIENT_STEP_TLS] = PAIR(starttls_timeout),
     [CLIENT_STEP_XCLIENT] = {offsetof(struct config, lmtp_xclient_timeout),
                            offsetof(struct config, lmtp_xclient_timeout)},
     [CLIENT_STEP_MAIL] = PAIR(mail_timeout),
@@ -95,6 +100,16 @@ const char *upstream_hello_name(const struct upstream *u, const struct config *c
 const char *upstream_discarded(const struct upstream *u, const struct config *config)
 {
     return text(u, config, discarded);
+}
+
+uint64_t upstream_tls_loglevel(const struct upstream *u, const struct config *config)
+{
+    return *(const uint64_t *)field(u, config, tls_loglevel);
+}
+
+bool upstream_tls_notes_offer(const struct upstream *u, const struct config *config)
+{
+    return *(const bool *)field(u, config, tls_note_offer);
 }
 
 const struct sockaddr *upstream_bind_address(const struct upstream *u, int family,

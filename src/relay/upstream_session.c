@@ -21,6 +21,10 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
     case CLIENT_STEP_HELLO:
         return s->client.protocol == CLIENT_LMTP ? "performing the LHLO handshake"
                                                  : "performing the EHLO handshake";
+    case CLIENT_STEP_STARTTLS:
+        return "receiving the STARTTLS response";
+    case CLIENT_STEP_TLS:
+        return "performing the TLS handshake";
     case CLIENT_STEP_XCLIENT:
         return "sending XCLIENT";
     case CLIENT_STEP_MAIL:
@@ -45,21 +49,39 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
     return "waiting";
 }
 
-/* The client's words begin with "host": which one is known here. */
+/* The client's words begin with "host", or speak of it after these: which one is known here. */
+#define TLS_REQUIRED "TLS is required, but "
+
+static void name_host(const struct upstream_session *s, struct span words, struct text *why)
+{
+    struct span host = SPAN_LIT("host");
+    size_t at = 0;
+
+    if (span_starts_nocase(words, SPAN_LIT(TLS_REQUIRED))) {
+        while (at < words.len && !span_starts_nocase(span_from(words, at), host))
+            at++;
+    }
+    if (!span_starts_nocase(span_from(words, at), host)) {
+        text_printf(why, "host %s: ", s->host);
+        text_span(why, words);
+        return;
+    }
+    text_span(why, span_first(words, at));
+    text_printf(why, "host %s", s->host);
+    text_span(why, span_from(words, at + host.len));
+}
+
 static void describe_end(const struct upstream_session *s, enum client_step step, const char *text,
                          struct text *why)
 {
-    struct span words = span_of(text);
-
+    if (upstream_tls_describe(s, text, why))
+        return;
     if (s->timed_out) {
         text_printf(why, "conversation with %s timed out while %s", s->host, step_doing(s, step));
     } else if (s->how) {
         text_printf(why, "%s with %s while %s", s->how, s->host, step_doing(s, step));
     } else {
-        bool subject = span_starts_nocase(words, SPAN_LIT("host"));
-
-        text_printf(why, "host %s%s", s->host, subject ? "" : ": ");
-        text_span(why, subject ? span_from(words, 4) : words);
+        name_host(s, span_of(text), why);
         if (s->ready)
             text_printf(why, " while %s", step_doing(s, step));
     }
@@ -80,24 +102,43 @@ static void end_job(struct upstream_session *s, enum client_step step, const cha
         s->u, job, nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn, why);
 }
 
+static void choose_dsn(const struct upstream_session *s, enum client_step step,
+                       const struct smtp_reply *reply, char dsn[12])
+{
+    const char *ours = "4.4.2";
+
+    if (reply && reply->enhanced[0] == '4')
+        ours = reply->enhanced;
+    else if (reply)
+        ours = "4.3.0";
+    else if (s->securing)
+        ours = "4.7.5";
+    else if (step == CLIENT_STEP_STARTTLS && !s->how && !s->timed_out)
+        ours = "4.7.4";
+    upstream_set_text(dsn, 12, ours);
+}
+
 static void on_client_broken(void *ctx, enum client_step step, const struct smtp_reply *reply,
                              const char *text)
 {
     struct upstream_session *s = ctx;
     bool was_ready = s->ready;
     bool quitting = s->quitting || s->idle;
+    bool in_clear;
     char buf[900];
-    char dsn[12] = "4.4.2";
+    char dsn[12];
     struct text why;
 
     text_init(&why, buf, sizeof buf);
     describe_end(s, step, text, &why);
-    if (reply && reply->enhanced[0] == '4')
-        memcpy(dsn, reply->enhanced, sizeof dsn);
-    else if (reply)
-        memcpy(dsn, "4.3.0", 6);
+    choose_dsn(s, step, reply, dsn);
     s->silent = s->timed_out;
+    in_clear = upstream_tls_fall_back(s, step, buf);
     upstream_session_close(s);
+    if (in_clear) {
+        upstream_try_again(s->u);
+        return;
+    }
     if (s->job)
         end_job(s, step, dsn, buf);
     else if (!was_ready && !quitting)
@@ -146,7 +187,9 @@ static void on_client_step(void *ctx, enum client_step step)
     uint64_t now = clock_mono_ms();
     uint64_t left = s->connect_by_ms > now ? s->connect_by_ms - now : 1;
 
-    if (!s->ready && left < limit) /* the whole opening has one limit (lmtp_connect_timeout) */
+    /* The whole opening has one limit (lmtp_connect_timeout), but what TLS takes. */
+    if (!s->ready && left < limit && step != CLIENT_STEP_STARTTLS && step != CLIENT_STEP_TLS &&
+        !stream_tls_facts(&s->stream))
         limit = left;
     s->progress_ms = now;
     if (step != CLIENT_STEP_IDLE && step != CLIENT_STEP_BROKEN)
@@ -169,7 +212,11 @@ static bool is_worn_out(const struct upstream_session *s)
 {
     uint64_t uses = upstream_reuse_limit(s->u);
 
-    if (!s->idle || s->closing || s->client.uses == 0)
+    if (!s->idle || s->closing)
+        return false;
+    if (s->outdated)
+        return true;
+    if (s->client.uses == 0)
         return false;
     return (uses > 0 && s->client.uses >= uses) ||
            clock_mono_ms() - s->opened_ms >= upstream_reuse_limit_ms(s->u);
@@ -188,6 +235,7 @@ static void on_client_idle(void *ctx)
         s->ready = true;
         s->u->opening--;
         s->setup_ms = clock_mono_ms() - s->opened_ms;
+        upstream_tls_note(s);
         upstream_opened(s->u, s);
     }
     if (is_worn_out(s)) { /* its place goes to a fresh one */
@@ -231,9 +279,15 @@ static void on_client_finished(void *ctx)
     s->finished = true;
 }
 
+static void on_client_starttls(void *ctx)
+{
+    upstream_tls_start(ctx);
+}
+
 static const struct client_ops session_client_ops = {
     .send = on_client_send,
     .on_step = on_client_step,
+    .starttls = on_client_starttls,
     .on_idle = on_client_idle,
     .on_result = on_client_result,
     .on_body = on_client_body,
@@ -252,13 +306,30 @@ static void on_stream_open(void *ctx)
         .fallback = config->relay_protocol_fallback,
         .hello_name = upstream_hello_name(s->u, config),
         .discard = upstream_discarded(s->u, config),
+        .tls = upstream_tls_mode(s),
         .xclient = config->lmtp_send_xclient,
         .xclient_timeout_s = (unsigned)(upstream_step_limit_ms(s->u, CLIENT_STEP_END) / 1000),
     };
 
     client_init(&s->client, &session_client_ops, s, &client);
+    if (s->tls->wrapper) {
+        upstream_tls_start(s);
+        return;
+    }
     client_start(&s->client);
     stream_read(&s->stream);
+}
+
+static void on_stream_secured(void *ctx)
+{
+    struct upstream_session *s = ctx;
+
+    s->progress_ms = clock_mono_ms();
+    upstream_tls_secured(s);
+    if (s->tls->wrapper)
+        client_start(&s->client);
+    else
+        client_secured(&s->client);
 }
 
 static size_t on_stream_data(void *ctx, const char *bytes, size_t len)
@@ -311,6 +382,9 @@ static void on_stream_end(void *ctx, int rc)
         return;
     }
     s->how = "lost connection";
+    if (rc == UV_EPROTO && !s->securing)
+        log_info(s->u->context->log, upstream_program(s->u), "TLS with %s broke: %s", s->relay,
+                 stream_tls_error(&s->stream));
     client_fail(&s->client, rc == UV_EOF ? "lost connection" : uv_strerror(rc));
 }
 
@@ -321,6 +395,7 @@ const struct stream_events upstream_session_stream_events = {
     .on_deadline = on_stream_deadline,
     .on_end = on_stream_end,
     .on_closed = on_stream_closed,
+    .on_secured = on_stream_secured,
 };
 
 /* ---- use ---- */

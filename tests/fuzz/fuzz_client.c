@@ -1,7 +1,7 @@
 /*
  * Fuzz relay/client: whatever the peer says, each reply is taken for the command it answers.
  *
- * Input: two choices (settings, envelope), then the peer's bytes. Bytes 1 to 7 among them are not
+ * Input: two choices (settings, envelope), then the peer's bytes. Bytes 1 to 8 among them are not
  * the peer's but ours: see enum deed. Beside the client runs a model that knows nothing of its
  * states: a queue of what was asked, out of the bytes that were sent, and the replies, out of the
  * bytes that were fed. It holds that
@@ -24,7 +24,16 @@
     1024 /* more than a session of INPUT_MAX bytes can ask without a reply: see ask() */
 #define BODY_MAX 65536
 
-enum deed { DEED_BEGIN = 1, DEED_PROBE, DEED_QUIT, DEED_FAIL, DEED_BODY, DEED_BODY_END, DEED_FEED };
+enum deed {
+    DEED_BEGIN = 1,
+    DEED_PROBE,
+    DEED_QUIT,
+    DEED_FAIL,
+    DEED_BODY,
+    DEED_BODY_END,
+    DEED_FEED,
+    DEED_SECURED
+};
 
 struct asked {
     enum client_step step;
@@ -42,6 +51,8 @@ struct model {
     unsigned codes[ASKED_MAX];
     size_t answered_count;
     struct smtp_reply_parser parser;
+    enum client_tls tls;
+    bool secured;
     bool must_break;
     bool broken;
     bool in_transaction;
@@ -97,14 +108,15 @@ static const struct {
     const char *start;
     enum client_step step;
 } commands[] = {
-    {"LHLO ",       CLIENT_STEP_HELLO  },
-    {"EHLO ",       CLIENT_STEP_HELLO  },
-    {"XCLIENT ",    CLIENT_STEP_XCLIENT},
-    {"MAIL FROM:<", CLIENT_STEP_MAIL   },
-    {"RCPT TO:<",   CLIENT_STEP_RCPT   },
-    {"DATA\r\n",    CLIENT_STEP_DATA   },
-    {"RSET\r\n",    CLIENT_STEP_RSET   },
-    {"QUIT\r\n",    CLIENT_STEP_QUIT   },
+    {"LHLO ",        CLIENT_STEP_HELLO   },
+    {"EHLO ",        CLIENT_STEP_HELLO   },
+    {"STARTTLS\r\n", CLIENT_STEP_STARTTLS},
+    {"XCLIENT ",     CLIENT_STEP_XCLIENT },
+    {"MAIL FROM:<",  CLIENT_STEP_MAIL    },
+    {"RCPT TO:<",    CLIENT_STEP_RCPT    },
+    {"DATA\r\n",     CLIENT_STEP_DATA    },
+    {"RSET\r\n",     CLIENT_STEP_RSET    },
+    {"QUIT\r\n",     CLIENT_STEP_QUIT    },
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -213,12 +225,25 @@ static void on_step(void *ctx, enum client_step step)
     struct model *m = ctx;
 
     assert(!m->broken && step < CLIENT_STEP_BROKEN && step == m->client.step);
+    assert(step < CLIENT_STEP_XCLIENT || m->tls != CLIENT_TLS_REQUIRED || m->secured);
+}
+
+/* All that the peer said is used up: its 220 was the last of it. */
+static void on_starttls(void *ctx)
+{
+    struct model *m = ctx;
+
+    assert(!m->broken && !m->must_break && m->tls != CLIENT_TLS_NONE && !m->secured);
+    assert(!smtp_reply_partial(&m->parser) && m->asked_from == m->asked_to);
+    assert(m->answered[m->answered_count - 1].step == CLIENT_STEP_STARTTLS);
+    assert(m->codes[m->answered_count - 1] / 100 == 2);
 }
 
 static void on_idle(void *ctx)
 {
     struct model *m = ctx;
 
+    assert(m->tls != CLIENT_TLS_REQUIRED || m->secured);
     assert(!m->broken && !m->in_transaction && !m->must_break);
     assert(!smtp_reply_partial(&m->parser));
     if (m->eager && m->client.uses % 4 == 3)
@@ -288,8 +313,8 @@ static void on_broken(void *ctx, enum client_step step, const struct smtp_reply 
     m->broken = true;
 }
 
-static const struct client_ops ops = {on_send, on_step,     on_idle,  on_result,
-                                      on_body, on_finished, on_broken};
+static const struct client_ops ops = {on_send,   on_step, on_starttls, on_idle,
+                                      on_result, on_body, on_finished, on_broken};
 
 static void feed(struct model *m, struct span bytes)
 {
@@ -297,6 +322,7 @@ static void feed(struct model *m, struct span bytes)
 
     if (m->broken || bytes.len == 0)
         return;
+    m->must_break = m->must_break || m->client.step == CLIENT_STEP_TLS;
     model_feed(m, bytes);
     client_input(&m->client, bytes);
     step = m->client.step;
@@ -304,7 +330,7 @@ static void feed(struct model *m, struct span bytes)
     assert(m->broken || !m->must_break);
     if (m->broken)
         return;
-    assert((step == CLIENT_STEP_IDLE || step == CLIENT_STEP_BODY) ==
+    assert((step == CLIENT_STEP_IDLE || step == CLIENT_STEP_BODY || step == CLIENT_STEP_TLS) ==
            (m->asked_from == m->asked_to));
     assert(client_may_be_sent(&m->client) == (step == CLIENT_STEP_END));
 }
@@ -315,6 +341,14 @@ static void feed_piece(struct model *m, struct span piece)
         feed(m, piece);
     for (size_t i = 0; m->bytes && i < piece.len; i++)
         feed(m, span_make(piece.ptr + i, 1));
+}
+
+static void secure(struct model *m)
+{
+    if (m->client.step != CLIENT_STEP_TLS)
+        return;
+    m->secured = true;
+    client_secured(&m->client);
 }
 
 static void do_deed(struct model *m, char deed)
@@ -333,6 +367,8 @@ static void do_deed(struct model *m, char deed)
         give_body(m, m->body_len);
     else if (deed == DEED_BODY_END)
         end_body(m);
+    else if (deed == DEED_SECURED)
+        secure(m);
 }
 
 static void make_envelope(size_t choice)
@@ -364,10 +400,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct model m;
     struct span in = span_make((const char *)data, size);
-    size_t choice = input_choice(&in, 31);
+    size_t choice = input_choice(&in, 127);
     struct client_settings settings = {.protocol = choice & 1 ? CLIENT_SMTP : CLIENT_LMTP,
                                        .fallback = choice & 2,
                                        .hello_name = "gw.example.com",
+                                       .tls = (enum client_tls)(choice >> 5 < 3 ? choice >> 5 : 0),
                                        .xclient = choice & 4,
                                        .xclient_timeout_s = 600};
 
@@ -375,6 +412,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memset(&m, 0, offsetof(struct model, line));
     m.line_len = 0;
+    m.tls = settings.tls;
     m.eager = choice & 8;
     m.bytes = choice & 16;
     make_envelope(input_choice(&in, 65535));
@@ -385,7 +423,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (in.len > 0) {
         size_t len = 0;
 
-        while (len < in.len && (in.ptr[len] < DEED_BEGIN || in.ptr[len] > DEED_FEED))
+        while (len < in.len && (in.ptr[len] < DEED_BEGIN || in.ptr[len] > DEED_SECURED))
             len++;
         feed_piece(&m, span_first(in, len));
         if (len < in.len)

@@ -11,8 +11,9 @@
 
 #include <cmocka.h>
 
-static const char *const step_names[] = {"GREETING", "HELLO", "XCLIENT", "IDLE", "MAIL", "RCPT",
-                                         "DATA",     "BODY",  "END",     "RSET", "QUIT", "BROKEN"};
+static const char *const step_names[] = {"GREETING", "HELLO", "STARTTLS", "TLS",   "XCLIENT",
+                                         "IDLE",     "MAIL",  "RCPT",     "DATA",  "BODY",
+                                         "END",      "RSET",  "QUIT",     "BROKEN"};
 static const char *const blame_names[] = {"none", "recipient", "later", "destination"};
 
 /* Moves what was sent into `got`, one C line per CRLF line; an unfinished line waits. */
@@ -69,6 +70,16 @@ static void on_step(void *ctx, enum client_step step)
     flush_sent(p);
     if (p->show_steps)
         text_printf(&p->got, "E await %s\n", step_names[step]);
+    note_call(p);
+}
+
+static void on_starttls(void *ctx)
+{
+    struct client_peer *p = ctx;
+
+    assert_int_equal(p->broken, 0);
+    flush_sent(p);
+    text_cstr(&p->got, "E starttls\n");
     note_call(p);
 }
 
@@ -146,8 +157,8 @@ static void on_broken(void *ctx, enum client_step step, const struct smtp_reply 
         envelope_free(&p->envelope);
 }
 
-const struct client_ops client_peer_ops = {on_send, on_step,     on_idle,  on_result,
-                                           on_body, on_finished, on_broken};
+const struct client_ops client_peer_ops = {on_send,   on_step, on_starttls, on_idle,
+                                           on_result, on_body, on_finished, on_broken};
 
 static void fill_envelope(struct envelope *e)
 {

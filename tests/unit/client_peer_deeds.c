@@ -92,6 +92,12 @@ static void do_set(struct client_peer *p, const char *arg)
         p->settings.fallback = true;
     else if (strcmp(arg, "xclient") == 0)
         p->settings.xclient = true;
+    else if (strcmp(arg, "tls may") == 0)
+        p->settings.tls = CLIENT_TLS_MAY;
+    else if (strcmp(arg, "tls required") == 0)
+        p->settings.tls = CLIENT_TLS_REQUIRED;
+    else if (strncmp(arg, "discard ", 8) == 0)
+        p->settings.discard = "starttls"; /* the only one needed */
     else if (strcmp(arg, "eager") == 0)
         p->eager = true;
     else if (strcmp(arg, "8bit") == 0)
@@ -112,21 +118,27 @@ static void do_set(struct client_peer *p, const char *arg)
         fail_msg("set %s?", arg);
 }
 
+static void do_secured(struct client_peer *p, const char *arg)
+{
+    client_secured(&p->client);
+}
+
 static const struct {
     const char *word;
     void (*deed)(struct client_peer *p, const char *arg);
 } deeds[] = {
-    {"start", do_start},
-    {"begin", do_begin},
-    {"probe", do_probe},
-    {"body",  do_body },
-    {"raw",   do_raw  },
-    {"end",   do_end  },
-    {"quit",  do_quit },
-    {"fail",  do_fail },
-    {"may",   do_may  },
-    {"steps", do_steps},
-    {"set",   do_set  },
+    {"start",   do_start  },
+    {"begin",   do_begin  },
+    {"probe",   do_probe  },
+    {"body",    do_body   },
+    {"raw",     do_raw    },
+    {"end",     do_end    },
+    {"quit",    do_quit   },
+    {"fail",    do_fail   },
+    {"may",     do_may    },
+    {"steps",   do_steps  },
+    {"set",     do_set    },
+    {"secured", do_secured},
 };
 
 void client_peer_do(struct client_peer *p, const char *words)

@@ -244,7 +244,7 @@ static void test_json(void **state)
         "\"more_down\": 0, \"destinations\": [{\"name\": \"lmtp:[192.0.2.53]:2525\", \"serves\": "
         "\"\", \"order\": 1, \"of\": 1, \"covered\": false, \"up\": true, \"known\": true, "
         "\"since\": 5, \"why\": "
-        "\"say \\\"x\\\"\", \"mismatch\": \"\", \"queued\": 0, \"active\": 0}]}");
+        "\"say \\\"x\\\"\", \"mismatch\": \"\", \"tls\": \"\", \"queued\": 0, \"active\": 0}]}");
 }
 
 static void test_nothing_known(void **state)
@@ -285,6 +285,7 @@ static void test_worst_case_fits(void **state)
         d->name[sizeof d->name - 1] = '\0';
         d->why[sizeof d->why - 1] = '\0';
         d->mismatch[sizeof d->mismatch - 1] = '\0';
+        d->tls[sizeof d->tls - 1] = '\0';
     }
     assert_true(strlen(json_of(&s)) > 70000);
     assert_true(strlen(text_of(&s)) > 7000);

@@ -90,9 +90,9 @@ static void test_blame(void **state)
 static void test_blame_of_other_steps(void **state)
 {
     static const enum client_step steps[] = {CLIENT_STEP_GREETING, CLIENT_STEP_HELLO,
-                                             CLIENT_STEP_XCLIENT, CLIENT_STEP_RSET,
-                                             CLIENT_STEP_QUIT};
-    static const enum client_step silent[] = {CLIENT_STEP_IDLE, CLIENT_STEP_BODY,
+                                             CLIENT_STEP_STARTTLS, CLIENT_STEP_XCLIENT,
+                                             CLIENT_STEP_RSET,     CLIENT_STEP_QUIT};
+    static const enum client_step silent[] = {CLIENT_STEP_IDLE, CLIENT_STEP_BODY, CLIENT_STEP_TLS,
                                               CLIENT_STEP_BROKEN};
 
     for (unsigned code = 200; code < 560; code++) {

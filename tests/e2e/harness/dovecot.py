@@ -19,7 +19,7 @@ state_dir = {top}/state
 log_path  = {top}/dovecot.log
 protocols = lmtp imap
 listen    = 127.0.0.1
-ssl       = no
+{ssl}
 disable_plaintext_auth = no
 auth_mechanisms = plain
 auth_username_format = %Lu
@@ -41,6 +41,7 @@ service lmtp {{
     address = 127.0.0.1
     port = {lmtp_port}
   }}
+  {lmtps}
   unix_listener lmtp {{
     path = {top}/lmtp.sock
     mode = 0666
@@ -79,12 +80,16 @@ def free_port():
 
 
 class Dovecot:
-    def __init__(self, trusted="127.0.0.0/8"):
+    def __init__(self, trusted="127.0.0.0/8", certificate=None):
+        """certificate: a path without its .pem and .key; then TLS is required, and lmtps has a port."""
         self._own = tempfile.TemporaryDirectory(prefix="mxgate-dc-")
         self.top = pathlib.Path(self._own.name)
         os.chmod(self.top, 0o755)  # Dovecot's own users enter it
         self.lmtp_port = free_port()
+        self.lmtps_port = free_port() if certificate else None
         self.imap_port = free_port()
+        tls = f"ssl = required\nssl_cert = <{certificate}.pem\nssl_key = <{certificate}.key" if certificate else "ssl = no"
+        lmtps = f"inet_listener lmtps {{\n    address = 127.0.0.1\n    port = {self.lmtps_port}\n    ssl = yes\n  }}"
         mail = self.top / "mail"
         mail.mkdir()
         rows = []
@@ -96,7 +101,8 @@ class Dovecot:
             rows.append(f"{user}@example.com:{{PLAIN}}secret:{OWNER}:{OWNER}::{home}::{extra}\n")
         (self.top / "users").write_text("".join(rows))
         (self.top / "dovecot.conf").write_text(CONFIG.format(
-            top=self.top, lmtp_port=self.lmtp_port, imap_port=self.imap_port, trusted=trusted))
+            top=self.top, lmtp_port=self.lmtp_port, imap_port=self.imap_port, trusted=trusted, ssl=tls,
+            lmtps=lmtps if certificate else ""))
         self.process = None
 
     @property

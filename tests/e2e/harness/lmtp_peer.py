@@ -8,6 +8,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -25,7 +26,7 @@ class Hangup(Exception):
 
 
 class Fault:
-    """What goes wrong at one step. Steps: greeting lhlo xclient mail rcpt data body dot rset quit.
+    """What goes wrong at one step. Steps: greeting lhlo starttls handshake xclient mail rcpt data body dot rset quit.
 
     nth: only at this recipient (steps rcpt and dot, from 0) of a transaction. times: only so often."""
 
@@ -53,9 +54,19 @@ class Delivery:
         self.mail_line = mail_line
 
 
+def tls_context(certificate, at_most=ssl.TLSVersion.TLSv1_2):
+    """A server's, with "certificate".pem and .key; pathlib.Path without an ending."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys and SHA-1 are the client's affair
+    context.load_cert_chain(f"{certificate}.pem", f"{certificate}.key")
+    context.maximum_version = at_most
+    return context
+
+
 class LmtpPeer:
     def __init__(self, protocol="lmtp", words=LHLO_WORDS, strict=False, keep_bodies=True, unix_path=None,
-                 recipient_limit=None, delay=None, port=0, one_mail_each=None, most_connections=None):
+                 recipient_limit=None, delay=None, port=0, one_mail_each=None, most_connections=None,
+                 tls=None, wrapper=False):
         self.protocol = protocol
         self.words = tuple(words)
         self.strict = strict  # look for bytes that came too early (costs 30 ms a reply)
@@ -64,6 +75,8 @@ class LmtpPeer:
         self.recipient_limit = recipient_limit  # RCPTs taken per transaction; more hear 451 4.5.3
         self.one_mail_each = one_mail_each  # seconds after each transaction until it hangs up, as Dovecot 2.4 does
         self.most_connections = most_connections  # more are greeted with 421
+        self.tls = tls  # a tls_context(): STARTTLS is offered; or all is inside TLS
+        self.wrapper = wrapper
         self.delay = dict(delay or {})  # step -> seconds before its reply
         self.faults = []
         self.lock = threading.Lock()
@@ -213,6 +226,8 @@ class Connection:
         self.transactions = 0
         self.life = peer.life
         self.greeted = False
+        self.secured = False
+        self.server_name = None  # what the client said by SNI
         self.thread = threading.Thread(target=self._run, daemon=True)
         sock.settimeout(120)
         if sock.family != socket.AF_UNIX:
@@ -227,6 +242,8 @@ class Connection:
 
     def _run(self):
         try:
+            if self.peer.wrapper:
+                self.handshake()
             self._talk()
         except (Hangup, OSError):
             pass
@@ -281,11 +298,34 @@ class Connection:
     def send(self, data):
         self.sock.sendall(data)
 
+    def peek(self):
+        """The next byte on the wire, whatever it is part of; b"" at the end."""
+        return socket.socket.recv(self.sock, 1, socket.MSG_PEEK)
+
     def early_bytes(self):
         """Whether the client has sent more although a reply is due."""
-        if self.buffer:
+        if self.buffer or (self.secured and self.sock.pending()):
             return True
-        return bool(select.select([self.sock], [], [], 0.03)[0]) and bool(self.sock.recv(1, socket.MSG_PEEK))
+        return bool(select.select([self.sock], [], [], 0.03)[0]) and bool(self.peek())
+
+    def handshake(self):
+        fault = self.peer.fault_at("handshake")
+        if fault and fault.kind == "stall":
+            self._stall()
+        if fault and fault.kind == "drop":
+            raise Hangup
+        if fault and fault.kind == "drop-later":  # after the ClientHello
+            self.sock.recv(65536)
+            raise Hangup
+        if fault and fault.kind == "plain":
+            self.sock.recv(65536)
+            self.send(b"250 2.0.0 not what you think\r\n" * 20)
+            self._stall()
+        context = self.peer.tls
+        context.sni_callback = lambda _sock, name, _context: setattr(self, "server_name", name)
+        # close_notify is not waited for: ends are the client's affair
+        self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=True)
+        self.secured = True
 
     def reply(self, step, normal, nth=None):
         """Sends the reply of a step as the faults want it. True when the step counts as accepted."""
@@ -346,7 +386,7 @@ class Connection:
     def _stall(self):
         """Says nothing until the client gives up or the fault is lifted."""
         while not self.peer.lifted.is_set():
-            if select.select([self.sock], [], [], 0.02)[0] and not self.sock.recv(1, socket.MSG_PEEK):
+            if select.select([self.sock], [], [], 0.02)[0] and not self.peek():
                 raise Hangup
             time.sleep(0.005)
         raise Hangup
@@ -367,11 +407,14 @@ class Connection:
         if not rest.strip():
             self.peer.breach(f"{word} without a name")
         self.in_step(word)
-        words = [w.encode() for w in ("peer.example.com",) + self.peer.words]
+        offer = self.peer.words
+        if self.peer.tls and not self.secured:
+            offer += ("STARTTLS",)
+        words = [w.encode() for w in ("peer.example.com",) + offer]
         normal = b"".join(b"250-%s\r\n" % w for w in words[:-1]) + b"250 %s\r\n" % words[-1]
         if self.reply("lhlo", normal):
             self.greeted = True
-            self.offered = {w.split()[0] for w in self.peer.words}
+            self.offered = {w.split()[0] for w in offer}
 
     def do_lhlo(self, rest):
         self.hello("lmtp", "LHLO", rest)
@@ -386,6 +429,23 @@ class Connection:
             self.greeted = self.reply("lhlo", b"250 peer.example.com\r\n")
         else:
             self.send(b"500 5.5.1 Unknown command\r\n")
+
+    def do_starttls(self, rest):
+        if "STARTTLS" not in self.offered or rest:
+            self.peer.breach("STARTTLS, which was not offered, or with a parameter")
+        if self.early_bytes():
+            self.peer.breach("bytes behind STARTTLS before its reply")
+        fault = self.peer.fault_at("starttls")
+        if fault and fault.kind == "inject":
+            self.send(b"220 2.0.0 go\r\n250-peer.example.com\r\n250 PIPELINING\r\n")
+        elif fault:
+            if not self._bad_reply(fault.kind, b"220 2.0.0 Begin TLS negotiation now.\r\n"):
+                return
+        else:
+            self.send(b"220 2.0.0 Begin TLS negotiation now.\r\n")
+        self.handshake()
+        self.offered = set()
+        self.greeted = False
 
     def do_xclient(self, rest):
         if "XCLIENT" not in self.offered:
@@ -520,7 +580,7 @@ class Connection:
             readable = select.select([self.sock], [], [], 0)[0]
             if readable:
                 try:
-                    if not self.sock.recv(1, socket.MSG_PEEK):
+                    if not self.peek():
                         raise Hangup
                 except OSError:
                     raise Hangup from None
