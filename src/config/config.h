@@ -39,6 +39,7 @@ enum config_delivery_mode { DELIVERY_MODE_DIRECT, DELIVERY_MODE_QUEUE };
 enum config_log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
+enum config_sandbox { SANDBOX_AUTO, SANDBOX_YES, SANDBOX_NO };
 
 /* message_size_limit as built from 0. */
 #define CONFIG_SIZE_UNLIMITED (UINT64_C(1) << 40)

@@ -70,7 +70,7 @@ def test_compose_environment_starts(gateways, tmp_path):
     gateway = gateways(start=False)
     gateway.settings = environment
     gateway.start()
-    said = [line for line in gateway.lines if line.startswith("‣") and "Listening on" not in line]
+    said = [line for line in gateway.lines if line.startswith("‣") and "Listening on" not in line and " Running as " not in line]
     assert APPLIED + "relay_transport=lmtp:[192.0.2.53]:2525" in said
     assert check(**environment) == (0, said)
 
