@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEPARATORS ", \t\r\n"
+#define SEPARATORS ", \t\r\n{}"
 
 /* ---- the list ---- */
 
@@ -80,10 +80,10 @@ static bool names_files(const struct setting *s)
     if (strcmp(s->name, "queue_directory") == 0)
         return false;
     return strcasestr(s->name, "file") || strcasestr(s->name, "path") ||
-           strcasestr(s->name, "directory");
+           strcasestr(s->name, "directory") || strcasestr(s->name, "sni_maps");
 }
 
-/* "/a/b, /c" and "type:/a/b": from the first slash of each word. */
+/* "/a/b, /c", "type:/a/b" and "{ name=/a/b }": from the first slash of each word. */
 static int add_words(struct confine_paths *list, const char *value)
 {
     struct span rest = span_of(value);
@@ -135,7 +135,7 @@ static int add_system(struct confine_paths *list)
 {
     static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
                                         "/etc/host.conf", "/etc/localtime"};
-    static const char *const stay[] = {"/usr/share/zoneinfo", "/etc/ssl/certs", "/dev/urandom"};
+    static const char *const stay[] = {"/usr/share/zoneinfo", "/etc/ssl/certs"};
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof files / sizeof files[0]; i++)

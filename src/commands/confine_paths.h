@@ -4,8 +4,8 @@
  *
  * To write: the spool, maildirs that mail goes to, the folder of the control socket (sockets only).
  * To read: the ini file, files that settings name (whatever has "file", "path" or "directory" in
- * its name: certificates, keys, CA bundles), files of secrets (NAME_FILE), what resolver and time
- * zone read, random numbers.
+ * its name, and tls_server_sni_maps: certificates, keys, CA bundles), files of secrets (NAME_FILE),
+ * what resolver and time zone read.
  *
  * Fails:  -ENOMEM.
  * Owns:   copies of the paths.

@@ -84,12 +84,20 @@ int paths_add(struct paths *p, const char *path, enum paths_access access, struc
     return rc;
 }
 
-/* "/etc/mxgate" is somebody's, "/etc" is everybody's. */
+/* "/etc/mxgate" and "/certs" are somebody's, these are everybody's. */
 static bool is_common(const char *folder)
 {
-    const char *second = strchr(folder + (folder[0] == '/'), '/');
+    static const char *const common[] = {
+        "",         "/bin",     "/boot",      "/dev",    "/etc",  "/home",      "/lib",
+        "/lib64",   "/mnt",     "/opt",       "/proc",   "/root", "/run",       "/sbin",
+        "/srv",     "/sys",     "/tmp",       "/usr",    "/var",  "/usr/local", "/usr/share",
+        "/var/lib", "/var/run", "/var/spool", "/var/tmp"};
 
-    return !second || second[1] == '\0';
+    for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) {
+        if (strcmp(folder, common[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 static int add_with_folder(struct paths *p, const char *path, struct errbuf *err)
@@ -97,8 +105,7 @@ static int add_with_folder(struct paths *p, const char *path, struct errbuf *err
     char folder[PATH_MAX];
     size_t slash = span_find_last(span_of(path), '/');
 
-    if (!span_copy(span_first(span_of(path), slash), folder, sizeof folder) || folder[0] != '/' ||
-        is_common(folder))
+    if (!span_copy(span_first(span_of(path), slash), folder, sizeof folder) || is_common(folder))
         return paths_add(p, path, PATHS_READ, err);
     return paths_add(p, folder, PATHS_READ, err);
 }

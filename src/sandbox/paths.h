@@ -35,7 +35,7 @@ int paths_begin(struct paths *p);
 int paths_add(struct paths *p, const char *path, enum paths_access access, struct errbuf *err);
 /*
  * A file that others replace by a rename: its folder is admitted, and that of the file that a link
- * leads to. Of folders that hold everybody's files ("/", "/etc", "/run") only the file.
+ * leads to. Of folders that hold everybody's files ("/", "/etc", "/run", ...) only the file.
  */
 int paths_add_replaceable(struct paths *p, const char *path, struct errbuf *err);
 /* Takes no_new_privs. */
