@@ -179,7 +179,8 @@ static const int allowed[] = {
     SYS_sysinfo,
     SYS_getrusage,
     SYS_getrandom,
-    /* identity_return() of one that stays root; nobody else may */
+    /* identity_borrow_owner() and identity_return() of one that stays root; nobody else may */
+    SYS_capget,
     SYS_setfsuid,
     SYS_setfsgid,
 };
