@@ -205,9 +205,21 @@ static int start_control(struct gateway *g, struct errbuf *err)
     return control_server_start(&g->control, &setup, err);
 }
 
+int gateway_bind(struct gateway *g, struct errbuf *err)
+{
+    g->bound = true;
+    g->server.loop = g->loop;
+    g->server.config = g->config;
+    g->server.log = g->log;
+    return smtp_server_bind(&g->server, err);
+}
+
 int gateway_start(struct gateway *g, struct errbuf *err)
 {
-    int rc;
+    int rc = g->bound ? 0 : gateway_bind(g, err);
+
+    if (rc < 0)
+        return rc;
 
     g->started_s = clock_wall_us() / 1000000;
     stream_pool_init(&g->streams, g->loop);
@@ -222,14 +234,11 @@ int gateway_start(struct gateway *g, struct errbuf *err)
         rc = start_relay(g, err);
     if (rc == 0)
         rc = start_queue(g, err);
-    g->server.loop = g->loop;
     g->server.streams = &g->streams;
     g->server.resolver = &g->resolver;
     g->server.relay = &g->relay;
     g->server.intake = &g->intake;
     g->server.tls = &g->certificates;
-    g->server.config = g->config;
-    g->server.log = g->log;
     if (rc == 0)
         rc = start_certificates(g, err);
     if (rc == 0)
