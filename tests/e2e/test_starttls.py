@@ -184,6 +184,18 @@ def test_server_names(name, tls_gateway):
         assert client.cmd("NOOP").code == 250
 
 
+def test_a_name_with_a_certificate_of_its_own(tls_gateway, tmp_path):
+    """The log names it, as Postfix's does, and only it."""
+    pem = certificates.make(tmp_path, "ec", name="other.example.net")
+    gateway = tls_gateway(tls_server_sni_maps=f"inline:{{other.example.net={pem}}}")
+    for name, shown in (("mx.example.com", ""), ("other.example.net", r" to other\.example\.net")):
+        with connect(gateway) as client:
+            client.starttls(server_name=name)
+            assert name.encode() in client.sock.getpeercert(binary_form=True)
+        gateway.wait_log(rf"TLS connection established from {PEER}{shown}: TLSv1\.2 with cipher ")
+    assert len(gateway.grep("TLS connection established")) == 2
+
+
 # --- what is forgotten, and what is not let in
 
 @pytest.mark.parametrize("trickle", [False, True], ids=["whole", "byte by byte"])
