@@ -182,7 +182,8 @@ __attribute__((weak)) void credentials_unref(struct credentials *c)
         c->references--;
 }
 
-__attribute__((weak)) struct credential_choice credentials_choose(const struct credentials *c, const char *server_name)
+__attribute__((weak)) struct credential_choice credentials_choose(const struct credentials *c,
+                                                                  const char *server_name)
 {
     size_t len = strlen(server_name);
 
