@@ -108,7 +108,7 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 # --- programs -------------------------------------------------------------------------------------
 
 .PHONY: all asan static run test unit io e2e crash smoke lint format fuzz bench clean help
-.PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE FORCE
+.PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE print-LINKS FORCE
 
 all: programs
 programs: $(BUILD)/mxgate $(BUILD)/healthcheck $(addprefix $(BUILD)/,$(LINKS))
@@ -208,6 +208,9 @@ clean:
 
 print-PURE:
 	@echo $(PURE)
+
+print-LINKS:
+	@echo $(LINKS)
 
 help:
 	@echo 'make            build/mxgate and build/healthcheck, with the distribution'\''s libraries'
