@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="mxgate" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="scratch"
 COPY --from=tree /tree/scratch/ /
-ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin RUN_AS_USER=10025:10025
 EXPOSE 25
 VOLUME /var/spool/mxgate
 HEALTHCHECK --interval=4s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/local/bin/healthcheck", "-t", "3"]
@@ -69,6 +69,8 @@ LABEL org.opencontainers.image.title="mxgate" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="$ALPINE"
 COPY --from=tree /tree/runtime/ /
+# It starts as root for port 25 on the host's network and for the owner of a new volume, and is this user from then on.
+ENV RUN_AS_USER=10025:10025
 EXPOSE 25
 VOLUME /var/spool/mxgate
 HEALTHCHECK --interval=4s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/local/bin/healthcheck", "-t", "3"]
