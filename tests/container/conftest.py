@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from engine import Engine
+from stack import DEMO, TRANSPORT, Container, Dovecot, Stack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("amd64", "arm64")
@@ -30,6 +31,7 @@ class Images:
         self._build("mxgate:scratch", self.native, "--target", "scratch")
         for arch in ARCHITECTURES:
             self._build(f"mxgate:{arch}", arch)
+        engine.build("mxgate-demo-dovecot", DEMO / "dovecot")
 
     def _alpine(self, arch):
         """A registry gives each machine its own under one name; stand-ins need a name each."""
@@ -70,3 +72,61 @@ def builder():
 @pytest.fixture(scope="session")
 def images(builder):
     return Images(builder)
+
+
+@pytest.fixture(scope="session")
+def engine(builder, images):
+    """The engine on a network of its own: nothing can be fetched any more, and port 25 is ours."""
+    builder.start_private()
+    return builder
+
+
+@pytest.fixture(scope="session")
+def _dovecot(engine, tmp_path_factory):
+    return Dovecot(engine, tmp_path_factory.mktemp("dovecot"))
+
+
+@pytest.fixture
+def dovecot(_dovecot):
+    """Running, connected, and without mail of an earlier test."""
+    if "mail" not in _dovecot.inspect("{{json .NetworkSettings.Networks}}"):
+        _dovecot.connect()
+    for user in _dovecot.mail.iterdir():
+        for path in [*user.glob("new/*"), *user.glob("cur/*")]:
+            path.unlink()
+    return _dovecot
+
+
+@pytest.fixture
+def stacks(engine, tmp_path):
+    """Makes the gateway of a compose file; its log is shown when the test fails, and all of it goes at the end."""
+    made = []
+
+    def make(file="docker-compose.yml", up=True, environment=None, **changes):
+        if file == "docker-compose.yml":
+            changes["environment"] = {"RELAY_TRANSPORT": TRANSPORT, **(environment or {})}
+        stack = Stack(engine, tmp_path, file, **changes)
+        made.append(stack)
+        if up:
+            stack.up()
+        return stack
+
+    yield make
+    for stack in made:
+        print(f"--- log of {stack.gateway.name}\n{stack.gateway.logs()[-20000:]}")
+        stack.down("-v", "--remove-orphans")
+
+
+@pytest.fixture
+def run(engine):
+    """`docker run -d` of an image, gone at the end; what to look at it with."""
+    made = []
+
+    def start(*arguments):
+        made.append(engine.docker("run", "-d", *arguments).stdout.strip())
+        return Container(engine, made[-1])
+
+    yield start
+    for name in made:
+        print(f"--- log of {name[:12]}\n{Container(engine, name).logs()[-8000:]}")
+        engine.docker("rm", "-f", "-v", name)
