@@ -46,7 +46,10 @@ class Engine:
         self.daemon = shutil.which("dockerd", path=PATH)
         if not self.daemon:
             raise EngineError("there is no dockerd: tools/setup.sh container installs it")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mxgate-docker-"))
+        self.kept = os.environ.get("MXGATE_ENGINE_FOLDER")
+        if self.kept:
+            os.makedirs(self.kept, exist_ok=True)
+        self.folder = pathlib.Path(self.kept or tempfile.mkdtemp(prefix="mxgate-docker-"))
         self.socket = f"unix://{self.folder}/docker.sock"
         self.environment = {**os.environ, "DOCKER_HOST": self.socket, "PATH": PATH, "DOCKER_BUILDKIT": "1",
                             "COMPOSE_DOCKER_CLI_BUILD": "1", "DOCKER_CONFIG": str(self.folder / "client")}
@@ -111,13 +114,17 @@ class Engine:
                 ids = self.docker("ps", "-aq").stdout.split()
                 if ids:
                     self.docker("rm", "-f", "-v", *ids, check=False)
+                if self.kept:
+                    self.docker("volume", "prune", "-f", check=False)
+                    self.docker("network", "prune", "-f", check=False)
         finally:
             self.stop()
             if self.machine_network is not None:
                 checked(LIBC.setns(self.machine_network, CLONE_NEWNET), "the machine's network")
                 os.close(self.machine_network)
                 self.machine_network = None
-            shutil.rmtree(self.folder)
+            if not self.kept:
+                shutil.rmtree(self.folder)
 
     # --- commands
 

@@ -164,16 +164,9 @@ def test_scratch(run, dovecot):
     assert gateway.status()["Uid"].split() == ["10025"] * 4
 
 
-def test_time_zone(engine):
+def test_time_zone(run):
     """TZ by name: from the image's own zone files."""
-    for zone, offset in (("Asia/Tokyo", "+09:00"), ("America/Phoenix", "-07:00"), ("UTC", ("Z", "+00:00"))):
-        done = engine.docker("run", "--rm", "--network", "none", "-e", f"TZ={zone}", "-e", "ALLOWED_DOMAINS=example.com",
-                             "-e", "RELAY_TRANSPORT=lmtp:[192.0.2.53]:24", "-e", "SMTPD_TIMEOUT=banana", "mxgate", check=False)
-        assert done.returncode == 78, done
-    run = engine.docker("run", "-d", "--network", "none", "-e", "TZ=Asia/Tokyo", "-e", "ALLOWED_DOMAINS=example.com", "-e", "HOSTNAME=mx.example.com",
-                        "-e", "RELAY_TRANSPORT=lmtp:[192.0.2.53]:24", "mxgate").stdout.strip()
-    try:
-        wait.until(lambda: re.search(r"^\d{4}-\d\d-\d\dT\S+\+09:00 ", engine.docker("logs", run).stdout, re.M),
-                   lambda: "a log line in Tokyo's time:\n" + engine.docker("logs", run).stdout)
-    finally:
-        engine.docker("rm", "-f", "-v", run)
+    for zone, offset in (("Asia/Tokyo", r"\+09:00"), ("America/Phoenix", "-07:00")):
+        gateway = run("--network", "none", "-e", f"TZ={zone}", "-e", "ALLOWED_DOMAINS=example.com", "-e", "HOSTNAME=mx.example.com",
+                      "-e", f"RELAY_TRANSPORT={TRANSPORT}", "mxgate")
+        gateway.wait_log(rf"(?m)^\d{{4}}-\d\d-\d\dT\S+{offset} ")
