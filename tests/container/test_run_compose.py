@@ -34,6 +34,8 @@ def test_the_file_alone(engine, stacks, capsys):
     assert took < 5
     text = stack.gateway.health_text()
     assert text.startswith("healthy: ") and "lmtp:[127.0.0.1]:24 is down" in text
+    warned = [line for line in stack.gateway.logs().splitlines() if "WARN" in line or "ERROR" in line]
+    assert not [line for line in warned if "queue_directory" in line or "root" in line], warned
     assert stack.gateway.inspect("{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.NetworkMode}}") == "always host"
     assert json.loads(stack.gateway.inspect("{{json .HostConfig.LogConfig}}")) == {
         "Type": "json-file", "Config": {"max-file": "5", "max-size": "10m"}}

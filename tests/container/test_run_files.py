@@ -3,10 +3,13 @@
 import pytest
 
 from harness import mail, smtp_client
-from stack import TRANSPORT
+from stack import ROOT, TRANSPORT
 
-INIT = {"10-said.sh": ("info in a script of busybox sh\nexport TZ=Asia/Tokyo\n", 0o755), "20-conf.sh": ("postconf -e 'smtpd_banner = $myhostname ESMTP by script'\n", 0o644),
-        "README": ("not run\n", 0o644)}
+INIT = {
+    "10-said.sh": ("info in a script of busybox sh\nexport TZ=Asia/Tokyo\n", 0o755),
+    "20-conf.sh": ("postconf -e 'smtpd_banner = $myhostname ESMTP by script'\n", 0o644),
+    "README": ("not run\n", 0o644),
+}
 
 
 def test_from_boky(engine, stacks, dovecot):
@@ -23,6 +26,7 @@ def test_from_boky(engine, stacks, dovecot):
     assert engine.docker("exec", "postfix", "sh", "-c", "nc -z localhost 25 || exit 1", check=False).returncode == 0
     assert gateway.exec("postconf", "-h", "message_size_limit") == "26214400\n"
     assert gateway.exec("mailq") == "Mail queue is empty\n"
+    assert "‣ WARN  queue_directory /var/spool/mxgate is on a volume without a name: " in gateway.logs()
     foreign = smtp_client.send(("127.0.0.1", 25), "bob@example.org", ["x@example.net"], mail.message(mail.new_token()))
     assert "554 5.7.1 <x@example.net>: Recipient address rejected: Access denied" in foreign.text or "Relay access denied" in foreign.text
     gateway.wait_health("healthy", 40)
@@ -32,15 +36,10 @@ def test_demo(engine, dovecot):
     """One command, one mail arriving."""
     files = ("-p", "demo", "-f", "deploy/compose/demo/docker-compose.yml")
     try:
-        said = engine.compose(*files, "run", "--rm", "sender", cwd=str(stack_root()), timeout=120).stdout
+        said = engine.compose(*files, "run", "--rm", "sender", cwd=ROOT, timeout=120).stdout
         assert "it is in Dovecot, at /srv/mail/ann/new/" in said and "Subject: hello (demo-" in said
     finally:
-        engine.compose(*files, "down", "-v", cwd=str(stack_root()))
-
-
-def stack_root():
-    from stack import ROOT
-    return ROOT
+        engine.compose(*files, "down", "-v", cwd=ROOT)
 
 
 @pytest.fixture
