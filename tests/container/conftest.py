@@ -25,13 +25,14 @@ class Images:
         self.base = {}
         self.output = {}
         engine.have_image("debian:trixie-slim", "debian.sh", "trixie")
-        for arch in ARCHITECTURES:
-            self.base[arch] = self._alpine(arch)
-        self._build("mxgate", self.native)
+        self.build_for(self.native)
+        engine.docker("tag", f"mxgate:{self.native}", "mxgate")
         self._build("mxgate:scratch", self.native, "--target", "scratch")
-        for arch in ARCHITECTURES:
-            self._build(f"mxgate:{arch}", arch)
         engine.build("mxgate-demo-dovecot", DEMO / "dovecot")
+
+    def build_for(self, arch):
+        self.base[arch] = self._alpine(arch)
+        self._build(f"mxgate:{arch}", arch)
 
     def _alpine(self, arch):
         """A registry gives each machine its own under one name; stand-ins need a name each."""
@@ -72,6 +73,15 @@ def builder():
 @pytest.fixture(scope="session")
 def images(builder):
     return Images(builder)
+
+
+@pytest.fixture(scope="session")
+def both(images):
+    """The images, for both machines."""
+    for arch in ARCHITECTURES:
+        if arch != images.native:
+            images.build_for(arch)
+    return images
 
 
 @pytest.fixture(scope="session")

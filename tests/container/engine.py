@@ -161,5 +161,5 @@ class Engine:
 
     def build(self, tag, folder, *options):
         """`docker build` in the machine's network; its whole output."""
-        done = self.docker("build", "--network", "host", "--progress", "plain", "-t", tag, *options, folder, timeout=600)
+        done = self.docker("build", "--network", "host", "--progress", "plain", "-t", tag, *options, folder, timeout=900)
         return done.stdout + done.stderr

@@ -41,16 +41,16 @@ class Tree:
 
 
 @pytest.fixture(scope="module")
-def trees(builder, images):
+def trees(builder, both):
     return {name: Tree(builder, f"mxgate:{name}") for name in (*ARCHITECTURES, "scratch")}
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_sizes(images, trees, arch, capsys):
-    ours = images.size(f"mxgate:{arch}") - images.size(images.base[arch])
+def test_sizes(both, trees, arch, capsys):
+    ours = both.size(f"mxgate:{arch}") - both.size(both.base[arch])
     program = trees[arch].member("usr/local/bin/mxgate").size
     check = trees[arch].member("usr/local/bin/healthcheck").size
-    text = (f"{arch}: mxgate {program} octets, healthcheck {check}, image {ours} over {images.base[arch]} "
+    text = (f"{arch}: mxgate {program} octets, healthcheck {check}, image {ours} over {both.base[arch]} "
             f"({ours + ALPINE} with Alpine's own, about)")
     with capsys.disabled():
         print(f"\n{text}")
@@ -106,8 +106,8 @@ def test_scratch_has_no_shell(trees):
     assert not {"bin/sh", "bin/busybox", "usr/local/bin/entrypoint.sh"} & set(trees["scratch"].names())
 
 
-@pytest.mark.parametrize("name", ("amd64", "arm64", "scratch"))
-def test_configuration(builder, name):
+@pytest.mark.parametrize("name", (*ARCHITECTURES, "scratch"))
+def test_configuration(builder, both, name):
     config = json.loads(builder.inspect(f"mxgate:{name}", "{{json .Config}}"))
     assert list(config["ExposedPorts"]) == ["25/tcp"]
     assert list(config["Volumes"]) == ["/var/spool/mxgate"]
