@@ -54,7 +54,7 @@ COPY --from=tree /tree/scratch/ /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin RUN_AS_USER=10025:10025
 EXPOSE 25
 VOLUME /var/spool/mxgate
-HEALTHCHECK --interval=4s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/local/bin/healthcheck", "-t", "3"]
+HEALTHCHECK --interval=3s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/local/bin/healthcheck", "-t", "3"]
 ENTRYPOINT ["/usr/local/bin/mxgate", "serve"]
 
 # ---- the image: Alpine, for its shell -----------------------------------------------------------------------------
@@ -73,5 +73,5 @@ COPY --from=tree /tree/runtime/ /
 ENV RUN_AS_USER=10025:10025
 EXPOSE 25
 VOLUME /var/spool/mxgate
-HEALTHCHECK --interval=4s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/local/bin/healthcheck", "-t", "3"]
+HEALTHCHECK --interval=3s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/local/bin/healthcheck", "-t", "3"]
 ENTRYPOINT ["/usr/local/bin/entrypoint.sh"]
