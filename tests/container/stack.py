@@ -113,6 +113,13 @@ class Dovecot(Container):
         return self.tokens(user)
 
 
+def find_out(gateway, send):
+    """Dovecot has just gone: it takes a mail, and an attempt, for the gateway to notice. What send() gave."""
+    sent = send()
+    gateway.wait_log("is down: mail for it is kept", 40)
+    return sent
+
+
 class Stack:
     """A compose file and what the test adds to it, as a project of its own."""
 

@@ -4,13 +4,10 @@ import json
 import re
 import time
 
-import pytest
-
 from harness import mail, smtp_client, wait
-from stack import DEMO, HOST, NETWORK, TRANSPORT
+from stack import DEMO, HOST, NETWORK, TRANSPORT, find_out
 
 GATEWAY = ("127.0.0.1", 25)
-STRANGER = "client.example.net"
 
 
 def send(token=None, to="ann@example.com", address=GATEWAY, **options):
@@ -90,11 +87,11 @@ def test_runbook(engine, stacks, dovecot):
     """What an operator types by `docker exec` while Dovecot is out of reach, and after."""
     gateway = stacks().gateway
     dovecot.disconnect()
-    gateway.wait_log("is down: mail for it is kept", 15)
-    tokens = {user: send(to=f"{user}@example.com", subject=f"for {user}")[0] for user in ("ann", "joe", "postmaster")}
+    tokens = {"ann": find_out(gateway, send)[0]}
+    tokens |= {user: send(to=f"{user}@example.com", subject=f"for {user}")[0] for user in ("joe", "postmaster")}
 
     listed = gateway.exec("mailq")
-    assert "-- 3 " not in listed and re.search(r"^-- \d+ Kbytes in 3 Requests\.$", listed, re.M), listed
+    assert re.search(r"^-- \d+ Kbytes in 3 Requests\.$", listed, re.M), listed
     assert gateway.exec("postqueue", "-p") == listed
     ids = {json.loads(line)["recipients"][0]["address"]: json.loads(line)["queue_id"]
            for line in gateway.exec("postqueue", "-j").splitlines()}
@@ -105,8 +102,8 @@ def test_runbook(engine, stacks, dovecot):
     assert f"{ids['joe@example.com']}!" in gateway.exec("mailq")
 
     assert gateway.exec("postconf", "-h", "relay_domains") == "example.com\n"
-    smtp_client_reply = send(to="ann@example.net")[1]
-    assert smtp_client_reply.code == 554 and "Relay access denied" in smtp_client_reply.text
+    refused = send(to="ann@example.net")[1]
+    assert refused.code == 554 and "Relay access denied" in refused.text
     gateway.exec("postconf", "-e", "relay_domains = example.com, example.net")
     assert send(to="nobody@example.net")[1].code == 250, "accepted while Dovecot cannot be asked"
     gateway.exec("postconf", "-X", "relay_domains")
@@ -130,8 +127,8 @@ def test_the_way_to_dovecot_goes_and_comes(stacks, dovecot, capsys):
     gateway = stacks().gateway
     send()
     dovecot.disconnect()
-    gateway.wait_log("is down: mail for it is kept", 30)
-    tokens = [send()[0] for _ in range(20)]
+    tokens = [find_out(gateway, send)[0]]
+    tokens += [send()[0] for _ in range(19)]
     assert gateway.health() == "healthy"
     dovecot.connect()
     begun = time.monotonic()
@@ -142,10 +139,9 @@ def test_the_way_to_dovecot_goes_and_comes(stacks, dovecot, capsys):
     assert took < 5
 
 
-@pytest.mark.parametrize("user", ("10025:10025",))
-def test_started_as_the_user(stacks, dovecot, user):
+def test_started_as_the_user(stacks, dovecot):
     """No root at all: a high port, no capability, a volume that takes its owner from the image."""
-    gateway = stacks(environment={"LISTEN": "2525"}, user=user, cap_add=[]).gateway
+    gateway = stacks(environment={"LISTEN": "2525"}, user="10025:10025", cap_add=[]).gateway
     assert gateway.status()["Uid"].split() == ["10025"] * 4
     token, reply = send(address=("127.0.0.1", 2525))
     assert reply.code == 250
