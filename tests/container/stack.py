@@ -31,7 +31,7 @@ class Container:
         self.name = name
 
     def inspect(self, template):
-        return self.engine.inspect(self.name, template)
+        return self.engine.docker("container", "inspect", "--format", template, self.name).stdout.strip()
 
     @property
     def pid(self):

@@ -101,7 +101,7 @@ def test_queue_outlives_the_container(engine, stacks, dovecot):
     stack.up()
     assert len(stack.gateway.exec("postqueue", "-j").splitlines()) == 25
     stack.down()
-    assert engine.docker("inspect", "mxgate", check=False).returncode != 0
+    assert engine.docker("container", "inspect", "mxgate", check=False).returncode != 0
     stack.up()
     assert len(stack.gateway.exec("postqueue", "-j").splitlines()) == 25
     dovecot.connect()
@@ -153,7 +153,7 @@ def test_a_spool_that_cannot_be_written_is_unhealthy(engine, stacks, dovecot):
     gateway = stacks(healthcheck=QUICK).gateway
 
     def remount(how):
-        engine.run("nsenter", "-t", gateway.pid, "-m", "mount", "-o", f"remount,bind,{how}", "/var/spool/mxgate")
+        engine.run("nsenter", "-t", gateway.pid, "-m", "-p", "mount", "-o", f"remount,bind,{how}", "/var/spool/mxgate")
 
     remount("ro")
     gateway.wait_health("unhealthy", 20)
