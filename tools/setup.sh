@@ -72,7 +72,7 @@ for mode in "$@"; do
         ;;
     static) wanted+=" gcc libc6-dev make cmake xz-utils uthash-dev binutils $(cross_packages)" ;;
     image) wanted+=" ca-certificates libc-bin tzdata" ;;
-    container) wanted+=" docker.io docker-compose mmdebstrap busybox-static ca-certificates iproute2 iptables yamllint" ;;
+    container) wanted+=" docker.io docker-compose mmdebstrap busybox-static ca-certificates e2fsprogs iproute2 iptables mount" ;;
     arm64) wanted+=" qemu-user-static" ;;
     *) echo "setup: unknown mode $mode" >&2; exit 64 ;;
     esac
