@@ -107,8 +107,8 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 
 # --- programs -------------------------------------------------------------------------------------
 
-.PHONY: all asan static run test unit io e2e crash smoke lint format fuzz bench clean help
-.PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE FORCE
+.PHONY: all asan static run test unit io e2e crash smoke arm64 container lint format fuzz bench clean help
+.PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE print-LINKS FORCE
 
 all: programs
 programs: $(BUILD)/mxgate $(BUILD)/healthcheck $(addprefix $(BUILD)/,$(LINKS))
@@ -189,7 +189,7 @@ test:
 	@tools/setup.sh build test static
 	@tools/test.sh
 
-unit io e2e smoke crash fuzz:
+unit io e2e smoke crash fuzz arm64 container:
 	@tools/setup.sh build test
 	@tools/test.sh $@
 
@@ -209,11 +209,16 @@ clean:
 print-PURE:
 	@echo $(PURE)
 
+print-LINKS:
+	@echo $(LINKS)
+
 help:
 	@echo 'make            build/mxgate and build/healthcheck, with the distribution'\''s libraries'
 	@echo 'make run        start it on 127.0.0.1:2525, delivering into ./var/maildir; installs what is missing'
 	@echo 'make test       every test; installs what is missing; ends with "N passed, N failed"'
 	@echo 'make unit | io | e2e | smoke | crash   one suite of them (smoke: e2e under valgrind and with the static binary)'
+	@echo 'make arm64      the build for arm64, in an emulator: unit tests and the smoke tests'
+	@echo 'make container  the images and the compose files, in a Docker engine of their own (root)'
 	@echo 'make fuzz       FUZZ_SECONDS=60 of each fuzz target'
 	@echo 'make lint       format, clang-tidy, cppcheck, shellcheck, headers, floors, purity'
 	@echo 'make format     apply clang-format'

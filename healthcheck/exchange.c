@@ -140,15 +140,27 @@ static bool make_address(const char *host, unsigned port, union any_address *out
     return false;
 }
 
+static int connect_host(const char *host, unsigned port, struct deadline d, struct words *why)
+{
+    union any_address a = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t len = 0;
+
+    if (!make_address(host, port, &a, &len)) {
+        words_add(why, "not an address");
+        return -1;
+    }
+    return connect_any(&a, len, d, why);
+}
+
 int exchange_connect_tcp(const char *address, struct deadline d, struct words *why)
 {
     const char *colon = strrchr(address, ':');
     size_t host_len = colon ? (size_t)(colon - address) : 0;
     bool bracketed = host_len >= 2 && address[0] == '[' && address[host_len - 1] == ']';
     unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;
-    union any_address a = {.any = {.sa_family = AF_UNSPEC}};
+    struct words ignored = {""};
     char host[64] = "";
-    socklen_t len = 0;
+    int fd;
 
     if (bracketed) {
         address++;
@@ -156,11 +168,15 @@ int exchange_connect_tcp(const char *address, struct deadline d, struct words *w
     }
     if (host_len < sizeof host)
         memcpy(host, address, host_len);
-    if (port == 0 || port > 65535 || !make_address(host, (unsigned)port, &a, &len)) {
+    if (port == 0 || port > 65535) {
         words_add(why, "not an address");
         return -1;
     }
-    return connect_any(&a, len, d, why);
+    fd = connect_host(host, (unsigned)port, d, why);
+    /* It takes IPv4 as well, and a container's network may have no ::1. */
+    if (fd < 0 && strcmp(host, "::") == 0)
+        fd = connect_host("127.0.0.1", (unsigned)port, d, &ignored);
+    return fd;
 }
 
 bool exchange_send(int fd, const char *text, struct deadline d, struct words *why)

@@ -3,6 +3,7 @@
 #
 #   tools/build-static.sh         build/static/mxgate and healthcheck (in build/static/ARCH/ for a foreign TARGET)
 #   tools/build-static.sh deps    musl and the libraries only: a layer of its own in a container build
+#   tools/build-static.sh unit    and the unit tests, with cmocka, to be run where the programs are to run
 #   TARGET=arm64|amd64            for that machine instead of this one
 #
 # musl and the library sources are Debian trixie's, whatever the host runs (musl before 1.2.4 cannot ask DNS
@@ -61,8 +62,12 @@ archives() {
         }'
 }
 
-# What this target needs: everything but the other machine's musl.
-wanted() { awk -v other="_$([ "$target" = amd64 ] && echo arm64 || echo amd64).deb" 'index($2, other) == 0' "$pins"; }
+# What this target needs: everything but the other machine's musl and, unless with_tests is set, the tests' library.
+with_tests=
+wanted() {
+    awk -v other="_$([ "$target" = amd64 ] && echo arm64 || echo amd64).deb" -v with_tests="$with_tests" '
+        index($2, other) == 0 && (with_tests || index($2, "/cmocka_") == 0)' "$pins"
+}
 verified() { wanted | (cd "$src" && sha256sum --check --quiet --strict); }
 
 # fetch_file SUM PATH: from the first archive that has it; apt's own downloader refuses another sum.
@@ -126,23 +131,25 @@ make_compiler() {
     chmod +x "$deps/mcc"
 }
 
+flags='-O2 -ffunction-sections -fdata-sections'
+
+with_cmake() { # with_cmake PACKAGE OPTION...: unpacks, builds and installs it
+    local package=$1
+    shift
+    unpack "$package"
+    cmake -S "$work/$package" -B "$work/$package-b" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_BUILD_TYPE=None \
+        "-DCMAKE_C_COMPILER=$deps/mcc" "-DCMAKE_C_FLAGS=$flags" \
+        "-DCMAKE_AR=$(command -v $gnu-ar)" "-DCMAKE_RANLIB=$(command -v $gnu-ranlib)" \
+        "-DCMAKE_INSTALL_PREFIX=$deps" -DCMAKE_INSTALL_LIBDIR=lib "$@"
+    cmake --build "$work/$package-b" -j"$(nproc)"
+    cmake --install "$work/$package-b"
+}
+
 build_libraries() {
-    local jobs cc=$deps/mcc flags='-O2 -ffunction-sections -fdata-sections' cmake
+    local jobs cc=$deps/mcc
     jobs=$(nproc)
-    cmake=(-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_BUILD_TYPE=None "-DCMAKE_C_COMPILER=$cc" "-DCMAKE_C_FLAGS=$flags"
-        "-DCMAKE_AR=$(command -v $gnu-ar)" "-DCMAKE_RANLIB=$(command -v $gnu-ranlib)"
-        "-DCMAKE_INSTALL_PREFIX=$deps" -DCMAKE_INSTALL_LIBDIR=lib)
-
-    unpack libuv1
-    cmake -S "$work/libuv1" -B "$work/libuv1-b" "${cmake[@]}" -DLIBUV_BUILD_SHARED=OFF -DBUILD_TESTING=OFF
-    cmake --build "$work/libuv1-b" -j"$jobs"
-    cmake --install "$work/libuv1-b"
-
-    unpack c-ares
-    cmake -S "$work/c-ares" -B "$work/c-ares-b" "${cmake[@]}" -DCARES_STATIC=ON -DCARES_SHARED=OFF \
-        -DCARES_BUILD_TOOLS=OFF -DCARES_BUILD_TESTS=OFF -DCARES_THREADS=OFF
-    cmake --build "$work/c-ares-b" -j"$jobs"
-    cmake --install "$work/c-ares-b"
+    with_cmake libuv1 -DLIBUV_BUILD_SHARED=OFF -DBUILD_TESTING=OFF
+    with_cmake c-ares -DCARES_STATIC=ON -DCARES_SHARED=OFF -DCARES_BUILD_TOOLS=OFF -DCARES_BUILD_TESTS=OFF -DCARES_THREADS=OFF
 
     unpack bearssl # only `lib`: the rest wants a shared library
     make -C "$work/bearssl" -j"$jobs" CC="$cc" LD="$cc" AR=$gnu-ar CFLAGS="-W -Wall $flags" lib
@@ -173,9 +180,27 @@ if [ "$(cat "$deps/stamp" 2>/dev/null)" != "$stamp" ]; then
 fi
 [ "${1:-}" != deps ] || exit 0
 
+# --- unit tests -----------------------------------------------------------------------------------
+
+# The Makefile, for this target; build/static or the folder of a foreign one.
+make_target() { make --no-print-directory BUILD="${out#"$PWD/"}" DEPS="$deps" CC="$deps/mcc" CROSS="$gnu-" "$@"; }
+
+if [ "${1:-}" = unit ]; then
+    with_tests=yes
+    if [ ! -e "$deps/lib/libcmocka.a" ]; then # $deps is made anew when this script or a pin changes
+        verified >/dev/null 2>&1 || fetch
+        work=$deps/work
+        mkdir -p "$work"
+        trap 'rm -rf "$work"; [ -e "$deps/lib/libcmocka.a" ] || tail -n 30 "$deps.log" >&2' EXIT
+        with_cmake cmocka -DBUILD_SHARED_LIBS=OFF -DWITH_EXAMPLES=OFF >>"$deps.log" 2>&1
+    fi
+    make_target CPPFLAGS=-D_UINTPTR_T_DEFINED unit-programs # musl's stdint.h does not tell cmocka.h
+    exit 0
+fi
+
 # --- programs -------------------------------------------------------------------------------------
 
-make --no-print-directory BUILD="${out#"$PWD/"}" DEPS="$deps" CC="$deps/mcc" CROSS="$gnu-" programs
+make_target programs
 for program in "$out/mxgate" "$out/healthcheck"; do
     # What the container has to rely on: no loader, no shared library, and position independent all the same.
     headers=$("$gnu-readelf" -hld "$program")

@@ -5,12 +5,15 @@
 #   run     a mail client to try it with (`make run`)
 #   test    everything the tests and `make lint` use
 #   static  what tools/build-static.sh needs; TARGET=arm64 (or amd64) adds that cross compiler
+#   image   what else goes into the container image (certificates, time zones): used by the Dockerfile
+#   container  a Docker engine, docker-compose, and what makes base images where no registry answers
+#   arm64   the emulator in which the programs for arm64 are tested
 #
 # Says what it is about to install, does nothing (in well under a second) when all of it is there, never
 # removes a package, and leaves no mail server running that was not running before.
 set -euo pipefail
 
-[ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+[ $# -gt 0 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 command -v apt-get >/dev/null || {
     echo "setup: no apt-get here; the package lists in $0 say what is needed" >&2
     exit 1
@@ -68,6 +71,9 @@ for mode in "$@"; do
         wanted+=" golang-go golang-github-masterminds-sprig-dev golang-github-hashicorp-hcl-v2-dev golang-k8s-sigs-yaml-dev"
         ;;
     static) wanted+=" gcc libc6-dev make cmake xz-utils uthash-dev binutils $(cross_packages)" ;;
+    image) wanted+=" ca-certificates libc-bin tzdata" ;;
+    container) wanted+=" docker.io docker-compose mmdebstrap busybox-static ca-certificates e2fsprogs iproute2 iptables mount" ;;
+    arm64) wanted+=" qemu-user-static" ;;
     *) echo "setup: unknown mode $mode" >&2; exit 64 ;;
     esac
 done

@@ -42,7 +42,40 @@ static bool look_at_path(const char *folder, struct statfs *kind, struct statvfs
     return statvfs(path, space) == 0;
 }
 
-static enum advice_place place_of(const struct statfs *kind)
+/* Docker and Podman call a volume that nobody named by 64 hexadecimal digits:
+ * .../volumes/DIGITS/_data is what they mount. */
+static bool has_no_name(const char *mounted)
+{
+    const char *name = strstr(mounted, "/volumes/");
+
+    if (!name)
+        return false;
+    name += strlen("/volumes/");
+    return strspn(name, "0123456789abcdef") == 64 && strcmp(name + 64, "/_data") == 0;
+}
+
+/* proc(5): ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ...; a later mount hides an earlier one. */
+static bool is_volume_without_name(const char *folder)
+{
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[2 * PATH_CAP];
+    bool found = false;
+
+    if (!mounts)
+        return false;
+    while (fgets(line, sizeof line, mounts)) {
+        char root[PATH_CAP];
+        char point[PATH_CAP];
+
+        if (sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) == 2 &&
+            strcmp(point, folder) == 0)
+            found = has_no_name(root);
+    }
+    fclose(mounts);
+    return found;
+}
+
+static enum advice_place place_of(const char *folder, const struct statfs *kind)
 {
     switch ((unsigned long)kind->f_type & 0xffffffffUL) {
     case TMPFS_MAGIC:
@@ -51,7 +84,7 @@ static enum advice_place place_of(const struct statfs *kind)
     case OVERLAYFS_SUPER_MAGIC:
         return ADVICE_PLACE_LAYER;
     default:
-        return ADVICE_PLACE_DISK;
+        return is_volume_without_name(folder) ? ADVICE_PLACE_NO_NAME : ADVICE_PLACE_DISK;
     }
 }
 
@@ -62,7 +95,7 @@ void surroundings_advise(const struct config *config, config_note_fn note, void 
     struct statvfs space;
 
     if (look_at_path(config->queue_directory, &kind, &space)) {
-        facts.spool = place_of(&kind);
+        facts.spool = place_of(config->queue_directory, &kind);
         facts.free_bytes = (int64_t)((uint64_t)space.f_bavail * space.f_frsize);
     }
     advice_give(config, &facts, note, note_ctx);

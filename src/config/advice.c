@@ -160,6 +160,13 @@ static void look_at_place(const struct giver *g, enum advice_place place)
             "when the container is replaced (pull, down, up); it is used all the same; mount a "
             "volume, in the compose file volumes: [\"spool:%s\"], with docker run -v spool:%s",
             folder, folder, folder);
+    if (place == ADVICE_PLACE_NO_NAME)
+        say(g,
+            "queue_directory %s is on a volume without a name: mail that waits there stays behind "
+            "when the container is removed (docker compose down, docker rm), and the next one "
+            "begins with an empty queue; it is used all the same; name it, in the compose file "
+            "volumes: [\"spool:%s\"], with docker run -v spool:%s",
+            folder, folder, folder);
 }
 
 static void look_at_space(const struct giver *g, int64_t free_bytes)

@@ -15,9 +15,10 @@
 #include "config/config.h"
 
 enum advice_place {
-    ADVICE_PLACE_DISK,   /* of the spool, or not known */
-    ADVICE_PLACE_MEMORY, /* tmpfs: gone with the machine, or the container */
-    ADVICE_PLACE_LAYER,  /* overlayfs: the container's own files, gone when it is replaced */
+    ADVICE_PLACE_DISK,    /* of the spool, or not known */
+    ADVICE_PLACE_MEMORY,  /* tmpfs: gone with the machine, or the container */
+    ADVICE_PLACE_LAYER,   /* overlayfs: the container's own files, gone when it is replaced */
+    ADVICE_PLACE_NO_NAME, /* a volume that Docker made unasked, left behind with the container */
 };
 
 struct advice_facts {

@@ -98,6 +98,10 @@ static void test_place(void **state)
     give("", facts);
     assert_int_equal(
         strncmp(given, "queue_directory /var/spool/mxgate is in the container's own ", 60), 0);
+    facts.spool = ADVICE_PLACE_NO_NAME;
+    give("", facts);
+    assert_int_equal(
+        strncmp(given, "queue_directory /var/spool/mxgate is on a volume without a name: ", 65), 0);
 }
 
 /* At the limits: what is free, what must stay free, and what one message may take. */
