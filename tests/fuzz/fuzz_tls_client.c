@@ -48,11 +48,11 @@ static void play(const struct script *s, struct end *e, struct tls_session *peer
         show(span_make((const char *)before.data, before.data_len));
         break;
     case JUNK_WHEN_OPEN:
-        end_talk(e, peer, &none, piece);
+        end_open(e, peer, piece, s->verify == TLS_VERIFY_NONE);
         end_give(e, s->in, piece);
         break;
     case SEALED:
-        end_talk(e, peer, &none, piece);
+        end_open(e, peer, piece, s->verify == TLS_VERIFY_NONE);
         end_sealed(e, peer, s->in, piece);
         break;
     }

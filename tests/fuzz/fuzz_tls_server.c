@@ -15,8 +15,6 @@ struct script {
     struct span in; /* the rest */
 };
 
-static const struct change none;
-
 static struct tls_session *hello(struct tls_client *client)
 {
     struct tls_wanted wanted = {.verify = TLS_VERIFY_NONE, .sni = "mail.example.com"};
@@ -63,18 +61,17 @@ static void play(const struct script *s, struct end *e, struct tls_server *serve
         end_talk(e, peer, &change, piece);
         break;
     case RESUMED:
-        end_talk(e, peer, &none, piece);
-        if (tls_session_state(peer) == TLS_OPEN) {
-            peer = resume(e, server, client, peer);
-            end_talk(e, peer, &change, piece);
-        }
+        end_open(e, peer, piece, true);
+        peer = resume(e, server, client, peer);
+        end_talk(e, peer, &change, piece);
+        assert(s->in.len > 0 || tls_session_facts(e->session)->resumed);
         break;
     case JUNK_WHEN_OPEN:
-        end_talk(e, peer, &none, piece);
+        end_open(e, peer, piece, true);
         end_give(e, s->in, piece);
         break;
     case SEALED:
-        end_talk(e, peer, &none, piece);
+        end_open(e, peer, piece, true);
         end_sealed(e, peer, s->in, piece);
         break;
     }

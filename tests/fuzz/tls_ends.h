@@ -2,8 +2,9 @@
  * tls_ends - what the fuzzers of TLS sessions share: the end that is looked at, a real peer of
  * ours, and ways to change what the peer says
  *
- * getrandom() is ours here: the same bytes in every run, so that an input means the same each time
- * and two runs that only differ in how the wire was cut can be compared.
+ * getrandom() and br_prng_seeder_system() are ours here: the same bytes in every run, so that an
+ * input means the same each time and two runs that only differ in how the wire was cut can be
+ * compared.
  */
 #ifndef MXGATE_TESTS_FUZZ_TLS_ENDS_H
 #define MXGATE_TESTS_FUZZ_TLS_ENDS_H
@@ -51,6 +52,12 @@ ssize_t getrandom(void *buf, size_t len, unsigned flags)
     for (size_t i = 0; i < len; i++)
         bytes[i] = (unsigned char)(ends_random++ * 37 + 11);
     return (ssize_t)len;
+}
+
+/* BearSSL would stir in the processor's or the system's random bytes too. */
+br_prng_seeder br_prng_seeder_system(const char **name)
+{
+    return NULL;
 }
 
 /* The end that is fuzzed, and all that came out of it. */
@@ -172,6 +179,17 @@ static void end_talk(struct end *e, struct tls_session *peer, const struct chang
         e->wire_sent += taken;
         moved = len > 0 || taken > 0 || plain.len > 0;
     }
+}
+
+/* An undisturbed handshake, which must do well, or must not. */
+static void end_open(struct end *e, struct tls_session *peer, size_t piece, bool well)
+{
+    const struct change none = {
+        0, {NULL, 0}
+    };
+
+    end_talk(e, peer, &none, piece);
+    assert((tls_session_state(e->session) == TLS_OPEN) == well);
 }
 
 /* Records of any type, sealed with the session's own keys: type, length, bytes; again and again. */
