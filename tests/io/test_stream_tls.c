@@ -502,6 +502,38 @@ static void a_close_waits_for_the_job(void **state)
     owner_free(o);
 }
 
+/*
+ * BearSSL would compute a key exchange as soon as it is complete, though its record is not: a
+ * client that holds back a byte of each must not get that done on the loop's thread.
+ */
+static void a_part_of_a_record_is_work_for_the_lane(void **state)
+{
+    struct lane_job others[2] = {
+        {.work = wait_at_the_gate, .done = passed},
+        {.work = wait_at_the_gate, .done = passed}
+    };
+    struct peer p;
+    struct owner *o = connect_to(&p);
+    struct span hello;
+
+    peer_starttls(&p);
+    hello = tls_session_wire(p.session);
+    peer_send(&f, p.fd, hello.ptr, 4);
+    loop_idle(&f);
+    assert_false(stream_tls_working(&o->stream)); /* of a header it is only stored */
+    __atomic_store_n(&gate, false, __ATOMIC_SEQ_CST);
+    lane_submit(&f.tls, &others[0]);
+    lane_submit(&f.tls, &others[1]);
+    peer_send(&f, p.fd, hello.ptr + 4, 10);
+    loop_wait(&f, stream_tls_working(&o->stream));
+    __atomic_store_n(&gate, true, __ATOMIC_SEQ_CST);
+    loop_wait(&f, lane_idle(&f.tls));
+    tls_session_wrote(p.session, 14);
+    peer_wait(&p, o->secureds == 1 && tls_session_state(p.session) == TLS_OPEN);
+    peer_free(&p);
+    owner_free(o);
+}
+
 static void the_deadline_is_not_moved_by_a_slow_handshake(void **state)
 {
     struct peer p;
@@ -773,6 +805,7 @@ int main(void)
         TEST(much_junk_is_not_kept),
         TEST(a_stream_that_is_over_takes_no_session),
         TEST(a_close_waits_for_the_job),
+        TEST(a_part_of_a_record_is_work_for_the_lane),
         TEST(the_deadline_is_not_moved_by_a_slow_handshake),
         TEST(closing_and_finishing_in_on_secured),
         TEST(close_notify_is_the_end),
