@@ -26,7 +26,7 @@
  * thread that sleeps costs 8 KB.
  */
 #define GATEWAY_DISK_THREADS 16
-#define GATEWAY_TLS_THREADS  2    /* handshakes: they are work, not waiting */
+#define GATEWAY_TLS_THREADS  2    /* handshakes: they are work, not waiting; of their own */
 #define GATEWAY_PATIENCE_MS  6000 /* for sessions and deliveries under way */
 #define GATEWAY_STOP_MS      9000 /* then the process ends, whatever hangs */
 

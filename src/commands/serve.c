@@ -317,7 +317,7 @@ static void prepare_process(void)
         seed = (unsigned)clock_wall_us();
     srandom(seed); /* for jitter only */
     text_init(&t, threads, sizeof threads);
-    text_u64(&t, GATEWAY_DISK_THREADS + SPOOL_THREADS + GATEWAY_TLS_THREADS);
+    text_u64(&t, GATEWAY_DISK_THREADS + SPOOL_THREADS);
     setenv("UV_THREADPOOL_SIZE", threads, 1);
 }
 
