@@ -105,7 +105,7 @@ void config_read_overrides(struct config_builder *b);
 void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
-void config_check_tls(struct config_builder *b);    /* the part of it about TLS to the upstream */
+void config_check_relay_tls(struct config_builder *b);    /* the part of it about TLS to the upstream */
 void config_check_access(struct config_builder *b); /* the part of it about who may send what */
 
 /* Texts of advice about a name that is not a setting; see config_advice.c. */

@@ -1,5 +1,5 @@
 /*
- * config_check_tls - TLS to the upstream: lmtp_tls_... and smtp_tls_... as struct relay_tls_map;
+ * config_check_relay_tls - TLS to the upstream: lmtp_tls_... and smtp_tls_... as struct relay_tls_map;
  * see config_private.h
  */
 #include "config/config_private.h"
@@ -70,7 +70,7 @@ static void check_kind(struct config_builder *b, enum route_kind kind, bool used
                     settings[places[kind][which].at].name, err.text);
 }
 
-void config_check_tls(struct config_builder *b)
+void config_check_relay_tls(struct config_builder *b)
 {
     check_kind(b, ROUTE_LMTP, true);
     check_kind(b, ROUTE_SMTP, b->smtp_used);
