@@ -25,6 +25,7 @@
 
 #define DEFAULT_SECONDS 5
 #define DEFAULT_FOLDER  "/var/spool/mxgate"
+#define SMTPS           ":smtps"
 
 struct check {
     struct deadline deadline;
@@ -169,10 +170,37 @@ static void check_destinations(struct check *c)
     count_degraded(c, "more_down", "more destinations are down");
 }
 
+/* Said and no more: mail still comes, and this container cannot help it. */
+static void check_certificates(struct check *c)
+{
+    const char *certificate = json_first(json_member(c->json, "certificates"));
+    char trouble[512];
+
+    for (; certificate; certificate = json_next(certificate)) {
+        char name[304], state[16];
+        bool expired;
+
+        json_string(json_member(certificate, "name"), name, sizeof name);
+        json_string(json_member(certificate, "state"), state, sizeof state);
+        expired = strcmp(state, "expired") == 0;
+        if (!expired && strcmp(state, "soon") != 0)
+            continue;
+        words_next(&c->degraded);
+        words_add(&c->degraded, "the certificate of %s %s", name,
+                  expired ? "has expired" : "expires soon");
+    }
+    json_string(json_member(c->json, "certificate_trouble"), trouble, sizeof trouble);
+    if (trouble[0]) {
+        words_next(&c->degraded);
+        words_add(&c->degraded, "a certificate cannot be used (%s)", trouble);
+    }
+}
+
 static void check_status(struct check *c)
 {
     check_spool(c);
     check_destinations(c);
+    check_certificates(c);
     count_degraded(c, "operator_needed", "messages wait for an operator to decide");
     count_degraded(c, "corrupt", "queue files were found damaged");
     count_degraded(c, "log_dropped", "log lines were dropped");
@@ -189,7 +217,20 @@ static void check_status(struct check *c)
 
 /* ---- the listener ---- */
 
-/* The first IPv4 address that it listens on, else the first. */
+/* ":smtps" behind an address: it speaks TLS from the first byte. */
+static bool is_wrapped(const char *address)
+{
+    const char *mark = strstr(address, SMTPS);
+
+    return mark && mark[strlen(SMTPS)] == '\0';
+}
+
+/* How much an address is to our liking: one that greets, of IPv4. */
+static unsigned rank(const char *address)
+{
+    return (is_wrapped(address) ? 0 : 2) + (address[0] == '[' ? 0 : 1);
+}
+
 static void listener_address(const struct check *c, char *out, size_t cap)
 {
     const char *entry = json_first(json_member(c->json, "listen"));
@@ -201,11 +242,11 @@ static void listener_address(const struct check *c, char *out, size_t cap)
         return;
     }
     json_string(entry, out, cap);
-    while (out[0] == '[' && (entry = json_next(entry))) {
+    while ((entry = json_next(entry))) {
         char other[128];
 
         json_string(entry, other, sizeof other);
-        if (other[0] != '[')
+        if (rank(other) > rank(out))
             snprintf(out, cap, "%s", other);
     }
 }
@@ -247,13 +288,18 @@ static void check_listener(struct check *c)
 {
     char address[128];
     struct words why = {""};
+    bool wrapped;
     int fd;
 
     listener_address(c, address, sizeof address);
+    wrapped = is_wrapped(address);
+    if (wrapped)
+        *strstr(address, SMTPS) = '\0';
     fd = exchange_connect_tcp(address, c->deadline, &why);
-    if (fd >= 0 && announce(c, fd, address, &why) && greets(c, fd, &why)) {
+    /* TLS is not spoken here: that a wrapped port is open must do */
+    if (fd >= 0 && (wrapped || (announce(c, fd, address, &why) && greets(c, fd, &why)))) {
         words_next(&c->fine);
-        words_add(&c->fine, "SMTP answers on %s", address);
+        words_add(&c->fine, wrapped ? "%s is open" : "SMTP answers on %s", address);
     } else {
         words_next(&c->unhealthy);
         words_add(&c->unhealthy, "SMTP does not answer on %s (%s)", address, why.text);

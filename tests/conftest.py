@@ -11,7 +11,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 
-from harness import wait  # noqa: E402
+from harness import smtp_client, wait  # noqa: E402
 from harness.dovecot import Dovecot  # noqa: E402
 from harness.gateway import Gateway, binary  # noqa: E402
 from harness.lmtp_peer import LmtpPeer  # noqa: E402
@@ -22,6 +22,13 @@ def pytest_configure(config):
         needs = os.environ.get("MXGATE_HARNESS_ONLY")
         if not needs:
             raise pytest.UsageError(f"{binary()} is not there: build it first (make), or set MXGATE_BIN")
+
+
+def pytest_collection_modifyitems(items):
+    if smtp_client.STARTTLS:
+        for item in items:
+            if item.get_closest_marker("clear_text"):
+                item.add_marker(pytest.mark.skip(reason="in clear text"))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@
 #     unit      tests/unit  pure modules                                      (sanitizers)
 #     io        tests/io    modules on a real loop and real files             (sanitizers)
 #     e2e       tests/e2e   the program between real clients and real servers (sanitizers)
+#     starttls  tests/e2e   how mail goes, with every client inside TLS       (sanitizers)
 #     valgrind  tests/e2e -m smoke, the normal build under valgrind
 #     static    tests/e2e -m smoke, the static program
 #     crash     tests/crash the normal build, CRASH_ROUNDS (200) kills
@@ -163,6 +164,17 @@ suite_e2e() {
         pytest_suite e2e tests/e2e 1800 --timeout=300 -n 3
 }
 
+# The same tests of how mail goes, with every client inside TLS. MXGATE_E2E_STARTTLS=1 does so for any others.
+suite_starttls() {
+    have_tests starttls 'tests/e2e/test_*.py' || return
+    built starttls BUILD=build/asan SAN=$san programs || return
+    rm -f "$logs"/sanitizer-e2e.*
+    sanitize "$logs/sanitizer-e2e"
+    MXGATE_E2E_STARTTLS=1 MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck \
+        reports=sanitizer_reports pytest_suite starttls tests/e2e/test_delivery.py 600 --timeout=300 -n 3 \
+        tests/e2e/test_{custody,conformance,dialogues,limits,recipients}.py
+}
+
 # A process that was killed leaves no summary; but if not one did, valgrind was not in it.
 valgrind_reports() {
     grep -lE 'ERROR SUMMARY: [1-9]' "$logs"/memcheck.* ||
@@ -221,11 +233,11 @@ suite_fuzz() {
     result fuzz "$good" "$bad"
 }
 
-[ $# -gt 0 ] || set -- unit io deploy e2e valgrind static crash fuzz
+[ $# -gt 0 ] || set -- unit io deploy e2e starttls valgrind static crash fuzz
 suites=()
 for suite in "$@"; do
     case $suite in
-    unit | io | deploy | e2e | valgrind | static | crash | fuzz) suites+=("$suite") ;;
+    unit | io | deploy | e2e | starttls | valgrind | static | crash | fuzz) suites+=("$suite") ;;
     smoke) suites+=(valgrind static) ;;
     *) echo "test: unknown suite $suite" >&2; exit 64 ;;
     esac

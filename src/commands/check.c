@@ -11,6 +11,7 @@
 #include "commands/settings.h"
 #include "commands/surroundings.h"
 #include "commands/zone.h"
+#include "server/server_tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -114,6 +115,7 @@ int check_settings(const char *ini, config_note_fn note, void *ctx, struct errbu
         return rc;
     }
     surroundings_advise(*config_out, note, ctx);
+    server_tls_check(*config_out, note, ctx);
     return 0;
 }
 

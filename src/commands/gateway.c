@@ -64,6 +64,7 @@ static void on_status(void *ctx, struct status *out)
     scheduler_status(&g->scheduler, out);
     out->on_hold_limit = SCHEDULER_HELD_TIMES * g->config->queue_message_limit;
     status_spool(g, out);
+    server_tls_status(&g->certificates, out);
     out->log_dropped = g->log_dropped(g->log_dropped_ctx);
     out->draining = g->stopping || g->drain.since_s > 0;
     out->draining_since_s = g->stopping ? 0 : g->drain.since_s;
@@ -173,6 +174,15 @@ static int start_queue(struct gateway *g, struct errbuf *err)
     return 0;
 }
 
+static int start_certificates(struct gateway *g, struct errbuf *err)
+{
+    g->certificates.loop = g->loop;
+    g->certificates.disk = &g->disk;
+    g->certificates.heavy = &g->tls;
+    g->certificates.log = g->log;
+    return server_tls_start(&g->certificates, g->config, err);
+}
+
 static int start_control(struct gateway *g, struct errbuf *err)
 {
     struct control_setup setup = {.pool = &g->streams,
@@ -217,8 +227,11 @@ int gateway_start(struct gateway *g, struct errbuf *err)
     g->server.resolver = &g->resolver;
     g->server.relay = &g->relay;
     g->server.intake = &g->intake;
+    g->server.tls = &g->certificates;
     g->server.config = g->config;
     g->server.log = g->log;
+    if (rc == 0)
+        rc = start_certificates(g, err);
     if (rc == 0)
         rc = start_control(g, err);
     if (rc == 0)
@@ -238,6 +251,7 @@ int gateway_set_config(struct gateway *g, struct config *config, struct errbuf *
     }
     scheduler_set_config(&g->scheduler, config);
     intake_set_config(&g->intake, config);
+    server_tls_set_config(&g->certificates, config);
     smtp_server_set_config(&g->server, config);
     control_server_set_config(&g->control, config);
     config_unref(&g->config);
@@ -270,13 +284,14 @@ static void on_timer_closed(uv_handle_t *handle)
 /* Nothing is under way any more: handles go, each module tells when its memory may. */
 static void close_modules(struct gateway *g)
 {
-    g->closing = 6;
+    g->closing = 7;
     uv_close((uv_handle_t *)&g->drain.timer, on_timer_closed);
     uv_close((uv_handle_t *)&g->stop_timer, on_timer_closed);
     relay_close(&g->relay, on_module_closed, g);
     scheduler_close(&g->scheduler, on_module_closed, g);
     intake_close(&g->intake, on_module_closed, g);
     resolver_close(&g->resolver, on_module_closed, g);
+    server_tls_close(&g->certificates, on_module_closed, g);
 }
 
 static void on_server_closed(void *ctx)

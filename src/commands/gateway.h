@@ -3,7 +3,7 @@
  * order
  *
  *   start: resolver, relay (probes its destination), spool, scheduler (recovers the queue),
- *          intake, control socket, SMTP server
+ *          intake, certificates, control socket, SMTP server
  *   stop:  no new connections -> sessions end -> what was not delivered is spooled -> all is closed
  *
  * Stopping takes GATEWAY_STOP_MS at most: Docker waits 10 s before it kills. Whatever is cut off
@@ -17,6 +17,7 @@
 #include "queue/scheduler.h"
 #include "relay/relay.h"
 #include "server/listener.h"
+#include "server/server_tls.h"
 
 /*
  * Each holds one fsync at a time, and those that wait together share one commit of the file
@@ -50,6 +51,7 @@ struct gateway {
     struct body_place place;
     struct scheduler scheduler;
     struct intake intake;
+    struct server_tls certificates;
     struct smtp_server server;
     struct control_ops control_ops;
     struct control_server control;

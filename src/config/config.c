@@ -147,6 +147,8 @@ void config_unref(struct config **c)
     for (size_t i = 0; i < RESTRICT_STAGE_COUNT; i++)
         restriction_list_free(&old->restrictions[i]);
     peer_list_free(&old->debugged);
+    sni_map_free(&old->sni);
+    ehlo_map_free(&old->ehlo_maps);
     free(old->own);
     free(old);
 }

@@ -20,9 +20,11 @@
 #include "config/anonymize.h"
 #include "config/cidr.h"
 #include "config/domains.h"
+#include "config/ehlo_map.h"
 #include "config/peer_list.h"
 #include "config/relay_tls.h"
 #include "config/restrictions.h"
+#include "config/sni_map.h"
 #include "config/transport_map.h"
 
 enum setting_kind {
@@ -39,7 +41,16 @@ enum setting_kind {
 enum config_delivery_mode { DELIVERY_MODE_DIRECT, DELIVERY_MODE_QUEUE };
 enum config_log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
+enum smtpd_tls_level { SMTPD_TLS_MAY, SMTPD_TLS_NONE, SMTPD_TLS_ENCRYPT };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
+
+/* What smtpd_tls_* come to. */
+struct smtpd_tls {
+    enum smtpd_tls_level level;
+    unsigned min_version; /* as on the wire, see tls_versions.h */
+    unsigned max_version;
+    bool medium; /* AES-CBC too */
+};
 
 /* message_size_limit as built from 0. */
 #define CONFIG_SIZE_UNLIMITED (UINT64_C(1) << 40)
@@ -71,7 +82,10 @@ struct config {
     struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
     struct cidr_list proxies;                                   /* smtpd_upstream_proxy_hosts */
     struct peer_list debugged;                                  /* debug_peer_list */
-    struct anonymize anonymize;                                 /* anonymize_emails */
+    struct ehlo_map ehlo_maps;  /* smtpd_discard_ehlo_keyword_address_maps */
+    struct smtpd_tls smtpd_tls; /* smtpd_tls_security_level and its like */
+    struct sni_map sni;         /* tls_server_sni_maps */
+    struct anonymize anonymize; /* anonymize_emails */
     struct config_private *own; /* owned: strings, and where each value came from */
 };
 

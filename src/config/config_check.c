@@ -391,6 +391,8 @@ void config_check(struct config_builder *b)
     check_names(b);
     config_check_relay_tls(b);
     config_check_access(b);
+    config_check_tls(b);
+    config_check_certificates(b);
     if (b->faults == 0)
         adjust_times(b);
 }

@@ -56,8 +56,16 @@ bool listen_address_parse(struct span entry, struct listen_address *address_out)
 
 static bool entry_parse(struct span entry, struct listen_address *address_out)
 {
+    struct span mark = SPAN_LIT(":smtps");
+    bool wrapped = span_ends_nocase(entry, mark);
+    bool ok;
+
+    if (wrapped)
+        entry.len -= mark.len;
     *address_out = (struct listen_address){.port = 0};
-    return port_parse(entry, &address_out->port) || listen_address_parse(entry, address_out);
+    ok = port_parse(entry, &address_out->port) || listen_address_parse(entry, address_out);
+    address_out->wrapped = wrapped;
+    return ok;
 }
 
 int listen_list_parse(struct listen_list *list, struct span text, struct errbuf *err)
@@ -136,6 +144,7 @@ int listen_list_narrow(struct listen_list *list, struct span interfaces, struct 
                                   LISTEN_MAX);
             list->entries[list->count] =
                 wide.entries[i].host[0] ? wide.entries[i] : hosts.entries[j];
+            list->entries[list->count].wrapped = wide.entries[i].wrapped;
             list->entries[list->count++].port = wide.entries[i].port;
         }
     }

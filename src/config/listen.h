@@ -1,7 +1,7 @@
 /*
  * listen - addresses to listen on, as text
  *
- *     entry = port / ( "*" / IPv4 / name / "[" IPv6-or-IPv4 "]" ) ":" port
+ *     entry = ( port / ( "*" / IPv4 / name / "[" IPv6-or-IPv4 "]" ) ":" port ) [ ":smtps" ]
  *
  * Pure syntax: names are not looked up here. Entries are separated by commas, blanks and newlines.
  */
@@ -18,6 +18,7 @@ struct listen_address {
     char host[LISTEN_HOST_CAP]; /* NUL-terminated, without brackets; "" is every address */
     uint16_t port;              /* 0: any free port */
     bool optional;              /* need not be there: ::1 where IPv6 is off */
+    bool wrapped;               /* TLS from the first byte: ":smtps" */
 };
 
 struct listen_list {

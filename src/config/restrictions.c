@@ -29,6 +29,7 @@ static const struct {
     {"reject_unknown_client",                  RESTRICTION_REJECT_UNKNOWN_CLIENT_HOSTNAME        },
     {"reject_unknown_reverse_client_hostname", RESTRICTION_REJECT_UNKNOWN_REVERSE_CLIENT_HOSTNAME},
     {"reject_rbl_client",                      RESTRICTION_REJECT_RBL_CLIENT                     },
+    {"reject_plaintext_session",               RESTRICTION_REJECT_PLAINTEXT_SESSION              },
     {"reject_invalid_helo_hostname",           RESTRICTION_REJECT_INVALID_HELO_HOSTNAME          },
     {"reject_invalid_hostname",                RESTRICTION_REJECT_INVALID_HELO_HOSTNAME          },
     {"reject_non_fqdn_helo_hostname",          RESTRICTION_REJECT_NON_FQDN_HELO_HOSTNAME         },
@@ -76,7 +77,6 @@ static const struct {
     {"reject_known_sender_", "nobody logs in here; remove it"                                       },
     {"reject_unverified_s",  "senders are not asked of their servers; write "
                             "reject_unknown_sender_domain"               },
-    {"reject_plaintext_",    "write smtpd_tls settings instead, or remove it"                       },
     {"defer_if_reject",      "write reject, or defer"                                               },
 };
 

@@ -2,6 +2,7 @@
 #include "config/transport_map.h"
 
 #include "base/text.h"
+#include "config/braces.h"
 #include "config/route.h"
 #include "smtp/address.h"
 
@@ -9,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEPARATORS ", \t\r\n"
-#define SHOWN_MAX  100
-#define EXAMPLE    "write inline:{ example.net=lmtp:[192.0.2.54]:24 }"
-#define NAME_CAP   (SMTP_LOCAL_PART_MAX + 1 + SMTP_DOMAIN_MAX + 1)
+#define SHOWN_MAX 100
+#define EXAMPLE   "write inline:{ example.net=lmtp:[192.0.2.54]:24 }"
+#define NAME_CAP  (SMTP_LOCAL_PART_MAX + 1 + SMTP_DOMAIN_MAX + 1)
 
 /* "WORD" WHY, with no control byte in it. */
 static int bad(struct span word, struct errbuf *err, const char *why)
@@ -23,50 +23,6 @@ static int bad(struct span word, struct errbuf *err, const char *why)
     text_init(&shown, buf, sizeof buf);
     text_printable_max(&shown, word, SHOWN_MAX);
     return errbuf_set(err, -EINVAL, "\"%s\" %s", buf, why);
-}
-
-/* ---- words and braces ---- */
-
-static bool is_separator(char c)
-{
-    return strchr(SEPARATORS, c) && c != '\0';
-}
-
-/* Takes a word off; separators inside braces belong to it. False at the end. */
-static bool take_word(struct span *rest, struct span *word_out)
-{
-    size_t depth = 0;
-    size_t end = 0;
-
-    while (rest->len > 0 && is_separator(rest->ptr[0]))
-        *rest = span_from(*rest, 1);
-    for (; end < rest->len && (depth > 0 || !is_separator(rest->ptr[end])); end++) {
-        if (rest->ptr[end] == '{')
-            depth++;
-        else if (rest->ptr[end] == '}' && depth > 0)
-            depth--;
-    }
-    *word_out = span_first(*rest, end);
-    *rest = span_from(*rest, end);
-    return word_out->len > 0;
-}
-
-/* "{ inside }" without its braces; false when the last brace is not the one that closes the first.
- */
-static bool without_braces(struct span s, struct span *inside_out)
-{
-    size_t depth = 0;
-
-    if (s.len < 2 || s.ptr[0] != '{')
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        depth += s.ptr[i] == '{';
-        depth -= s.ptr[i] == '}';
-        if (depth == 0 && i + 1 < s.len)
-            return false;
-    }
-    *inside_out = span_trim(span_make(s.ptr + 1, s.len - 2));
-    return depth == 0;
 }
 
 /* ---- pairs ---- */
@@ -164,7 +120,7 @@ static int parse_pair(struct transport_map *map, struct span word, struct errbuf
     struct span pair = word;
     size_t equals;
 
-    if (word.ptr[0] == '{' && !without_braces(word, &pair))
+    if (word.ptr[0] == '{' && !braces_strip(word, &pair))
         return bad(word, err, "has braces that do not match");
     equals = span_find(pair, '=');
     if (equals == 0 || equals == pair.len)
@@ -230,11 +186,11 @@ static int parse_table(struct transport_map *map, struct span table, struct errb
                        ", or the pairs as lines of the section [transport] in the ini file");
         return bad(table, err, "is not inline:{...}; " EXAMPLE);
     }
-    if (!without_braces(span_from(table, type.len), &rest))
+    if (!braces_strip(span_from(table, type.len), &rest))
         return bad(table, err, "has braces that do not match; " EXAMPLE);
     if (rest.len == 0)
         return bad(table, err, "is empty; remove it, or " EXAMPLE);
-    while (take_word(&rest, &word)) {
+    while (braces_next_word(&rest, &word)) {
         int rc = parse_pair(map, word, err);
 
         if (rc < 0)
@@ -250,7 +206,7 @@ int transport_map_parse(struct transport_map *map, struct span text, struct errb
     int rc = 0;
 
     *map = (struct transport_map){NULL, 0};
-    while (rc == 0 && take_word(&text, &table))
+    while (rc == 0 && braces_next_word(&text, &table))
         rc = parse_table(map, table, err);
     if (rc < 0)
         transport_map_free(map);

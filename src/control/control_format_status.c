@@ -91,6 +91,34 @@ static void put_queue(struct text *t, const struct status *s, int64_t now_s)
                     (uintmax_t)s->corrupt, s->corrupt == 1 ? "" : "s");
 }
 
+static void put_certificate(struct text *t, const struct status_certificate *c, int64_t now_s)
+{
+    text_printf(t, "certificate %s (%s%s): ", c->name, c->rsa ? "RSA" : "EC",
+                c->self_signed ? ", self-signed" : "");
+    if (c->state == STATUS_CERTIFICATE_EARLY) {
+        text_cstr(t, "NOT GOOD YET: is the clock right?\n");
+        return;
+    }
+    if (c->state == STATUS_CERTIFICATE_EXPIRED)
+        text_cstr(t, "EXPIRED on ");
+    else
+        text_cstr(t, c->state == STATUS_CERTIFICATE_SOON ? "EXPIRES SOON, on " : "good until ");
+    clock_text_asctime_year(t, c->not_after_s * 1000000);
+    if (c->state == STATUS_CERTIFICATE_SOON) {
+        text_cstr(t, ", in ");
+        put_duration(t, c->not_after_s - now_s);
+    }
+    text_char(t, '\n');
+}
+
+static void put_certificates(struct text *t, const struct status *s, int64_t now_s)
+{
+    for (size_t i = 0; i < s->certificates && i < STATUS_CERTIFICATES_MAX; i++)
+        put_certificate(t, &s->certificate[i], now_s);
+    if (s->certificate_trouble[0])
+        text_printf(t, "CERTIFICATE NOT USABLE: %s\n", s->certificate_trouble);
+}
+
 static void put_spool(struct text *t, const struct status *s)
 {
     text_cstr(t, s->spool_writable ? "spool: writable, " : "spool: NOT WRITABLE");
@@ -119,6 +147,7 @@ void control_format_status_text(struct text *t, const struct status *s, int64_t 
         put_destination(t, &s->destination[i], now_s);
     if (s->more > 0)
         text_printf(t, "and %u more destinations, %u of them DOWN\n", s->more, s->more_down);
+    put_certificates(t, s, now_s);
     put_queue(t, s, now_s);
     put_spool(t, s);
     text_printf(t,
@@ -193,6 +222,27 @@ static void put_destination_json(struct text *t, const struct status_destination
     close_with(t, "}, ");
 }
 
+static void put_certificates_json(struct text *t, const struct status *s)
+{
+    static const char *const states[] = {"good", "soon", "expired", "early"};
+
+    put_string(t, "certificate_trouble", s->certificate_trouble);
+    json_put_name(t, "certificates");
+    text_char(t, '[');
+    for (size_t i = 0; i < s->certificates && i < STATUS_CERTIFICATES_MAX; i++) {
+        const struct status_certificate *c = &s->certificate[i];
+
+        text_char(t, '{');
+        put_string(t, "name", c->name);
+        put_string(t, "key", c->rsa ? "RSA" : "EC");
+        put_flag(t, "self_signed", c->self_signed);
+        put_number(t, "not_after", c->not_after_s);
+        put_string(t, "state", states[c->state]);
+        close_with(t, "}, ");
+    }
+    close_with(t, "], ");
+}
+
 static void put_counts_json(struct text *t, const struct status *s)
 {
     put_number(t, "messages_in", (int64_t)s->messages_in);
@@ -226,6 +276,7 @@ void control_format_status_json(struct text *t, const struct status *s)
     put_string(t, "spool_trouble", s->spool_trouble);
     put_number(t, "free_bytes", s->free_bytes);
     put_number(t, "floor_bytes", s->floor_bytes);
+    put_certificates_json(t, s);
     put_number(t, "more_destinations", s->more);
     put_number(t, "more_down", s->more_down);
     json_put_name(t, "destinations");

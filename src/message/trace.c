@@ -55,8 +55,16 @@ static void put_host(struct text *t, const char *myhostname, const char *mail_na
     text_cstr(t, ")");
 }
 
-void trace_received(struct text *t, const struct envelope *e, const char *myhostname,
-                    const char *mail_name)
+static void put_tls(struct text *t, const struct tls_facts *tls)
+{
+    text_printf(t,
+                "(using %s with cipher %s (%u/%u bits))\r\n\t"
+                "(No client certificate requested)\r\n\t",
+                tls->protocol, tls->cipher, tls->bits, tls->bits);
+}
+
+void trace_received(struct text *t, const struct envelope *e, const struct tls_facts *tls,
+                    const char *myhostname, const char *mail_name)
 {
     bool local = strcmp(e->protocol, "local") == 0;
     bool utf8 = strncmp(e->protocol, "UTF8", 4) == 0;
@@ -64,6 +72,8 @@ void trace_received(struct text *t, const struct envelope *e, const char *myhost
     text_cstr(t, "Received: ");
     if (!local)
         put_client(t, e);
+    if (tls)
+        put_tls(t, tls);
     put_host(t, myhostname, mail_name);
     if (local)
         text_cstr(t, "\r\n\tid ");

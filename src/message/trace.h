@@ -7,6 +7,9 @@
  *     \tby MYHOSTNAME (MAIL_NAME) with ESMTP id QID
  *     \tfor <rcpt>; Sat, 22 Aug 2026 10:00:00 +0900 (JST)
  *
+ * With `tls` two lines "\t(using TLSv1.2 with cipher C (128/128 bits))" and "\t(No client
+ * certificate requested)" stand before "by".
+ *
  * "for" only when there is exactly one recipient, else "\tby ... id QID;" and the date on the line
  * after it. IPv6 is written [IPv6:...]. Mail of protocol "local" came from no client: "Received: by
  * MYHOSTNAME (MAIL_NAME)", then
@@ -22,12 +25,14 @@
 
 #include "base/text.h"
 #include "message/envelope.h"
+#include "tls/tls_facts.h"
 
 #define TRACE_RECEIVED_CAP 2048 /* enough for any envelope; each part is bounded */
 
-/* Writes the header into `t` (cap >= TRACE_RECEIVED_CAP). Uses e->arrival_us as the date. */
-void trace_received(struct text *t, const struct envelope *e, const char *myhostname,
-                    const char *mail_name);
+/* Writes the header into `t` (cap >= TRACE_RECEIVED_CAP). Uses e->arrival_us as the date. tls: what
+ * to tell of it; NULL: nothing. */
+void trace_received(struct text *t, const struct envelope *e, const struct tls_facts *tls,
+                    const char *myhostname, const char *mail_name);
 
 #define TRACE_MESSAGE_ID_CAP 256
 

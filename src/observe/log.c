@@ -209,6 +209,40 @@ void log_disconnect(const struct log *l, const struct log_peer *p, const char *c
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
+void log_tls_client(const struct log *l, const struct log_peer *p, const struct tls_facts *tls,
+                    const char *server_name)
+{
+    struct log_line line;
+
+    log_line_begin(&line, l, "smtpd");
+    text_cstr(&line.text, "Anonymous TLS connection established from ");
+    log_put_peer(&line, p);
+    if (server_name) {
+        text_cstr(&line.text, " to ");
+        log_put_plain(&line, "tls_server_name", server_name, LOG_NAME_MAX);
+    }
+    text_cstr(&line.text, ": ");
+    log_put_plain(&line, "tls_protocol", tls->protocol, LOG_NAME_MAX);
+    text_cstr(&line.text, " with cipher ");
+    log_put_plain(&line, "tls_cipher", tls->cipher, LOG_NAME_MAX);
+    text_cstr(&line.text, " (");
+    log_put_number(&line, "tls_bits", tls->bits);
+    text_printf(&line.text, "/%u bits)", tls->bits);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
+void log_tls_error(const struct log *l, const char *what, const struct log_peer *p, const char *why)
+{
+    struct log_line line;
+
+    log_line_begin(&line, l, "smtpd");
+    text_printf(&line.text, "%s error from ", what);
+    log_put_peer(&line, p);
+    text_cstr(&line.text, ": ");
+    log_put_plain(&line, "error", why, LOG_TEXT_MAX);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p)
 {
     log_about(l, queue_id && queue_id[0] ? queue_id : "NOQUEUE", "client=", p);

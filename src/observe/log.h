@@ -12,6 +12,7 @@
 
 #include "base/span.h"
 #include "observe/log_mask.h"
+#include "tls/tls_facts.h"
 
 #define LOG_LINE_MAX   8192 /* bytes without prefix; Docker splits at 16 KB */
 #define LOG_OBJECT_MAX 15900
@@ -79,6 +80,13 @@ void log_client_limit(const struct log *l, const char *what, uint64_t count,
 /* counts: "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4" */
 void log_disconnect(const struct log *l, const struct log_peer *p, const char *counts);
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p);
+/* "Anonymous TLS connection established from NAME[ADDR]: TLSv1.2 with cipher C (128/128 bits)";
+ * " to SNI" behind the peer where `server_name` is not NULL. */
+void log_tls_client(const struct log *l, const struct log_peer *p, const struct tls_facts *tls,
+                    const char *server_name);
+/* "WHAT error from NAME[ADDR]: WHY"; what: "SSL_accept", "SSL_read". */
+void log_tls_error(const struct log *l, const char *what, const struct log_peer *p,
+                   const char *why);
 /*
  * QID|NOQUEUE: reject: STAGE from NAME[ADDR]: REPLY; from=<s> to=<r> proto=P helo=<h>
  * stage "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "CONNECT"; reply: the reply line as sent. sender,

@@ -27,6 +27,24 @@ struct status_destination {
     unsigned active;    /* deliveries under way */
 };
 
+#define STATUS_CERTIFICATES_MAX 16
+
+enum status_certificate_state {
+    STATUS_CERTIFICATE_GOOD,
+    STATUS_CERTIFICATE_SOON, /* it expires within tls_expiry_warning */
+    STATUS_CERTIFICATE_EXPIRED,
+    STATUS_CERTIFICATE_EARLY, /* not good yet */
+};
+
+/* One that clients are shown. */
+struct status_certificate {
+    char name[256]; /* its first name */
+    bool rsa;       /* else EC */
+    bool self_signed;
+    int64_t not_after_s;
+    enum status_certificate_state state;
+};
+
 struct status {
     int64_t started_s;
     long pid;
@@ -55,6 +73,10 @@ struct status {
     bool draining;            /* no mail is taken: being drained, or stopping */
     int64_t draining_since_s; /* by `mxgate drain`, wall seconds; 0: stopping, or neither */
     unsigned more, more_down; /* targets that there is no room for below; of these: down */
+    size_t
+        certificates; /* those with the default first; more than there is room for are left out */
+    struct status_certificate certificate[STATUS_CERTIFICATES_MAX];
+    char certificate_trouble[512]; /* why the files cannot be used as they are; "" they can */
     size_t destinations;
     struct status_destination destination[STATUS_DESTINATIONS_MAX];
 };

@@ -41,7 +41,8 @@ static void on_wait(void *ctx, enum session_wait what)
 {
     struct connection *c = ctx;
     const struct config *config = c->server->config;
-    uint64_t limit = config->smtpd_timeout;
+    uint64_t limit =
+        what == SESSION_WAIT_TLS ? config->smtpd_starttls_timeout : config->smtpd_timeout;
 
     if (what == SESSION_WAIT_PAUSE) {
         stream_deadline(&c->stream, c->session.pause_ms);
@@ -231,6 +232,9 @@ const struct session_ops connection_session_ops = {
     .body_wrote = on_body_wrote,
     .body_abort = on_body_abort,
     .submit = on_submit,
+    .tls_offered = connection_tls_offered,
+    .tls_prepare = connection_tls_prepare,
+    .tls_start = connection_tls_start,
 };
 
 /* ---- what the stream says ---- */
@@ -305,9 +309,8 @@ static void on_end(void *ctx, int rc)
 {
     struct connection *c = ctx;
 
-    (void)rc;
     forget(c);
-    session_lost(&c->session);
+    connection_tls_lost(c, rc);
     stream_close(&c->stream);
 }
 
@@ -339,6 +342,7 @@ static void on_closed(void *ctx)
         verify_query_close(c->query, on_query_closed);
     session_deinit(&c->session);
     body_free(&c->body);
+    connection_tls_release(c);
     DL_DELETE(c->server->connections, c);
     c->server->connection_count--;
     c->server->rejected += c->session.rejects;
@@ -354,6 +358,7 @@ const struct stream_events connection_stream_events = {
     .on_eof = on_eof,
     .on_end = on_end,
     .on_closed = on_closed,
+    .on_secured = connection_on_secured,
 };
 
 unsigned connection_rejects(const struct connection *c)

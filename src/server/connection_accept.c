@@ -59,8 +59,7 @@ static void turn_away(struct connection *c, const char *reply)
     session_refuse(&c->session, reply);
 }
 
-/* Whether no limit holds for the client. */
-static bool is_unlimited(const struct connection *c)
+bool connection_is_unlimited(const struct connection *c)
 {
     return c->local || c->balancer || cidr_list_match(&c->server->config->unlimited, c->address16);
 }
@@ -69,7 +68,7 @@ unsigned connection_count_event(struct connection *c, enum limits_event event)
 {
     struct smtp_server *s = c->server;
 
-    if (is_unlimited(c))
+    if (connection_is_unlimited(c))
         return 0;
     return limits_count(&s->limits, c->limits_key, event, clock_mono_ms(),
                         s->config->anvil_rate_time_unit);
@@ -83,7 +82,7 @@ static const char *exceeded(struct connection *c, unsigned *count)
     uint64_t count_limit = config->smtpd_client_connection_count_limit;
     unsigned rate = rate_limit > 0 ? connection_count_event(c, LIMITS_CONNECTION) : 0;
 
-    if (count_limit > 0 && *count > count_limit && !is_unlimited(c))
+    if (count_limit > 0 && *count > count_limit && !connection_is_unlimited(c))
         return "Connection concurrency";
     if (rate <= rate_limit)
         return NULL;
@@ -133,7 +132,11 @@ static void start_local(struct connection *c)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)&c->address;
     struct session_client client = {
-        .address = "127.0.0.1", .envelopes = &c->server->intake->envelopes, .trusted = true};
+        .address = "127.0.0.1",
+        .envelopes = &c->server->intake->envelopes,
+        .trusted = true,
+        .no_tls = true,
+    };
 
     c->local = true;
     v4->sin_family = AF_INET;
@@ -182,11 +185,16 @@ void connection_start(struct connection *c)
     name_address(c, address, &client.port);
     client.address = address;
     client.envelopes = &c->server->intake->envelopes;
+    client.wrapped = c->wrapped;
     client.trusted = !c->balancer && cidr_list_match(&c->server->config->networks, c->address16);
     session_init(&c->session, &connection_session_ops, c, c->server->config, c->server->log,
                  &client);
     if (refuse_excess(c, &client))
         return;
+    if (c->wrapped) {
+        session_start(&c->session); /* the stream reads with the handshake */
+        return;
+    }
     input = early_input(c, early, sizeof early);
     if (refuse_header(c, input, address))
         return;
@@ -228,13 +236,14 @@ int connection_adopt(struct smtp_server *s, int fd)
     return 0;
 }
 
-void connection_accept(struct smtp_server *s, uv_stream_t *server)
+void connection_accept(struct smtp_server *s, uv_stream_t *server, bool wrapped)
 {
     struct connection *c = connection_new(s);
     uv_tcp_t *refused;
 
     if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
         connection_enter(c, s);
+        c->wrapped = wrapped;
         if (!read_address(c))
             stream_close(&c->stream);
         else if (connection_is_proxied(c))

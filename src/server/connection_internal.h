@@ -16,6 +16,7 @@ struct connection {
     struct resolver_query *name_query;   /* borrowed */
     struct resolver_query *lookup_query; /* borrowed */
     struct body *body;                   /* owned */
+    struct tls_session *tls;             /* owned until the stream has it */
     struct connection_proxy *proxy;      /* owned; NULL: no PROXY header is due */
     struct sockaddr_storage address;     /* the client's, as a PROXY header has it where one came */
     unsigned char address16[16];
@@ -24,6 +25,8 @@ struct connection {
     bool balancer; /* the address is that of a load balancer, which vouches for nobody */
     bool probe;    /* and so is the session: its health check */
     bool counted;
+    bool tls_counted;
+    bool wrapped; /* TLS from the first byte */
     bool gone;
     bool eof; /* the client says no more, and the session was at work: it hears the answer first */
     unsigned holds; /* stream, query if there is one */
@@ -31,8 +34,9 @@ struct connection {
 
 /* connection_accept.c: begins the session of the client at c->address: limits, greeting. */
 void connection_start(struct connection *c);
-/* connection_accept.c: counts one more of this client; how many there were, or 0 when it has no
- * limit. */
+/* Whether no limit holds for the client. */
+bool connection_is_unlimited(const struct connection *c);
+/* Counts one more of this client; how many there were, or 0 when it has no limit. */
 unsigned connection_count_event(struct connection *c, enum limits_event event);
 /* connection_proxy.c: whether it comes from smtpd_upstream_proxy_hosts; reads its header, then
  * calls connection_start(). */
@@ -40,6 +44,15 @@ bool connection_is_proxied(const struct connection *c);
 void connection_await_header(struct connection *c);
 /* connection_lookup.c: asks the DNS, or the answers that are remembered. */
 void connection_lookup(void *ctx, enum dns_question question, const char *name);
+
+/* connection_tls.c: what the session asks about TLS, what the stream tells of it, and the end. */
+bool connection_tls_offered(void *ctx);
+bool connection_tls_prepare(void *ctx, struct smtp_verdict *verdict_out);
+void connection_tls_start(void *ctx);
+void connection_on_secured(void *ctx);
+/* The stream ended with rc: tells the session, with what TLS had to do with it. */
+void connection_tls_lost(struct connection *c, int rc);
+void connection_tls_release(struct connection *c);
 
 extern const struct session_ops connection_session_ops;
 extern const struct stream_events connection_stream_events;

@@ -119,6 +119,14 @@ unsigned limits_count(struct limits *l, const unsigned char address[16], enum li
     return r->counts[event];
 }
 
+unsigned limits_peek(const struct limits *l, const unsigned char address[16],
+                     enum limits_event event, uint64_t now_ms, uint64_t unit_ms)
+{
+    const struct limits_rate *r = find_rate(l, address);
+
+    return r && now_ms - r->begun_ms < unit_ms ? r->counts[event] : 0;
+}
+
 void limits_deinit(struct limits *l)
 {
     struct limits_rate *r, *next;

@@ -3,8 +3,8 @@
  * each client in a unit of time (Postfix' anvil)
  *
  * Connections are counted from accept to close: one hash entry per address that has one, so bounded
- * by the connections. Events (connections, messages, recipients) are counted in windows that begin
- * with the first event of an address and end a unit later.
+ * by the connections. Events (connections, messages, recipients, TLS sessions) are counted in
+ * windows that begin with the first event of an address and end a unit later.
  *
  * Limits: LIMITS_RATES_MAX windows; the one begun first goes first. Whoever has more addresses than
  *         that can forget himself by it, but not others' connections, which are counted apart. Out
@@ -21,7 +21,13 @@
 struct limits_client;
 struct limits_rate;
 
-enum limits_event { LIMITS_CONNECTION, LIMITS_MESSAGE, LIMITS_RECIPIENT, LIMITS_EVENT_COUNT };
+enum limits_event {
+    LIMITS_CONNECTION,
+    LIMITS_MESSAGE,
+    LIMITS_RECIPIENT,
+    LIMITS_TLS, /* new TLS sessions */
+    LIMITS_EVENT_COUNT
+};
 
 struct limits {
     unsigned total;
@@ -42,6 +48,9 @@ void limits_leave(struct limits *l, const unsigned char address[16]);
 /* One more event; how many there are in the address' window, or 0 when memory is out. */
 unsigned limits_count(struct limits *l, const unsigned char address[16], enum limits_event event,
                       uint64_t now_ms, uint64_t unit_ms);
+/* How many there are, without one more. */
+unsigned limits_peek(const struct limits *l, const unsigned char address[16],
+                     enum limits_event event, uint64_t now_ms, uint64_t unit_ms);
 /* Frees the windows; the connections' entries go as they leave. */
 void limits_deinit(struct limits *l);
 

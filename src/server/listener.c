@@ -17,7 +17,7 @@ static void on_connection(uv_stream_t *stream, int status)
         log_warning(l->server->log, "smtpd", "accept: %s", uv_strerror(status));
         return;
     }
-    connection_accept(l->server, stream);
+    connection_accept(l->server, stream, l->wrapped);
 }
 
 static int bind_error(const struct listen_address *a, int rc, struct errbuf *err)
@@ -63,6 +63,8 @@ static void write_text(struct listener *l)
         text_printf(&t, "[%s]:%u", host,
                     (unsigned)ntohs(((struct sockaddr_in6 *)&address)->sin6_port));
     }
+    if (l->wrapped)
+        text_cstr(&t, ":smtps");
 }
 
 static int open_socket(struct smtp_server *s, struct listener *l, const struct listen_address *a)
@@ -137,6 +139,7 @@ int smtp_server_start(struct smtp_server *s, struct errbuf *err)
         struct listen_address any4 = list.entries[i];
 
         l->server = s;
+        l->wrapped = list.entries[i].wrapped || s->config->smtpd_tls_wrappermode;
         uv_tcp_init(s->loop, &l->tcp);
         l->tcp.data = l;
         s->listener_count++;

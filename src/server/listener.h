@@ -20,6 +20,7 @@
 #include "net/stream.h"
 #include "relay/relay.h"
 #include "server/limits.h"
+#include "server/server_tls.h"
 
 #define LISTENER_SPARE 64 /* for trusted clients; and as many for those that are told to go */
 
@@ -29,7 +30,8 @@ struct smtp_server;
 struct listener {
     uv_tcp_t tcp;
     struct smtp_server *server;
-    char text[80]; /* "127.0.0.1:2525", the real port */
+    char text[80]; /* "127.0.0.1:2525", the real port; ":smtps" behind it when wrapped */
+    bool wrapped;  /* TLS from the first byte */
 };
 
 struct smtp_server {
@@ -38,6 +40,7 @@ struct smtp_server {
     struct resolver *resolver;
     struct relay *relay;
     struct intake *intake;
+    const struct server_tls *tls; /* NULL: no TLS */
     struct config *config;
     const struct log *log;
     struct listener listeners[LISTEN_MAX];
@@ -46,6 +49,7 @@ struct smtp_server {
     struct dns_cache dns;           /* what policy asked */
     struct connection *connections; /* owned list */
     unsigned connection_count;
+    unsigned tls_sessions;
     uint64_t rejected; /* by connections that are gone, or never began */
     bool stopping;
     bool draining; /* still listening, to say 421 */
@@ -78,8 +82,8 @@ void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void
 /* One hold fewer; the last one ends the close. */
 void smtp_server_release(struct smtp_server *s);
 
-/* connection.c: takes the connection that waits in `server`. */
-void connection_accept(struct smtp_server *s, uv_stream_t *server);
+/* connection.c: takes the connection that waits in `server`; wrapped: it speaks TLS at once. */
+void connection_accept(struct smtp_server *s, uv_stream_t *server, bool wrapped);
 /*
  * A session of a local program (sendmail -bs) over this unix socket: trusted, and known as
  * localhost. What the program still hears after it has closed its side: the answers to all it said.

@@ -46,6 +46,7 @@ struct policy_facts {
     const struct smtp_address *recipient; /* with a domain; NULL at DATA */
     size_t recipient_count;               /* accepted before */
     bool trusted;                         /* in mynetworks */
+    bool secured;                         /* in TLS */
     bool pipelined; /* the client did not wait where it had to, as of this command */
 };
 

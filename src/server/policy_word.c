@@ -83,6 +83,15 @@ static enum policy_effect reject_pipelining(struct policy_run *r, const struct p
     return POLICY_EFFECT_REFUSE;
 }
 
+static enum policy_effect reject_plaintext(struct policy_run *r, const struct policy_facts *f)
+{
+    if (f->secured)
+        return POLICY_EFFECT_NONE;
+    policy_refuse(&r->verdict, f->config->plaintext_reject_code, "4.7.1",
+                  "Session encryption is required");
+    return POLICY_EFFECT_REFUSE;
+}
+
 static enum policy_effect reject_unauth(struct policy_run *r, const struct policy_facts *f,
                                         uint64_t code)
 {
@@ -223,6 +232,8 @@ enum policy_effect policy_run_word(struct policy_run *r, const struct policy_fac
         return reject_unknown_client(r, f, f->client_reverse, "4.7.1", "reverse hostname");
     case RESTRICTION_REJECT_RBL_CLIENT:
         return policy_rbl(r, f, word);
+    case RESTRICTION_REJECT_PLAINTEXT_SESSION:
+        return reject_plaintext(r, f);
     case RESTRICTION_REJECT_INVALID_HELO_HOSTNAME:
     case RESTRICTION_REJECT_NON_FQDN_HELO_HOSTNAME:
     case RESTRICTION_REJECT_UNKNOWN_HELO_HOSTNAME:

@@ -42,8 +42,15 @@ void session_init(struct session *s, const struct session_ops *ops, void *ctx,
     s->config = config_ref(config);
     s->log = log;
     s->trusted = client->trusted;
-    s->debugged = cidr_address_parse(span_of(client->address), address) &&
-                  peer_list_match_address(&config->debugged, address);
+    s->wrapped = client->wrapped;
+    s->no_tls = client->no_tls;
+    s->ehlo_discarded = config->smtpd_discard_ehlo_keywords;
+    if (cidr_address_parse(span_of(client->address), address)) {
+        const char *words = ehlo_map_find(&config->ehlo_maps, address);
+
+        s->debugged = peer_list_match_address(&config->debugged, address);
+        s->ehlo_discarded = words ? words : s->ehlo_discarded;
+    }
     s->all_lf = true;
     s->where = "CONNECT";
     s->verb = SMTP_UNKNOWN;
@@ -114,6 +121,8 @@ void session_done(struct session *s)
 
 static enum session_wait wanted_wait(const struct session *s)
 {
+    if (s->busy == SESSION_BUSY_TLS)
+        return SESSION_WAIT_TLS;
     if (s->busy != SESSION_FREE)
         return s->busy == SESSION_BUSY_PAUSE ? SESSION_WAIT_PAUSE : SESSION_WAIT_US;
     return s->state == SESSION_DATA || s->state == SESSION_BDAT ? SESSION_WAIT_DATA
@@ -194,14 +203,18 @@ void session_answered(struct session *s)
 
 void session_start(struct session *s)
 {
-    session_reply(s, "220 %s", s->config->smtpd_banner);
+    if (s->wrapped && !s->tls)
+        session_start_wrapped(s);
+    else
+        session_reply(s, "220 %s", s->config->smtpd_banner);
     s->wait_fresh = true;
     settle(s);
 }
 
 void session_refuse(struct session *s, const char *reply_line)
 {
-    session_reply_line(s, reply_line);
+    if (!s->wrapped)
+        session_reply_line(s, reply_line);
     session_hang_up(s); /* whatever the code was */
 }
 
@@ -247,6 +260,11 @@ void session_timeout(struct session *s)
         end_pause(s);
         return;
     }
+    if (s->busy == SESSION_BUSY_TLS) {
+        session_tls_failed(s, "Connection timed out");
+        s->ops->hang_up(s->ctx);
+        return;
+    }
     if (s->state == SESSION_CLOSING || s->busy != SESSION_FREE)
         return;
     if (s->any_line)
@@ -257,6 +275,8 @@ void session_timeout(struct session *s)
 void session_shutdown(struct session *s)
 {
     s->stopping = true;
+    if (s->busy == SESSION_BUSY_TLS)
+        session_hang_up(s); /* nothing can be said now, and nobody loses anything */
     if (!s->in_input && s->state != SESSION_CLOSING)
         settle(s);
 }
@@ -269,5 +289,7 @@ void session_deinit(struct session *s)
     session_reset(s);
     if (s->any_line)
         session_log_disconnect(s);
+    free(s->tls);
+    s->tls = NULL;
     config_unref(&s->config);
 }

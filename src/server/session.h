@@ -19,6 +19,11 @@
  * The log stays silent about a client that said nothing but QUIT, or nothing at all (a health
  * check).
  *
+ * STARTTLS (RFC 3207): after the 220 the session is busy (SESSION_BUSY_TLS) until session_secured()
+ * or session_tls_failed(); what was said before is forgotten, and nothing that came with STARTTLS
+ * in clear text is ever read as a command (CVE-2011-0411): the session ends then. A session on a
+ * wrapped port begins with the handshake, and greets afterwards.
+ *
  * A client that made smtpd_soft_error_limit errors waits smtpd_error_sleep_time before each of its
  * commands is run: that is a pause (SESSION_WAIT_PAUSE), as the restriction `sleep` is; what it
  * sent meanwhile waits unread.
@@ -40,6 +45,7 @@
 #include "smtp/dot.h"
 #include "smtp/line.h"
 #include "smtp/verdict.h"
+#include "tls/tls_facts.h"
 
 enum session_state {
     SESSION_CONNECTED,
@@ -62,6 +68,7 @@ enum session_busy {
     SESSION_BUSY_RCPT,   /* ops->recipient */
     SESSION_BUSY_ROOM,   /* ops->body_room had none */
     SESSION_BUSY_SUBMIT, /* ops->submit */
+    SESSION_BUSY_TLS,    /* ops->tls_start */
 };
 
 enum session_wait {
@@ -70,6 +77,7 @@ enum session_wait {
                              extended by fewer */
     SESSION_WAIT_US,      /* our turn: no deadline for the client */
     SESSION_WAIT_PAUSE,   /* our turn in s->pause_ms: session_timeout() */
+    SESSION_WAIT_TLS,     /* the client's part of the handshake: smtpd_starttls_timeout */
 };
 
 #define SESSION_BLOCK   4096 /* bytes of data that buy a new deadline */
@@ -130,6 +138,16 @@ struct session_ops {
     void (*body_abort)(void *ctx); /* forget the body; also called when nothing was begun */
     /* The message is complete: takes over the envelope. session_submitted() follows. */
     void (*submit)(void *ctx, struct envelope *e, const char *message_id);
+    /* Whether there is a certificate, so that STARTTLS can be offered. */
+    bool (*tls_offered)(void *ctx);
+    /*
+     * Makes ready for a handshake. False with the reply in *verdict_out (454: no certificate, too
+     * many TLS sessions, no memory). tls_start() follows, or the session ends.
+     */
+    bool (*tls_prepare)(void *ctx, struct smtp_verdict *verdict_out);
+    /* What was sent so far goes out, and from here on the client speaks TLS: session_secured(),
+     * session_tls_failed() or session_lost() follows, not before this returns. */
+    void (*tls_start)(void *ctx);
 };
 
 #define SESSION_LEAD_CAP 96 /* no header name is longer */
@@ -163,7 +181,11 @@ struct session {
     bool too_long;  /* the line under way was */
     bool debugged;  /* in debug_peer_list: the dialogue is logged */
     bool greeting_logged;
-    bool secret;               /* AUTH came last, or what is no command and followed it */
+    bool secret;  /* AUTH came last, or what is no command and followed it */
+    bool wrapped; /* TLS before the greeting */
+    bool no_tls;  /* a local program: TLS is neither offered nor asked for */
+    bool tls_logged;
+    bool tls_refused;          /* by 454: the client cannot help being in clear text */
     enum session_wait waiting; /* what ops->wait was told last */
     bool wait_fresh;           /* tell it again: a line or a block has ended */
     struct log_peer peer;      /* points into the next two */
@@ -190,6 +212,8 @@ struct session {
     struct smtp_rcpt_params *rcpt;     /* owned while a recipient is being decided about */
     struct session_check *check;       /* owned while restrictions are being run */
     struct envelope_budget *envelopes; /* borrowed */
+    struct tls_facts *tls;             /* owned; NULL: in clear text */
+    const char *ehlo_discarded;        /* words that EHLO leaves out for this client; from config */
     /* data under way */
     struct smtp_dot_decoder dot;
     struct smtp_normaliser normaliser;
@@ -216,15 +240,18 @@ struct session_client {
     uint16_t port;
     bool trusted;                      /* in mynetworks */
     struct envelope_budget *envelopes; /* outlives the session's envelopes; NULL: no limit */
+    bool wrapped;                      /* it speaks TLS before it is greeted */
+    bool no_tls;                       /* a local program, over a unix socket */
 };
 
 /* Takes a reference of config; sends nothing yet. */
 void session_init(struct session *s, const struct session_ops *ops, void *ctx,
                   struct config *config, const struct log *log,
                   const struct session_client *client);
-/* Sends the greeting. */
+/* Sends the greeting; on a wrapped port after the handshake, which begins at once. */
 void session_start(struct session *s);
-/* Instead of session_start: 421 (too many connections, shutting down) and hang up. */
+/* Instead of session_start: 421 (too many connections, shutting down) and hang up; a client of a
+ * wrapped port is hung up on without a word. */
 void session_refuse(struct session *s, const char *reply_line);
 /*
  * Instead of session_start: the client sent `input` before it was greeted, as only spam senders do.
@@ -233,6 +260,10 @@ void session_refuse(struct session *s, const char *reply_line);
 void session_start_early(struct session *s, struct span input);
 /* Returns the number of bytes taken, fewer than len only when busy or closing. */
 size_t session_input(struct session *s, const char *bytes, size_t len);
+/* The handshake is over, and well. `facts` are copied. */
+void session_secured(struct session *s, const struct tls_facts *facts);
+/* It failed, or TLS broke later: logs why, in words; then as session_lost(). */
+void session_tls_failed(struct session *s, const char *why);
 /* The client closed or the connection broke: logs "lost connection after X", frees the transaction.
  */
 void session_lost(struct session *s);

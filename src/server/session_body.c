@@ -69,7 +69,8 @@ static bool write_lead(struct session *s)
     if (!ptr)
         return false;
     text_init(&t, ptr, cap);
-    trace_received(&t, s->envelope, s->config->myhostname, s->config->mail_name);
+    trace_received(&t, s->envelope, s->config->smtpd_tls_received_header ? s->tls : NULL,
+                   s->config->myhostname, s->config->mail_name);
     if (s->lead_state == SESSION_LEAD_BODY)
         text_cstr(&t, "\r\n");
     text_span(&t, span_make(s->lead, s->lead_len));

@@ -15,7 +15,8 @@
 
 /* COMMAND_JUNK: costs us and brings no mail; counts against smtpd_junk_command_limit. */
 /* COMMAND_LAST: nothing may be sent after it before its reply has come (RFC 2920 3.1). */
-enum { COMMAND_JUNK = 1, COMMAND_LAST = 2 };
+/* COMMAND_CLEAR: may be said in clear text where smtpd_tls_security_level is encrypt. */
+enum { COMMAND_JUNK = 1, COMMAND_LAST = 2, COMMAND_CLEAR = 4 };
 
 struct command_rule {
     const char *name;
@@ -23,8 +24,7 @@ struct command_rule {
     session_command_fn *run;
 };
 
-/* Whether a list of words has this one. */
-static bool is_listed(const char *list, struct span wanted)
+bool session_is_listed(const char *list, struct span wanted)
 {
     struct span rest = span_of(list);
     struct span word;
@@ -86,7 +86,9 @@ bool session_offers(const struct session *s, const char *keyword)
         return false;
     if (s->config->disable_vrfy_command && strcmp(keyword, "VRFY") == 0)
         return false;
-    return !is_listed(s->config->smtpd_discard_ehlo_keywords, span_of(keyword));
+    if (strcmp(keyword, "STARTTLS") == 0 && !session_offers_tls(s))
+        return false;
+    return !session_is_listed(s->ehlo_discarded, span_of(keyword));
 }
 
 /* The line before is sent when it is known whether another follows. */
@@ -106,8 +108,9 @@ static void offer(struct session *s, char line[EHLO_LINE_CAP], const char *keywo
 
 static void run_ehlo(struct session *s, const struct smtp_command *c)
 {
-    static const char *const keywords[] = {"PIPELINING", "SIZE", "VRFY",     "ENHANCEDSTATUSCODES",
-                                           "8BITMIME",   "DSN",  "SMTPUTF8", "CHUNKING"};
+    static const char *const keywords[] = {
+        "PIPELINING", "SIZE", "VRFY",     "STARTTLS", "ENHANCEDSTATUSCODES",
+        "8BITMIME",   "DSN",  "SMTPUTF8", "CHUNKING"};
     char line[EHLO_LINE_CAP];
     struct text t;
 
@@ -200,7 +203,7 @@ static void run_quit(struct session *s, const struct smtp_command *c)
  */
 static bool is_foreign(const struct session *s, struct span word)
 {
-    return is_listed(s->config->smtpd_forbidden_commands, word) ||
+    return session_is_listed(s->config->smtpd_forbidden_commands, word) ||
            span_find(word, ':') < word.len || span_equal(word, SPAN_LIT("PROXY"));
 }
 
@@ -222,7 +225,7 @@ static void run_unknown(struct session *s, const struct smtp_command *c)
                     s->peer.address, shown);
         session_reply(s, "221 2.7.0 Error: I can break rules, too. Goodbye.");
         s->reply_code = 521; /* a failure for the count, whatever the reply says */
-    } else if (is_listed(s->config->smtpd_noop_commands, c->word)) {
+    } else if (session_is_listed(s->config->smtpd_noop_commands, c->word)) {
         session_reply(s, "250 2.0.0 Ok");
     } else {
         session_reply(s, "500 5.5.2 Error: command not recognized");
@@ -230,33 +233,37 @@ static void run_unknown(struct session *s, const struct smtp_command *c)
     session_done(s);
 }
 
-/* In the order of enum smtp_verb. */
+/* In the order of enum smtp_verb. BDAT may be said anywhere, as its chunk must be read whatever is
+ * said of it. */
 static const struct command_rule rules[] = {
-    {"HELO",     COMMAND_JUNK | COMMAND_LAST, run_helo         },
-    {"EHLO",     COMMAND_JUNK | COMMAND_LAST, run_ehlo         },
-    {"XCLIENT",  0,                           run_unauthorised },
-    {"XFORWARD", 0,                           run_unauthorised },
-    {"STARTTLS", COMMAND_LAST,                run_unimplemented},
-    {"AUTH",     COMMAND_LAST,                run_auth         },
-    {"MAIL",     0,                           session_mail     },
-    {"RCPT",     0,                           session_rcpt     },
-    {"DATA",     COMMAND_LAST,                session_data     },
-    {"BDAT",     0,                           session_bdat     },
-    {"RSET",     COMMAND_JUNK,                run_rset         },
-    {"NOOP",     COMMAND_JUNK | COMMAND_LAST, run_noop         },
-    {"VRFY",     COMMAND_JUNK | COMMAND_LAST, run_vrfy         },
-    {"ETRN",     COMMAND_JUNK | COMMAND_LAST, run_unimplemented},
-    {"QUIT",     COMMAND_LAST,                run_quit         },
-    {"HELP",     COMMAND_JUNK,                run_help         },
-    {"UNKNOWN",  0,                           run_unknown      },
+    {"HELO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_helo         },
+    {"EHLO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_ehlo         },
+    {"XCLIENT",  COMMAND_CLEAR,                               run_unauthorised },
+    {"XFORWARD", 0,                                           run_unauthorised },
+    {"STARTTLS", COMMAND_LAST | COMMAND_CLEAR,                session_starttls },
+    {"AUTH",     COMMAND_LAST,                                run_auth         },
+    {"MAIL",     0,                                           session_mail     },
+    {"RCPT",     0,                                           session_rcpt     },
+    {"DATA",     COMMAND_LAST,                                session_data     },
+    {"BDAT",     COMMAND_CLEAR,                               session_bdat     },
+    {"RSET",     COMMAND_JUNK,                                run_rset         },
+    {"NOOP",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_noop         },
+    {"VRFY",     COMMAND_JUNK | COMMAND_LAST,                 run_vrfy         },
+    {"ETRN",     COMMAND_JUNK | COMMAND_LAST,                 run_unimplemented},
+    {"QUIT",     COMMAND_LAST | COMMAND_CLEAR,                run_quit         },
+    {"HELP",     COMMAND_JUNK | COMMAND_CLEAR,                run_help         },
+    {"UNKNOWN",  COMMAND_CLEAR,                               run_unknown      },
 };
 
 _Static_assert(sizeof rules / sizeof rules[0] == SMTP_VERB_COUNT, "a rule for each verb");
 
-/* What follows a command that nothing may follow; told once, as a sign of spam software. */
+/* What follows a command that nothing may follow; told once, as a sign of spam software, and
+ * always after STARTTLS, as a sign of somebody in between. */
 static void note_pipelining(struct session *s, const struct command_rule *rule, struct span rest)
 {
-    if (s->pipelining_logged || s->trusted || !s->pipelined || rest.len == 0)
+    bool told = s->verb != SMTP_STARTTLS && (s->pipelining_logged || s->trusted);
+
+    if (told || !s->pipelined || rest.len == 0)
         return;
     s->pipelining_logged = true;
     session_log_connect(s);
@@ -273,12 +280,28 @@ static void note_client(struct session *s)
         session_log_connect(s);
 }
 
+void session_refuse_pipelining(struct session *s)
+{
+    session_reply(s, "554 5.5.0 Error: SMTP protocol synchronization");
+    session_hang_up(s);
+    session_done(s);
+}
+
 static bool refuse_pipelining(struct session *s)
 {
     if (!s->config->smtpd_forbid_unauth_pipelining || !s->pipelined || s->trusted)
         return false;
-    session_reply(s, "554 5.5.0 Error: SMTP protocol synchronization");
-    session_hang_up(s);
+    session_refuse_pipelining(s);
+    return true;
+}
+
+static bool refuse_clear_text(struct session *s, const struct command_rule *rule)
+{
+    const char *demand = rule->flags & COMMAND_CLEAR ? NULL : session_tls_demand(s);
+
+    if (!demand)
+        return false;
+    session_reply_line(s, demand);
     session_done(s);
     return true;
 }
@@ -296,7 +319,7 @@ static void run_command(struct session *s, const struct smtp_command *c, struct 
     session_log_command(s);
     if (c->verb != SMTP_QUIT)
         note_pipelining(s, rule, rest);
-    if (refuse_pipelining(s))
+    if (refuse_pipelining(s) || refuse_clear_text(s, rule))
         return;
     if ((rule->flags & COMMAND_JUNK) && ++s->junk > s->config->smtpd_junk_command_limit)
         s->errors++;

@@ -242,6 +242,8 @@ static bool refuse_chunk_order(struct session *s)
         text_printf(&t, "551 5.0.0 Discarded %llu bytes after earlier error",
                     (unsigned long long)s->chunk_size);
         refuse_chunk(s, line);
+    } else if (session_tls_demand(s)) {
+        refuse_chunk(s, session_tls_demand(s));
     } else if (!s->envelope) {
         refuse_chunk(s, "503 5.5.1 Error: need RCPT command");
     } else if (s->envelope->recipient_count == 0) {

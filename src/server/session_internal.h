@@ -6,6 +6,7 @@
  *   session_command.c  command lines: the table, and the commands that start no transaction
  *   session_mail.c     MAIL, RCPT and the answers they wait for
  *   session_check.c    the restrictions, before RCPT and DATA are answered
+ *   session_tls.c      STARTTLS, and what is refused without it
  *   session_data.c     DATA and BDAT: framing, limits, the end of a message
  *   session_body.c     where body bytes go: our Received first, then room by room
  */
@@ -62,8 +63,23 @@ typedef void session_command_fn(struct session *s, const struct smtp_command *c)
 bool session_offers(const struct session *s, const char *keyword);
 /* Refuses MAIL and VRFY before HELO where the settings want it. */
 bool session_wants_helo(struct session *s);
+/* Whether a list of words has this one. */
+bool session_is_listed(const char *list, struct span wanted);
+/* More came with a command that must be answered first: told in the log, and hung up on. */
+void session_refuse_pipelining(struct session *s);
 /* The command in s->line is run after all: its pause is over. */
 void session_command_resume(struct session *s);
+
+/* session_tls.c */
+session_command_fn session_starttls;
+/* Whether EHLO offers STARTTLS now. */
+bool session_offers_tls(const struct session *s);
+/* The reply to what must not be said in clear text; NULL: it may. */
+const char *session_tls_demand(const struct session *s);
+/* On a wrapped port: begins the handshake, or hangs up. */
+void session_start_wrapped(struct session *s);
+/* "TLS connection established from ...", once, when "connect from" has been logged. */
+void session_log_tls(struct session *s);
 
 /* session_mail.c */
 session_command_fn session_mail;

@@ -131,7 +131,8 @@ static struct envelope *make_envelope(const struct session *s,
                                       const struct smtp_mail_params *params)
 {
     struct envelope *e = envelope_new();
-    const char *esmtp = params->smtputf8 ? "UTF8SMTP" : "ESMTP";
+    const char *plain = params->smtputf8 ? "UTF8SMTP" : "ESMTP";
+    const char *esmtp = !s->tls ? plain : params->smtputf8 ? "UTF8SMTPS" : "ESMTPS";
 
     if (!e || !envelope_set_sender(e, smtp_address_span(&params->sender))) {
         envelope_free(&e);

@@ -122,10 +122,11 @@ void session_hang_up(struct session *s)
 
 void session_log_connect(struct session *s)
 {
-    if (s->connect_logged)
-        return;
-    s->connect_logged = true;
-    log_connect(s->log, &s->peer);
+    if (!s->connect_logged) {
+        s->connect_logged = true;
+        log_connect(s->log, &s->peer);
+    }
+    session_log_tls(s);
 }
 
 static void log_greeting(struct session *s)

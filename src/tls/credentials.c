@@ -43,6 +43,18 @@ int credentials_add_group(struct credentials *c, const struct credentials_file *
     return rc < 0 ? rc : (int)c->group_count++;
 }
 
+int credentials_share_group(struct credentials *c, const struct credentials *from, size_t group)
+{
+    struct credential_pair *grown = realloc(c->groups, (c->group_count + 1) * sizeof *grown);
+
+    if (!grown)
+        return -ENOMEM;
+    c->groups = grown;
+    c->groups[c->group_count] = (struct credential_pair){credential_ref(from->groups[group].rsa),
+                                                         credential_ref(from->groups[group].ec)};
+    return (int)c->group_count++;
+}
+
 int credentials_add_name(struct credentials *c, const char *name, size_t group)
 {
     struct name *grown;
@@ -75,8 +87,8 @@ void credentials_unref(struct credentials *c)
     if (!c || --c->references > 0)
         return;
     for (size_t i = 0; i < c->group_count; i++) {
-        credential_free(c->groups[i].rsa);
-        credential_free(c->groups[i].ec);
+        credential_unref(c->groups[i].rsa);
+        credential_unref(c->groups[i].ec);
     }
     for (size_t i = 0; i < c->name_count; i++)
         free(c->names[i].text);

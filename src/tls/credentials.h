@@ -16,9 +16,11 @@
 #include "base/span.h"
 
 #include <bearssl.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct credential {
+    atomic_uint references;     /* groups may share it, also on several threads */
     br_x509_certificate *chain; /* owned DER, the end entity's first */
     size_t chain_len;
     int key_type;        /* BR_KEYTYPE_RSA or BR_KEYTYPE_EC: the key's own */
@@ -52,6 +54,9 @@ struct credentials *credentials_new(void);
  */
 int credentials_add_group(struct credentials *c, const struct credentials_file *files, size_t count,
                           credentials_note_fn note, void *note_ctx, struct errbuf *err);
+/* The same pairs as this group of another one: when its files cannot be used any more. The number
+ * of the group, or -ENOMEM. */
+int credentials_share_group(struct credentials *c, const struct credentials *from, size_t group);
 /* A server name in lower case, or .parent for all below it, gets this group. Names come in strcmp's
  * order, each once. 0 or -ENOMEM. */
 int credentials_add_name(struct credentials *c, const char *name, size_t group);

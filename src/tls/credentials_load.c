@@ -317,16 +317,17 @@ static int make_pair(struct loader *l, const struct found_key *k, struct credent
     c = calloc(1, sizeof *c);
     if (!c)
         return errbuf_set(l->err, -ENOMEM, "out of memory");
+    atomic_init(&c->references, 1);
     rc = fill(l, k, leaf, c);
     if (rc < 0) {
-        credential_free(c);
+        credential_unref(c);
         return rc;
     }
     if (*slot)
         note(l, l->files[k->file].name,
              "there is a pair of this kind before, which is not used: there can be one with an RSA "
              "key and one with an EC key");
-    credential_free(*slot);
+    credential_unref(*slot);
     *slot = c;
     return 0;
 }
@@ -366,8 +367,8 @@ int credential_load(const struct credentials_file *files, size_t count, credenti
     l->err = err;
     rc = load(l, out);
     if (rc < 0) {
-        credential_free(out->rsa);
-        credential_free(out->ec);
+        credential_unref(out->rsa);
+        credential_unref(out->ec);
         *out = (struct credential_pair){NULL, NULL};
     }
     if (l->room)
@@ -377,9 +378,16 @@ int credential_load(const struct credentials_file *files, size_t count, credenti
     return rc;
 }
 
-void credential_free(struct credential *c)
+struct credential *credential_ref(struct credential *c)
 {
-    if (!c)
+    if (c)
+        atomic_fetch_add(&c->references, 1);
+    return c;
+}
+
+void credential_unref(struct credential *c)
+{
+    if (!c || atomic_fetch_sub(&c->references, 1) > 1)
         return;
     for (size_t i = 0; i < c->chain_len; i++)
         free(c->chain[i].data);

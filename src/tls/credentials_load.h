@@ -21,9 +21,10 @@ struct credential_pair {
     struct credential *rsa, *ec; /* owned; either may be NULL, not both */
 };
 
-/* As credentials_add_group(); 0 or negative. */
+/* As credentials_add_group(); 0 or negative. Each has one reference. */
 int credential_load(const struct credentials_file *files, size_t count, credentials_note_fn note,
                     void *note_ctx, struct credential_pair *out, struct errbuf *err);
-void credential_free(struct credential *c); /* NULL is fine */
+struct credential *credential_ref(struct credential *c); /* NULL is fine; any thread */
+void credential_unref(struct credential *c);             /* likewise; the last one wipes the key */
 
 #endif

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from harness import wait
+from harness import smtp_client, wait
 from harness.dialogue import Dialogue, Speaker
 from harness.dns_server import A, AAAA, TXT, DnsServer
 from harness.gateway import Gateway
@@ -12,6 +12,9 @@ from harness.lmtp_peer import LmtpPeer
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / "dialogues").glob("*.dlg"))
 SMUGGLING = [f for f in FILES if f.name.startswith(("smuggling-", "bare-lf-", "bdat-")) and not Dialogue(f).settings]
+
+# Under MXGATE_E2E_STARTTLS all is played inside TLS, which then must be offered.
+LEVEL = {"smtpd_tls_security_level": "may" if smtp_client.STARTTLS else "none"}
 
 
 def names(files):
@@ -21,7 +24,7 @@ def names(files):
 @pytest.fixture(scope="module")
 def standard():
     """One gateway for all dialogues that need no settings of their own."""
-    with LmtpPeer() as peer, Gateway(relay_transport=peer.transport, delivery_mode="direct") as gateway:
+    with LmtpPeer() as peer, Gateway(relay_transport=peer.transport, delivery_mode="direct", **LEVEL) as gateway:
         yield gateway, peer
         assert not peer.violations, peer.violations
 
@@ -32,7 +35,8 @@ def queued(heard):
 
 def play(dialogue, gateway, peer, trickle):
     before = peer.messages
-    heard = Speaker(gateway.address, trickle).play(dialogue)
+    starttls = smtp_client.STARTTLS and "smtpd_tls_security_level" not in dialogue.settings
+    heard = Speaker(gateway.address, trickle, starttls=starttls).play(dialogue)
     expected = before + queued(heard)
     wait.until(lambda: peer.messages >= expected, f"{queued(heard)} mails at the upstream")
     assert peer.messages == expected, "more came out than went in"
@@ -60,7 +64,7 @@ def test_dialogue(file, trickle, standard, gateways, peers, dns):
     dialogue = Dialogue(file)
     if dialogue.settings:
         peer = peers()
-        gateway = gateways(relay_transport=peer.transport, dns_servers=dns.address, **{
+        gateway = gateways(relay_transport=peer.transport, dns_servers=dns.address, **LEVEL | {
             {"relay_domains": "allowed_domains"}.get(k, k): v for k, v in dialogue.settings.items()})
     else:
         gateway, peer = standard

@@ -1,6 +1,9 @@
 /*
  * Fuzz server/session: whole sessions, whatever the client says.
  *
+ * After each line that may be STARTTLS both runs make a pause, in which the handshake, if one is
+ * due, succeeds: what comes with STARTTLS would be refused in one piece, and junk in the other.
+ *
  * Input: four choices (settings and the world's ways, a seed for cuts and late answers, how it
  * ends, room), then the client's bytes. The session is run twice: in one piece with every answer at
  * once, and in pieces with answers that come when the seed says so. It holds that
@@ -55,12 +58,15 @@ static void set_up(void)
                                         "smtpd_relay_restrictions=permit",
                                         "smtpd_data_restrictions=reject_multi_recipient_bounce, "
                                         "reject_rbl_client refused.example.org",
+                                        "smtpd_tls_security_level=encrypt",
                                         NULL};
+    static const char *const usual[] = {"smtpd_tls_security_level=may", "smtpd_tls_loglevel=2",
+                                        "smtpd_tls_received_header=yes", NULL};
 
     if (fixtures[0][0].config)
         return;
     for (size_t i = 0; i < 2; i++) {
-        fixture_init(&fixtures[0][i], NULL);
+        fixture_init(&fixtures[0][i], usual);
         fixture_init(&fixtures[1][i], small);
     }
 }
@@ -75,7 +81,7 @@ static uint32_t next_random(uint32_t *seed)
 
 /* --- the two ways to run --- */
 
-static void connect_as(struct fixture *f, const struct choices *c)
+static void begin_as(struct fixture *f, const struct choices *c)
 {
     fixture_connect(f, c->trusted);
     f->room_rc = 0;
@@ -83,12 +89,38 @@ static void connect_as(struct fixture *f, const struct choices *c)
     session_start(&f->session);
 }
 
+/* Up to the end of the next line that has "starttls" in it. */
+static struct span next_part(struct span in)
+{
+    struct span word = SPAN_LIT("starttls");
+    size_t at = 0;
+
+    while (at < in.len && !span_starts_nocase(span_from(in, at), word))
+        at++;
+    at += span_find(span_from(in, at), '\n');
+    return span_first(in, at < in.len ? at + 1 : in.len);
+}
+
+static void end_part(struct fixture *f)
+{
+    while (fixture_answer(f))
+        fixture_pump(f);
+    if (f->tls_due && f->session.state != SESSION_CLOSING)
+        fixture_secure(f);
+}
+
 static void run_whole(struct fixture *f, const struct choices *c, struct span in)
 {
     f->when = FIXTURE_NOW;
     f->endless_room = true;
-    connect_as(f, c);
-    fixture_send(f, in);
+    begin_as(f, c);
+    while (in.len > 0) {
+        struct span part = next_part(in);
+
+        fixture_send(f, part);
+        end_part(f);
+        in = span_from(in, part.len);
+    }
 }
 
 static void run_in_pieces(struct fixture *f, const struct choices *c, struct span in)
@@ -98,17 +130,19 @@ static void run_in_pieces(struct fixture *f, const struct choices *c, struct spa
     f->when = FIXTURE_HELD;
     f->endless_room = false;
     f->room = 4096 + c->room;
-    connect_as(f, c);
+    begin_as(f, c);
     while (in.len > 0) {
-        struct span piece = span_first(in, 1 + next_random(&seed) % 64);
+        struct span part = next_part(in);
+        struct span piece = span_first(part, 1 + next_random(&seed) % 64);
 
         fixture_send(f, piece);
         in = span_from(in, piece.len);
         while (next_random(&seed) % 4 != 0 && fixture_answer(f))
             fixture_pump(f);
+        if (piece.len == part.len)
+            end_part(f);
     }
-    while (fixture_answer(f))
-        fixture_pump(f);
+    end_part(f);
     assert(f->input.len == 0);
 }
 

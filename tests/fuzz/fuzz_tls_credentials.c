@@ -64,7 +64,10 @@ static void on_note(void *ctx, const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = span_make((const char *)data, size < INPUT_MAX ? size : INPUT_MAX);
-    struct credentials_file files[2] = {{"a.pem", in}, {"b.pem", span_of("")}};
+    struct credentials_file files[2] = {
+        {"a.pem", in         },
+        {"b.pem", span_of("")}
+    };
     struct credential_pair pair;
     struct errbuf err = {""};
     size_t cut = span_find(in, '\0'); /* a NUL parts the two files */
@@ -79,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(pair.rsa || pair.ec);
     check_credential(pair.rsa, BR_KEYTYPE_RSA);
     check_credential(pair.ec, BR_KEYTYPE_EC);
-    credential_free(pair.rsa);
-    credential_free(pair.ec);
+    credential_unref(pair.rsa);
+    credential_unref(pair.ec);
     return 0;
 }

@@ -46,7 +46,8 @@ static struct config *settings_of(const char *ini)
 
     snprintf(text, sizeof text,
              "listen = 127.0.0.1:0\nqueue_directory = %s/spool\nqueue_minfree = 1\n"
-             "dns_servers = 127.0.0.1:9\nsmtpd_peername_timeout = 100ms\n%s",
+             "dns_servers = 127.0.0.1:9\nsmtpd_peername_timeout = 100ms\n"
+             "smtpd_tls_security_level = none\n%s", /* an RSA key is work */
              d.path, ini);
     return relay_config(&r, text);
 }

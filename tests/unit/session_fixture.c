@@ -111,9 +111,9 @@ static void on_note(void *ctx, enum config_note_kind kind, const char *text)
 static struct config *build_config(const char *const *pairs)
 {
     static char values[SETTINGS_MAX][4096];
-    const char *environment[SETTINGS_MAX + 4] = {"POSTFIX_myhostname=mx.example.com",
-                                                 "POSTFIX_relay_domains=example.com",
-                                                 "POSTFIX_relay_transport=lmtp:[192.0.2.10]:24"};
+    const char *environment[SETTINGS_MAX + 5] = {
+        "POSTFIX_myhostname=mx.example.com", "POSTFIX_relay_domains=example.com",
+        "POSTFIX_relay_transport=lmtp:[192.0.2.10]:24", "POSTFIX_smtpd_tls_security_level=none"};
     struct config_source source = {.environment = environment, .system_hostname = "mx.example.com"};
     struct config *config = NULL;
 
@@ -126,10 +126,12 @@ static struct config *build_config(const char *const *pairs)
         text_printf(&t, "POSTFIX_%s", pairs[i]);
         if (strncmp(pairs[i], "relay_domains=", 14) == 0)
             environment[1] = values[i];
+        else if (strncmp(pairs[i], "smtpd_tls_security_level=", 25) == 0)
+            environment[3] = values[i];
         else
-            environment[3 + i] = values[i];
-        if (!environment[3 + i])
-            environment[3 + i] = "TZ=";
+            environment[4 + i] = values[i];
+        if (!environment[4 + i])
+            environment[4 + i] = "TZ=";
     }
     if (config_build(&source, on_note, NULL, &config) < 0)
         abort();
@@ -161,7 +163,8 @@ static void forget(struct fixture *f)
     bytes_free(&f->body);
     bytes_free(&f->input);
     f->message_count = f->submits = f->aborts = f->waits = f->resumes = f->hang_ups = 0;
-    f->peer_due = f->room_due = f->lookup_due = false;
+    f->peer_due = f->room_due = f->lookup_due = f->tls_due = false;
+    f->tls_prepares = f->tls_starts = 0;
     f->lookups = 0;
     f->events[0] = f->events[1] = 0;
     f->recipient_due[0] = '\0';
@@ -174,13 +177,27 @@ void fixture_free(struct fixture *f)
     config_unref(&f->config);
 }
 
+static void connect_as(struct fixture *f, const struct session_client *client)
+{
+    forget(f);
+    session_init(&f->session, &fixture_ops, f, f->config, &f->log, client);
+    f->live = true;
+}
+
 void fixture_connect(struct fixture *f, bool trusted)
 {
-    struct session_client client = {"203.0.113.9", 51234, trusted, &f->envelopes};
+    struct session_client client = {
+        .address = "203.0.113.9", .port = 51234, .trusted = trusted, .envelopes = &f->envelopes};
 
-    forget(f);
-    session_init(&f->session, &fixture_ops, f, f->config, &f->log, &client);
-    f->live = true;
+    connect_as(f, &client);
+}
+
+void fixture_connect_wrapped(struct fixture *f)
+{
+    struct session_client client = {
+        .address = "203.0.113.9", .port = 51234, .wrapped = true, .envelopes = &f->envelopes};
+
+    connect_as(f, &client);
 }
 
 void fixture_greet(struct fixture *f)

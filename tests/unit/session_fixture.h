@@ -58,6 +58,7 @@ struct fixture {
     /* what waits for its answer */
     bool peer_due;
     bool room_due;
+    bool tls_due; /* fixture_secure() */
     bool lookup_due;
     enum dns_question question;
     char asked_name[400]; /* the last one asked for */
@@ -69,6 +70,10 @@ struct fixture {
     enum dns_found peer_reverse; /* TROUBLE: as peer_name has it */
     unsigned events[2];          /* counted, by enum session_event */
     const char *mail_refused;    /* reply, or NULL */
+    bool no_certificate;
+    const char *tls_refused; /* reply, or NULL */
+    size_t tls_prepares;
+    size_t tls_starts;
     const char *data_refused;
     const char *submit_reply; /* NULL: as the upstream model has it */
     bool endless_room;        /* else `room` bytes at a time */
@@ -85,6 +90,7 @@ void fixture_init(struct fixture *f, const char *const *pairs);
 void fixture_free(struct fixture *f);
 /* A new connection in the same fixture; what was said, logged and submitted is forgotten. */
 void fixture_connect(struct fixture *f, bool trusted);
+void fixture_connect_wrapped(struct fixture *f); /* on a wrapped port, untrusted; not started */
 void fixture_greet(struct fixture *f); /* connect, untrusted, and take the greeting off `said` */
 /* The connection is gone; the log stays. */
 void fixture_end(struct fixture *f);
@@ -95,6 +101,9 @@ void fixture_say(struct fixture *f, const char *text);
 bool fixture_answer(struct fixture *f);
 /* Gives the kept input again, as a caller does on resume. */
 void fixture_pump(struct fixture *f);
+/* The handshake that is due is over, and well, unless bytes in clear text are waiting: then it
+ * fails, as net/stream makes it. */
+void fixture_secure(struct fixture *f);
 /* Removes and returns what was said since; valid until the next call. */
 const char *fixture_heard(struct fixture *f);
 /* Says and hears; the test fails when it hears anything else. */

@@ -167,6 +167,49 @@ static void on_submit(void *ctx, struct envelope *e, const char *message_id)
         fixture_answer(f);
 }
 
+static bool on_tls_offered(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    return !f->no_certificate;
+}
+
+static bool on_tls_prepare(void *ctx, struct smtp_verdict *verdict_out)
+{
+    struct fixture *f = ctx;
+
+    f->tls_prepares++;
+    return refuse(f->tls_refused, verdict_out);
+}
+
+static void on_tls_start(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    f->tls_starts++;
+    f->tls_due = true;
+}
+
+void fixture_secure(struct fixture *f)
+{
+    static const struct tls_facts facts = {.protocol = "TLSv1.2",
+                                           .cipher = "ECDHE-RSA-AES128-GCM-SHA256",
+                                           .bits = 128,
+                                           .server_name = "mx.example.com"};
+
+    if (!f->tls_due)
+        abort();
+    f->tls_due = false;
+    if (f->input.len > 0) {
+        f->input.len = 0;
+        session_tls_failed(&f->session, "input in clear text");
+        f->hang_ups += f->hang_ups == 0;
+        return;
+    }
+    session_secured(&f->session, &facts);
+    fixture_pump(f);
+}
+
 const struct session_ops fixture_ops = {
     .send = on_send,
     .hang_up = on_hang_up,
@@ -183,6 +226,9 @@ const struct session_ops fixture_ops = {
     .body_wrote = on_body_wrote,
     .body_abort = on_body_abort,
     .submit = on_submit,
+    .tls_offered = on_tls_offered,
+    .tls_prepare = on_tls_prepare,
+    .tls_start = on_tls_start,
 };
 
 /* --- answers --- */

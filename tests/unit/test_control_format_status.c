@@ -160,6 +160,42 @@ static void test_several_targets(void **state)
     assert_non_null(strstr(json_of(&s), "\"order\": 2, \"of\": 2, \"covered\": true, "));
 }
 
+static void test_certificates(void **state)
+{
+    struct status s = usual();
+
+    s.certificates = 4;
+    s.certificate[0] = (struct status_certificate){
+        .name = "mx.example.com", .rsa = true, .not_after_s = NOW + 90 * 86400};
+    s.certificate[1] = (struct status_certificate){.name = "mx.example.com",
+                                                   .self_signed = true,
+                                                   .not_after_s = NOW + 86400 + 3600,
+                                                   .state = STATUS_CERTIFICATE_SOON};
+    s.certificate[2] = (struct status_certificate){
+        .name = "mx.example.net", .not_after_s = NOW - 1, .state = STATUS_CERTIFICATE_EXPIRED};
+    s.certificate[3] =
+        (struct status_certificate){.name = "mx.example.org", .state = STATUS_CERTIFICATE_EARLY};
+    assert_true(
+        span_copy(SPAN_LIT("x.pem: no"), s.certificate_trouble, sizeof s.certificate_trouble));
+    assert_non_null(strstr(
+        text_of(&s),
+        "certificate mx.example.com (RSA): good until Wed Jan  7 08:53:20 2026\n"
+        "certificate mx.example.com (EC, self-signed): EXPIRES SOON, on Fri Oct 10 09:53:20 2025, "
+        "in 1d 1h\n"
+        "certificate mx.example.net (EC): EXPIRED on Thu Oct  9 08:53:19 2025\n"
+        "certificate mx.example.org (EC): NOT GOOD YET: is the clock right?\n"
+        "CERTIFICATE NOT USABLE: x.pem: no\n"
+        "queue: "));
+    assert_non_null(
+        strstr(json_of(&s),
+               "\"certificate_trouble\": \"x.pem: no\", \"certificates\": [{\"name\": "
+               "\"mx.example.com\", \"key\": \"RSA\", \"self_signed\": false, \"not_after\": "
+               "1767776000, \"state\": \"good\"}, {\"name\": \"mx.example.com\", \"key\": \"EC\", "
+               "\"self_signed\": true, \"not_after\": 1760090000, \"state\": \"soon\"}, "));
+    assert_non_null(strstr(json_of(&s), "\"state\": \"expired\"}, {"));
+    assert_non_null(strstr(json_of(&s), "\"state\": \"early\"}], "));
+}
+
 static void test_durations(void **state)
 {
     static const struct {
@@ -203,7 +239,8 @@ static void test_json(void **state)
         "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, "
         "\"on_hold_limit\": 0, \"oldest\": 0, "
         "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
-        "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"more_destinations\": 0, "
+        "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"certificate_trouble\": \"\", "
+        "\"certificates\": [], \"more_destinations\": 0, "
         "\"more_down\": 0, \"destinations\": [{\"name\": \"lmtp:[192.0.2.53]:2525\", \"serves\": "
         "\"\", \"order\": 1, \"of\": 1, \"covered\": false, \"up\": true, \"known\": true, "
         "\"since\": 5, \"why\": "
@@ -232,6 +269,14 @@ static void test_worst_case_fits(void **state)
     s.listen[sizeof s.listen - 1] = '\0';
     s.listen_proxy[sizeof s.listen_proxy - 1] = '\0';
     s.spool_trouble[sizeof s.spool_trouble - 1] = '\0';
+    s.certificate_trouble[sizeof s.certificate_trouble - 1] = '\0';
+    s.certificates = STATUS_CERTIFICATES_MAX;
+    for (size_t i = 0; i < STATUS_CERTIFICATES_MAX; i++) {
+        struct status_certificate *c = &s.certificate[i];
+
+        *c = (struct status_certificate){.not_after_s = NOW, .state = STATUS_CERTIFICATE_SOON};
+        memset(c->name, 1, sizeof c->name - 1);
+    }
     for (size_t i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
         struct status_destination *d = &s.destination[i];
 
@@ -259,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_draining),
         cmocka_unit_test(test_too_much_on_hold),
         cmocka_unit_test(test_several_targets),
+        cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_nothing_known),

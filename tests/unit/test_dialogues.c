@@ -21,7 +21,7 @@
 #define NO_CUT       SIZE_MAX
 #define EVERY_BYTE   (SIZE_MAX - 1)
 
-enum step_kind { STEP_SEND, STEP_EXPECT, STEP_CLOSE };
+enum step_kind { STEP_SEND, STEP_EXPECT, STEP_TLS, STEP_CLOSE };
 
 struct step {
     enum step_kind kind;
@@ -110,6 +110,8 @@ static void read_line(struct dialogue *d, unsigned number, struct span line)
         bytes_add(&step->text, line);
     } else if (span_equal(line, SPAN_LIT("CLOSE"))) {
         step->kind = STEP_CLOSE;
+    } else if (span_equal(line, SPAN_LIT("TLS"))) {
+        step->kind = STEP_TLS;
     } else {
         fail_msg("%s:%u: not a directive", d->name, number);
     }
@@ -196,6 +198,14 @@ static void play_close(struct play *p, const struct step *step)
         fail_msg("%s:%u: not closed, or more was said (cut %zu)", p->d->name, step->line, p->cut);
 }
 
+static void play_tls(struct play *p, const struct step *step)
+{
+    if (!p->f->tls_due || p->heard != p->f->said.len)
+        fail_msg("%s:%u: no handshake is due, or more was said (cut %zu)", p->d->name, step->line,
+                 p->cut);
+    fixture_secure(p->f);
+}
+
 static void play_steps(struct play *p)
 {
     struct bytes pending = {NULL, 0, 0};
@@ -211,6 +221,8 @@ static void play_steps(struct play *p)
         pending.len = 0;
         if (step->kind == STEP_EXPECT)
             play_expect(p, step);
+        else if (step->kind == STEP_TLS)
+            play_tls(p, step);
         else
             play_close(p, step);
     }

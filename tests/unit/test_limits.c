@@ -189,6 +189,22 @@ static void a_window_begins_with_its_first_event(void **state)
     assert_null(l.rates);
 }
 
+static void looking_counts_nothing(void **state)
+{
+    struct limits l = {0};
+    unsigned char address[16];
+
+    address_of(1, address);
+    assert_int_equal(limits_peek(&l, address, LIMITS_TLS, 1000, UNIT), 0);
+    assert_null(l.rates);
+    assert_int_equal(count(&l, 1, LIMITS_TLS, 1000), 1);
+    assert_int_equal(limits_peek(&l, address, LIMITS_TLS, 60999, UNIT), 1);
+    assert_int_equal(limits_peek(&l, address, LIMITS_MESSAGE, 60999, UNIT), 0);
+    assert_int_equal(limits_peek(&l, address, LIMITS_TLS, 61000, UNIT), 0); /* over */
+    assert_int_equal(count(&l, 1, LIMITS_TLS, 60999), 2);
+    limits_deinit(&l);
+}
+
 static void windows_are_bounded(void **state)
 {
     struct limits l = {0};
@@ -224,6 +240,7 @@ int main(void)
         cmocka_unit_test(who_never_came_cannot_leave),
         cmocka_unit_test(without_memory),
         cmocka_unit_test(a_window_begins_with_its_first_event),
+        cmocka_unit_test(looking_counts_nothing),
         cmocka_unit_test(windows_are_bounded),
         cmocka_unit_test(events_without_memory),
     };

@@ -95,6 +95,24 @@ static void test_smtpd(void **state)
     info("postfix/smtpd[42]: NOQUEUE: client=mail.example.net[203.0.113.9]");
 }
 
+static void test_tls(void **state)
+{
+    struct tls_facts facts = {
+        .protocol = "TLSv1.2", .cipher = "ECDHE-RSA-CHACHA20-POLY1305", .bits = 256};
+
+    log_tls_client(&l, &peer, &facts, NULL);
+    info("postfix/smtpd[42]: Anonymous TLS connection established from "
+         "mail.example.net[203.0.113.9]: TLSv1.2 with cipher ECDHE-RSA-CHACHA20-POLY1305 (256/256 "
+         "bits)");
+    log_tls_client(&l, &peer, &facts, "mx.example.com");
+    info("postfix/smtpd[42]: Anonymous TLS connection established from "
+         "mail.example.net[203.0.113.9] to mx.example.com: TLSv1.2 with cipher "
+         "ECDHE-RSA-CHACHA20-POLY1305 (256/256 bits)");
+    log_tls_error(&l, "SSL_accept", &peer, "no cipher\r\nin common");
+    info("postfix/smtpd[42]: SSL_accept error from mail.example.net[203.0.113.9]: no cipher??in "
+         "common");
+}
+
 static void test_improper_pipelining(void **state)
 {
     char input[200];
@@ -357,17 +375,12 @@ static void test_no_sink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_smtpd),
-        cmocka_unit_test(test_improper_pipelining),
-        cmocka_unit_test(test_reject),
-        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_delivery),
-        cmocka_unit_test(test_delay),
-        cmocka_unit_test(test_hostile_bytes),
-        cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_cut_of_masked),
-        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_words),         cmocka_unit_test(test_smtpd),
+        cmocka_unit_test(test_tls),           cmocka_unit_test(test_improper_pipelining),
+        cmocka_unit_test(test_reject),        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_delivery),      cmocka_unit_test(test_delay),
+        cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_cut_of_masked), cmocka_unit_test(test_limit),
         cmocka_unit_test(test_no_sink),
     };
 

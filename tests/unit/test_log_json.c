@@ -92,6 +92,21 @@ static void test_smtpd(void **state)
          "\"message\":\"> mail.example.net[203.0.113.9]: 250 x\"," PEER ",\"reply\":\"250 x\"");
 }
 
+static void test_tls(void **state)
+{
+    struct tls_facts facts = {.protocol = "TLSv1.2", .cipher = "C", .bits = 128};
+
+    log_tls_client(&l, &peer, &facts, "mx.example.com");
+    info("smtpd",
+         "\"message\":\"Anonymous TLS connection established from mail.example.net[203.0.113.9] to "
+         "mx.example.com: TLSv1.2 with cipher C (128/128 bits)\"," PEER
+         ",\"tls_server_name\":\"mx.example.com\",\"tls_protocol\":\"TLSv1.2\","
+         "\"tls_cipher\":\"C\",\"tls_bits\":128");
+    log_tls_error(&l, "SSL_accept", &peer, "no cipher in common");
+    info("smtpd", "\"message\":\"SSL_accept error from mail.example.net[203.0.113.9]: no cipher in "
+                  "common\"," PEER ",\"error\":\"no cipher in common\"");
+}
+
 static void test_reject(void **state)
 {
     struct log_reject r = {.stage = "RCPT",
@@ -243,10 +258,11 @@ static void test_cut_of_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),    cmocka_unit_test(test_smtpd),
-        cmocka_unit_test(test_reject),   cmocka_unit_test(test_message),
-        cmocka_unit_test(test_delivery), cmocka_unit_test(test_masked),
-        cmocka_unit_test(test_quotes),   cmocka_unit_test(test_cut_of_utf8),
+        cmocka_unit_test(test_words),       cmocka_unit_test(test_smtpd),
+        cmocka_unit_test(test_tls),         cmocka_unit_test(test_reject),
+        cmocka_unit_test(test_message),     cmocka_unit_test(test_delivery),
+        cmocka_unit_test(test_masked),      cmocka_unit_test(test_quotes),
+        cmocka_unit_test(test_cut_of_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

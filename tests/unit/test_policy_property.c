@@ -54,6 +54,7 @@ static const char *const words[] = {
     "reject_unknown_client_hostname",
     "reject_unknown_reverse_client_hostname",
     "reject_rbl_client clean.example.org",
+    "reject_plaintext_session",
     "reject_rbl_client bl.example.org",
     "reject_invalid_helo_hostname",
     "reject_non_fqdn_helo_hostname",

@@ -67,6 +67,7 @@ static void test_words(void **state)
         {"reject_multi_recipient_bounce",          RESTRICTION_REJECT_MULTI_RECIPIENT_BOUNCE  },
         {"sleep 3",                                RESTRICTION_SLEEP                          },
         {"reject_rbl_client bl.example.org",       RESTRICTION_REJECT_RBL_CLIENT              },
+        {"reject_plaintext_session",               RESTRICTION_REJECT_PLAINTEXT_SESSION       },
     };
 
     for (size_t i = 0; i < ROWS(rows); i++) {

@@ -43,6 +43,7 @@ static char *test_duplicate(const char *text)
 #include "message/envelope.c"
 #include "server/session_data.c"
 #include "server/session_mail.c"
+#include "server/session_tls.c"
 
 #include "session_fixture.h"
 
@@ -88,10 +89,28 @@ static void test_every_allocation(void **state)
     fixture_free(&f);
 }
 
+/* What TLS settled cannot be kept: the client comes back, in a session of its own. */
+static void test_handshake(void **state)
+{
+    static const char *const pairs[] = {"smtpd_tls_security_level=may", NULL};
+    struct fixture f;
+
+    fixture_init(&f, pairs);
+    fixture_greet(&f);
+    fixture_talk(&f, "STARTTLS\r\n", "220 2.0.0 Ready to start TLS\r\n");
+    allocations_left = 0;
+    fixture_secure(&f);
+    allocations_left = -1;
+    assert_string_equal(fixture_heard(&f), "421 4.3.0 mx.example.com Error: out of memory\r\n");
+    assert_int_equal(f.hang_ups, 1);
+    fixture_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation),
+        cmocka_unit_test(test_handshake),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ static void check_received(struct envelope *e, const char *want)
     struct text t;
 
     text_init(&t, buf, sizeof buf);
-    trace_received(&t, e, "mx.example.com", "Postfix");
+    trace_received(&t, e, NULL, "mx.example.com", "Postfix");
     assert_false(t.overflow);
     assert_string_equal(buf, want);
     envelope_free(&e);
@@ -54,6 +54,25 @@ static void test_several_recipients(void **state)
                    "Received: from helo.example.org (mail.example.org [203.0.113.9])\r\n"
                    "\tby mx.example.com (Postfix) with ESMTPS id 06401F3A9C2E7001;\r\n"
                    "\t" DATE);
+}
+
+static void test_tls(void **state)
+{
+    struct envelope *e = make_envelope("ESMTPS", 1);
+    struct tls_facts tls = {
+        .protocol = "TLSv1.2", .cipher = "ECDHE-RSA-AES128-GCM-SHA256", .bits = 128};
+    char buf[TRACE_RECEIVED_CAP];
+    struct text t;
+
+    text_init(&t, buf, sizeof buf);
+    trace_received(&t, e, &tls, "mx.example.com", "Postfix");
+    assert_string_equal(
+        buf, "Received: from helo.example.org (mail.example.org [203.0.113.9])\r\n"
+             "\t(using TLSv1.2 with cipher ECDHE-RSA-AES128-GCM-SHA256 (128/128 bits))\r\n"
+             "\t(No client certificate requested)\r\n"
+             "\tby mx.example.com (Postfix) with ESMTPS id 06401F3A9C2E7001\r\n"
+             "\tfor <ann@example.com>; " DATE);
+    envelope_free(&e);
 }
 
 static void test_ipv6_and_unknown(void **state)
@@ -115,6 +134,8 @@ static void test_recipient_bytes(void **state)
 static void test_always_fits(void **state)
 {
     struct envelope *e = make_envelope("UTF8SMTPS", 0);
+    struct tls_facts tls = {
+        .protocol = "TLSv1.2", .cipher = "ECDHE-ECDSA-CHACHA20-POLY1305", .bits = 256};
     char address[SMTP_ADDRESS_CAP];
     char host[2000];
     char buf[TRACE_RECEIVED_CAP];
@@ -130,7 +151,7 @@ static void test_always_fits(void **state)
     host[sizeof host - 1] = '\0';
     assert_true(envelope_add_recipient(e, span_of(address), 0, span_of(NULL)));
     text_init(&t, buf, sizeof buf);
-    trace_received(&t, e, host, host);
+    trace_received(&t, e, &tls, host, host);
     assert_false(t.overflow);
     assert_true(span_ends_nocase(text_as_span(&t), SPAN_LIT(DATE)));
     for (struct span rest = text_as_span(&t); rest.len > 0;) { /* RFC 5322 2.1.1 */
@@ -278,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_recipient),
         cmocka_unit_test(test_several_recipients),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_ipv6_and_unknown),
         cmocka_unit_test(test_without_helo),
         cmocka_unit_test(test_local),

@@ -4,14 +4,14 @@ import pathlib
 import re
 import socket
 
-from . import wait
+from . import smtp_client, wait
 
 
 class Dialogue:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.settings = {}
-        self.steps = []  # ("send", bytes) | ("expect", bytes) | ("close", None)
+        self.steps = []  # ("send", bytes) | ("expect", bytes) | ("tls", None) | ("close", None)
         for number, raw in enumerate(self.path.read_bytes().split(b"\n"), 1):
             self._read(number, raw)
 
@@ -22,8 +22,8 @@ class Dialogue:
             name, _, value = raw[4:].decode().partition("=")
             self.settings[name.strip()] = value.strip()
             return
-        if raw == b"CLOSE":
-            self.steps.append(("close", None))
+        if raw in (b"CLOSE", b"TLS"):
+            self.steps.append((raw.decode().lower(), None))
             return
         word, colon, rest = raw.partition(b":")
         rest = rest[1:] if rest.startswith(b" ") else rest
@@ -54,10 +54,12 @@ class Mismatch(AssertionError):
 
 
 class Speaker:
-    """Plays one dialogue over one connection. `trickle` sends every byte in a write of its own."""
+    """Plays one dialogue over one connection. `trickle` sends every byte in a write of its own. `starttls`: all but the
+    greeting is played inside TLS."""
 
-    def __init__(self, address, trickle=False, timeout=10.0):
+    def __init__(self, address, trickle=False, timeout=10.0, starttls=False):
         self.trickle = trickle
+        self.starttls = starttls
         self.timeout = timeout * wait.SCALE
         self.sock = socket.create_connection(address, timeout=self.timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -76,6 +78,11 @@ class Speaker:
                 pending = b""
                 if kind == "expect":
                     self._expect(text)
+                    if self.starttls and text.startswith(b"220"):
+                        self.starttls = False
+                        self._begin_tls()
+                elif kind == "tls":
+                    self._secure()
                 else:
                     self._expect_close()
             self._send(pending)
@@ -89,6 +96,16 @@ class Speaker:
         self.log.append(b"C: " + data)
         for piece in ([data[i:i + 1] for i in range(len(data))] if self.trickle else [data]):
             self.sock.sendall(piece)
+
+    def _secure(self):
+        assert not self.buffer, self.buffer
+        self.sock = smtp_client.context().wrap_socket(self.sock)
+
+    def _begin_tls(self):
+        self.sock.sendall(b"STARTTLS\r\n")
+        line = self._line()
+        assert line.startswith(b"220 "), line
+        self._secure()
 
     def _line(self):
         while b"\n" not in self.buffer:

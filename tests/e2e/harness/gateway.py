@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import time
 from . import wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+_kept = tempfile.TemporaryDirectory(prefix="mxgate-certificates-")
+KEPT = pathlib.Path(_kept.name)
 LISTENING = re.compile(r"Listening on (\S+):(\d+)")
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|runtime error: |^==\d+== (?:Invalid|Conditional|ERROR SUMMARY: [1-9])", re.M)
 
@@ -65,9 +68,18 @@ class Gateway:
 
     # --- life
 
+    def _certificates(self, keep):
+        """Self-signed pairs are made once in a run of the tests for each name: an RSA key is half a second of work.
+        Before the start they are put where the gateway looks, at its end they are kept."""
+        made = KEPT / str(self.settings.get("myhostname") or self.settings.get("hostname"))
+        here, there = (self.spool / "tls", made) if keep else (made, self.spool / "tls")
+        if (here / "self-signed-rsa.pem").exists() and not there.exists() and os.access(there.parent, os.W_OK):
+            shutil.copytree(here, there)
+
     def start(self, ready=True):
         assert self.process is None, "already running"
         self.spool.mkdir(parents=True, exist_ok=True)
+        self._certificates(keep=False)
         wrapper = shlex.split(os.environ.get("MXGATE_WRAPPER", ""))
         self.port = None
         mark = len(self.lines)
@@ -124,6 +136,7 @@ class Gateway:
 
     def _reap(self, timeout=None):
         code = self.process.wait(timeout)
+        self._certificates(keep=True)
         self._reader.join(10)
         self._stderr_file.seek(0)
         self.stderr += self._stderr_file.read()
@@ -241,7 +254,7 @@ class Gateway:
         self.run("postqueue", "-f", check=0)
 
     def spool_files(self, folder=None):
-        """Files (not sockets, not locks) below the spool, or one folder of it, by relative name."""
+        """Files with mail (not sockets, locks, certificates) below the spool, or one folder of it, by relative name."""
         top = self.spool / folder if folder else self.spool
         return sorted(str(p.relative_to(self.spool)) for p in top.rglob("*")
-                      if p.is_file() and p.parent != self.spool)
+                      if p.is_file() and p.parent not in (self.spool, self.spool / "tls"))

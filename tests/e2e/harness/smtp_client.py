@@ -1,8 +1,23 @@
-"""A plain SMTP client that says exactly what it is told to say."""
+"""A plain SMTP client that says exactly what it is told to say. With MXGATE_E2E_STARTTLS=1 every client that hears a
+greeting does STARTTLS at once, so that the tests run inside TLS (tools/test.sh starttls)."""
 
+import os
 import socket
+import ssl
 
 from . import mail, wait
+
+STARTTLS = os.environ.get("MXGATE_E2E_STARTTLS") == "1"
+
+
+def context(**options):
+    """TLS that takes any certificate: who the server is has tests of its own."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    for name, value in options.items():
+        setattr(made, name, value)
+    return made
 
 
 class Reply:
@@ -20,12 +35,17 @@ class Closed(Exception):
 
 
 class Smtp:
-    def __init__(self, address, source=None, timeout=30.0, greeting=True):
+    def __init__(self, address, source=None, timeout=30.0, greeting=True, tls=None, wrapped=False):
+        """tls: False for a session that must stay in clear text; wrapped: TLS before the greeting."""
         family_source = (source, 0) if source else None
         self.sock = socket.create_connection(address, timeout=timeout * wait.SCALE, source_address=family_source)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+        if wrapped:
+            self.secure()
         self.greeting = self.reply() if greeting else None
+        if STARTTLS and tls is not False and self.greeting and self.greeting.code == 220 and not wrapped:
+            self.starttls()
 
     def __enter__(self):
         return self
@@ -45,7 +65,7 @@ class Smtp:
             while b"\r\n" not in self.buffer:
                 try:
                     data = self.sock.recv(65536)
-                except ConnectionError:
+                except (ConnectionError, ssl.SSLEOFError):
                     data = b""
                 if not data:
                     raise Closed(f"after {lines!r}")
@@ -58,6 +78,18 @@ class Smtp:
     def cmd(self, text):
         self.send((text if isinstance(text, bytes) else text.encode()) + b"\r\n")
         return self.reply()
+
+    def secure(self, made=None, server_name="mx.example.com"):
+        """The handshake."""
+        assert not self.buffer, self.buffer
+        self.sock = (made or context()).wrap_socket(self.sock, server_hostname=server_name,
+                                                    suppress_ragged_eofs=False)
+
+    def starttls(self, made=None, server_name="mx.example.com"):
+        reply = self.cmd("STARTTLS")
+        assert reply.code == 220, reply
+        self.secure(made, server_name)
+        return self
 
     def hello(self, name="client.example.net"):
         return self.cmd(f"EHLO {name}")
