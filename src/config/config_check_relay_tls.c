@@ -1,6 +1,6 @@
 /*
- * config_check_relay_tls - TLS to the upstream: lmtp_tls_... and smtp_tls_... as struct relay_tls_map;
- * see config_private.h
+ * config_check_relay_tls - TLS to the upstream: lmtp_tls_... and smtp_tls_... as struct
+ * relay_tls_map; see config_private.h
  */
 #include "config/config_private.h"
 
