@@ -1,6 +1,7 @@
 """mxgate drain: no mail comes in any more, what is there goes out or is handed over, and the exit code says whether all of
 it did. Nothing is lost on any of these ways."""
 
+import signal
 import subprocess
 import threading
 import time
@@ -268,6 +269,26 @@ def test_cancelled_by_somebody_else(gateways, peer):
     assert command.returncode == 75 and "cancelled by somebody" in err, (out, err)
     peer.up()
     gateway.wait_queue_empty()
+
+
+def test_a_gateway_that_stops_begins_and_cancels_nothing(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport)
+    with smtp_client.Smtp(gateway.address) as sending:
+        sending.hello()
+        sending.envelope(SENDER, ["alice@example.com"])
+        assert sending.cmd("DATA").code == 354  # it is waited for
+        gateway.signal(signal.SIGTERM)
+        wait.until(lambda: gateway.ask_status()["draining"], "the stop to begin")
+        for options in [(), ("--cancel",)]:
+            code, out, err = drain(gateway, *options)
+            assert code == 75 and "the mail system is stopping" in err and not out, (code, out, err)
+        token = mail.new_token()
+        sending.send(mail.message(token) + b".\r\n")
+        assert sending.reply().code == 250
+    gateway.stop()
+    gateway.start()
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1
 
 
 def test_sigterm_ends_it_as_ever(gateways, peers):
