@@ -118,7 +118,7 @@ static bool on_drain(void *ctx, enum control_drain_order order, uint64_t patienc
         gateway_drain_begin(g, patience_ms);
     else if (order == CONTROL_DRAIN_END)
         gateway_drain_cancel(g);
-    gateway_drain_progress(g, out);
+    gateway_drain_look(g, out);
     return true;
 }
 

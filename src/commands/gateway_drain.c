@@ -4,12 +4,14 @@
 #include "base/clock.h"
 #include "queue/scheduler_drain.h"
 
+#include <string.h>
+
 static uint64_t delivered(const struct gateway *g)
 {
     return g->intake.sent_directly + g->scheduler.delivered;
 }
 
-void gateway_drain_progress(const struct gateway *g, struct control_drain *out)
+static void put_progress(const struct gateway *g, struct control_drain *out)
 {
     unsigned all = scheduler_count(&g->scheduler);
     unsigned on_hold = g->scheduler.on_hold;
@@ -27,11 +29,37 @@ void gateway_drain_progress(const struct gateway *g, struct control_drain *out)
     out->handed_over = g->scheduler.handed_over - g->drain.handed_before;
 }
 
+/*
+ * Mail in the spool that is no entry of the queue: damaged, put aside by whatever process; or its
+ * file is there and memory was out. Only where nothing is under way: what is being committed is in
+ * the spool before it is in the queue.
+ */
+static uint64_t count_astray(const struct gateway *g)
+{
+    unsigned known = scheduler_count(&g->scheduler);
+    uint64_t messages, corrupt;
+    int rc = spool_count(&g->spool, &messages, &corrupt);
+
+    if (rc < 0) {
+        log_error(g->log, "master", "draining: cannot look what is left in queue_directory: %s",
+                  strerror(-rc));
+        return g->scheduler.corrupt > 0 ? g->scheduler.corrupt : 1;
+    }
+    return corrupt + (messages > known ? messages - known : 0);
+}
+
+void gateway_drain_look(const struct gateway *g, struct control_drain *out)
+{
+    put_progress(g, out);
+    if (out->since_s > 0 && control_drain_is_over(out))
+        out->corrupt = count_astray(g);
+}
+
 static void say_end(struct gateway *g)
 {
     struct control_drain d;
 
-    gateway_drain_progress(g, &d);
+    put_progress(g, &d);
     if (g->drain.over_said == control_drain_is_over(&d))
         return;
     g->drain.over_said = !g->drain.over_said; /* an operator may release what is on hold */

@@ -244,6 +244,48 @@ def test_mail_on_hold_is_left_and_said(gateways, peer):
     assert drain(gateway)[0] == 0
 
 
+def test_damaged_mail_is_left_and_said(gateways, peer):
+    """It was promised, and goes with the disk: also what a process before this one put aside."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    put(gateway)
+    broken, = [m["queue_id"] for m in gateway.postqueue()]
+    gateway.stop()
+    path = gateway.spool / "queue" / broken
+    path.write_bytes(b"x" + path.read_bytes())
+    for _ in range(2):
+        gateway.start()
+        code, out, err = drain(gateway)
+        assert (gateway.spool / "corrupt" / broken).exists()
+        assert code == 75 and "1 queue files are damaged" in err and "--leave-held" in err, (code, out, err)
+        assert drain(gateway, "--leave-held")[0] == 0
+        gateway.stop()
+    gateway.start()
+    (gateway.spool / "corrupt" / broken).unlink()
+    assert drain(gateway)[0] == 0
+
+
+def test_mail_that_only_a_restart_finds_is_left_and_said(gateways, peer):
+    """As after memory was out: its file is there, and nobody works on it."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    token = put(gateway)
+    lost, = [m["queue_id"] for m in gateway.postqueue()]
+    gateway.stop()
+    path, aside = gateway.spool / "queue" / lost, gateway.spool / "aside"
+    path.rename(aside)
+    gateway.start()
+    aside.rename(path)
+    peer.up()
+    code, out, err = drain(gateway, "--timeout", "1s")
+    assert code == 75 and "1 queue files are damaged, or only a restart finds them" in err, (code, out, err)
+    gateway.stop()
+    gateway.start()
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1
+    assert drain(gateway)[0] == 0
+
+
 def test_it_goes_on_without_the_command(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     peer.down()
