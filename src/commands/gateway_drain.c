@@ -143,6 +143,7 @@ void gateway_drain_cancel(struct gateway *g)
     g->drain.since_s = 0;
     scheduler_hand_over(&g->scheduler, NULL);
     relay_use_fallback(&g->relay, false, &err); /* else it is only probed in vain */
+    scheduler_flush(&g->scheduler, NULL);       /* each attempt has put the next one off */
     g->intake.draining = false;
     smtp_server_drain(&g->server, false);
     log_info(g->log, "master", "the drain is cancelled: mail is taken again");

@@ -313,6 +313,39 @@ def test_cancelled_by_somebody_else(gateways, peer):
     gateway.wait_queue_empty()
 
 
+def test_what_was_put_off_is_due_when_it_is_cancelled(gateways, peers):
+    """Each attempt of a drain makes the next one later: mail must not wait longer because there was a drain."""
+    peer, other = peers(), peers(protocol="smtp")
+    gateway = gateways(relay_transport=peer.transport, fallback_relay=other.transport, verify_recipients="no", **LATER)
+    peer.fail("rcpt", "4xx")
+    other.fail("rcpt", "4xx")
+    token = put(gateway)
+    drain(gateway, "--fallback-after", "0s", "--timeout", "0s")
+    gateway.wait_log(rf"relay=127\.0\.0\.1\[127\.0\.0\.1\]:{other.port}, .*status=deferred")
+    peer.lift()
+    drain(gateway, "--cancel", check=0)
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1 and other.count(token) == 0
+
+
+def test_cancelled_while_the_fallback_is_asked(gateways, peers):
+    """Its refusal comes when nothing is handed over any more: the destination, up again meanwhile, is asked at once."""
+    peer, other = peers(), peers(protocol="smtp", delay={"rcpt": 60})
+    gateway = gateways(relay_transport=peer.transport, fallback_relay=other.transport, **LATER)
+    other.fail("rcpt", "5xx")
+    peer.down()
+    token = put(gateway)
+    drain(gateway, "--fallback-after", "0s", "--timeout", "0s")
+    wait.until(lambda: any(b"RCPT" in c[:4] for o in other.open_connections() for c in o.commands), "the fallback to be asked")
+    peer.up()
+    gateway.wait_log("is up again")
+    drain(gateway, "--cancel", check=0)
+    other.lifted.set()
+    gateway.wait_log(r"status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 554")
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1 and other.count(token) == 0
+
+
 def test_a_gateway_that_stops_begins_and_cancels_nothing(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     with smtp_client.Smtp(gateway.address) as sending:
