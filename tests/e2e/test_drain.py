@@ -33,8 +33,8 @@ def drain(gateway, *options, check=None):
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def health(gateway, *options):
-    environment = clean_environment({"listen": f"127.0.0.1:{gateway.port}", "queue_directory": gateway.spool})
+def health(gateway, *options, **more):
+    environment = clean_environment({"listen": f"127.0.0.1:{gateway.port}", "queue_directory": gateway.spool, **more})
     return subprocess.run([healthcheck_binary(), *options], env=environment, capture_output=True, text=True,
                           timeout=30 * wait.SCALE)
 
@@ -364,6 +364,19 @@ def test_a_gateway_that_stops_begins_and_cancels_nothing(gateways, peer):
     gateway.start()
     gateway.wait_queue_empty()
     assert peer.count(token) == 1
+
+
+def test_strict_health_does_not_end_a_drain(gateways, peer):
+    """Whoever kills what is unhealthy would take the queue's last chance."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    put(gateway)
+    wait.until(lambda: health(gateway, healthcheck_upstream="strict").returncode == 1, "the destination to be down")
+    drain(gateway, "--timeout", "0s")
+    done = health(gateway, healthcheck_upstream="strict")
+    assert done.returncode == 0 and "is down" in done.stdout and "it is draining" in done.stdout, done
+    done = health(gateway, "--ready", healthcheck_upstream="strict")
+    assert done.returncode == 1, done
 
 
 def test_sigterm_ends_it_as_ever(gateways, peers):
