@@ -412,6 +412,22 @@ def test_a_fallback_that_is_set_meanwhile(gateways, peers):
     assert other.count(token) == 1
 
 
+def test_a_fallback_that_is_ourselves(gateways, peer):
+    """It hears what everybody hears: no mail goes round."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    token = put(gateway)
+    environment = {"relay_transport": peer.transport, "allowed_domains": "example.com"}
+    gateway.run("postconf", "-e", f"fallback_relay = smtp:[127.0.0.1]:{gateway.port}", env=environment, check=0)
+    code, out, err = drain(gateway, "--fallback-after", "0s", "--timeout", "1s")
+    assert code == 75 and "1 messages are left" in err, (code, out, err)
+    gateway.wait_log(r"destination smtp:\[127\.0\.0\.1\]:\d+ is down")
+    assert len(gateway.grep(r"smtpd\[\d+\]: \w+: client=")) == 1
+    peer.up()
+    assert drain(gateway, "--timeout", "20s")[0] == 0
+    assert peer.count(token) == 1
+
+
 @pytest.mark.parametrize("away", [False, True], ids=["up", "handed-over"])
 def test_under_load(gateways, peers, mode, away):
     """Whoever heard 250 is delivered once; whoever did not, keeps the mail."""
