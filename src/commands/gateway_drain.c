@@ -69,6 +69,15 @@ static void say_end(struct gateway *g)
              (uintmax_t)d.on_hold);
 }
 
+static void hand_over_to(struct gateway *g, struct destination *fallback)
+{
+    log_info(g->log, "master", "draining: what is not taken goes to fallback_relay %s",
+             g->config->fallback_relay);
+    scheduler_hand_over(&g->scheduler, fallback);
+    g->drain.flush_at_ms = 0; /* now */
+    g->drain.flush_wait_ms = DRAIN_FLUSH_MS;
+}
+
 /* The patience is over. A fallback_relay that comes by a reload is used as well. */
 static void hand_over(struct gateway *g)
 {
@@ -81,11 +90,7 @@ static void hand_over(struct gateway *g)
         g->drain.hand_over_at_ms = clock_mono_ms() + DRAIN_FLUSH_MAX_MS;
         return;
     }
-    log_info(g->log, "master", "draining: what is not taken goes to fallback_relay %s",
-             g->config->fallback_relay);
-    scheduler_hand_over(&g->scheduler, g->relay.fallback);
-    g->drain.flush_at_ms = 0; /* now */
-    g->drain.flush_wait_ms = DRAIN_FLUSH_MS;
+    hand_over_to(g, g->relay.fallback);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -151,8 +156,12 @@ void gateway_drain_cancel(struct gateway *g)
 
 void gateway_drain_reloaded(struct gateway *g)
 {
-    if (g->scheduler.fallback)
-        scheduler_hand_over(&g->scheduler, g->relay.fallback);
+    if (!g->scheduler.fallback || g->scheduler.fallback == g->relay.fallback)
+        return;
+    if (g->relay.fallback)
+        hand_over_to(g, g->relay.fallback);
+    else
+        scheduler_hand_over(&g->scheduler, NULL);
 }
 
 void gateway_drain_end(struct gateway *g)

@@ -543,6 +543,28 @@ static void drain_while_somebody_is_already_gone(void **state)
     end();
 }
 
+/* Whoever corrects the setting is not to wait until all is tried again anyway. */
+static void drain_with_another_fallback(void **state)
+{
+    char ini[100];
+
+    snprintf(ini, sizeof ini, "fallback_relay = smtp:[127.0.0.1]:%u\n", peer_dead_port());
+    begin(ini);
+    gateway_drain_begin(&g, 0);
+    loop_wait(&r.f, g.scheduler.fallback && g.drain.flush_at_ms > 0);
+    g.drain.flush_at_ms = UINT64_MAX;
+    reload(ini);
+    loop_idle(&r.f);
+    assert_true(g.drain.flush_at_ms == UINT64_MAX); /* it is the same */
+    snprintf(ini, sizeof ini, "fallback_relay = lmtp:[127.0.0.1]:%u\n", peer_dead_port());
+    reload(ini);
+    loop_wait(&r.f, g.drain.flush_at_ms < UINT64_MAX);
+    assert_ptr_equal(g.scheduler.fallback, g.relay.fallback);
+    reload("");
+    assert_null(g.scheduler.fallback);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +586,7 @@ int main(void)
         cmocka_unit_test(stop_with_a_client_that_says_no_more),
         cmocka_unit_test(stop_with_somebody_at_the_control_socket),
         cmocka_unit_test(drain_while_somebody_is_already_gone),
+        cmocka_unit_test(drain_with_another_fallback),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
