@@ -100,6 +100,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (now >= g->drain.hand_over_at_ms)
         hand_over(g);
+    scheduler_hand_over(&g->scheduler, g->scheduler.fallback);
     if (now >= g->drain.flush_at_ms) {
         scheduler_drain_flush(&g->scheduler);
         g->drain.flush_at_ms = now + g->drain.flush_wait_ms;

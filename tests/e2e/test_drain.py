@@ -176,6 +176,23 @@ def test_what_the_destination_defers_is_handed_over(gateways, peers):
     assert peer.count(token, "joe@example.com") == 1
 
 
+def test_the_destination_stands_still(gateways, peers):
+    """A tunnel that swallows everything: what is under way there stays there, the rest does not wait for its timeouts."""
+    peer, other = peers(), peers(protocol="smtp")
+    gateway = gateways(relay_transport=peer.transport, fallback_relay=other.transport, delivery_mode="queue",
+                       lmtp_destination_concurrency_limit=2, smtp_destination_concurrency_limit=2)
+    fault = peer.fail("dot", "stall")
+    tokens = [put(gateway) for _ in range(6)]
+    wait.until(lambda: fault.hits == 2, "the destination to stand still")
+    command = begin(gateway, "--fallback-after", "0s", "--timeout", "100s")
+    wait.until(lambda: len(other.deliveries) == 4, "the rest to be handed over", 25)
+    assert gateway.ask_status()["destinations"][0]["up"]
+    peer.lift()
+    out, err = command.communicate(timeout=100 * wait.SCALE)
+    assert command.returncode == 0, (out, err)
+    assert [peer.count(t) + other.count(t) for t in tokens] == [1] * 6
+
+
 @pytest.mark.parametrize("step, kind", [("rcpt", "5xx"), ("dot", "5xx"), ("mail", "5xx"), ("dot", "4xx"), ("dot", "drop"), ("greeting", "5xx")])
 def test_only_its_2xx_counts(gateways, peers, step, kind):
     """A 5xx of a server that was never meant for this mail fails nobody."""
