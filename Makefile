@@ -30,7 +30,7 @@ SRC        = $(sort $(wildcard src/*.c src/*/*.c))
 HEALTH_SRC = $(sort $(wildcard healthcheck/*.c))
 PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/observe/log.c src/observe/log_line.c src/observe/log_json.c \
                src/observe/log_mask.c src/observe/log_delivery.c \
-               src/message/envelope.c src/message/trace.c \
+               src/message/envelope.c src/message/trace.c src/message/bounce.c src/message/bounce_*.c \
                src/queue/spool_format*.c src/queue/due_heap.c src/queue/queue_order.c \
                src/relay/client.c src/relay/client_*.c \
                src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/server/proxy_protocol.c src/net/dns_cache.c \

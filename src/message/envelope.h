@@ -32,6 +32,7 @@ struct recipient {
     unsigned notify; /* enum smtp_notify bits, 0 when not given */
     enum recipient_state state;
     char *reason; /* owned; why the last attempt did not deliver, in words, or NULL */
+    char dsn[12]; /* what goes with it, "5.1.1"; "" when not known */
 };
 
 #define ENVELOPE_NAME_CAP   256

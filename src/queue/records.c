@@ -38,6 +38,7 @@ bool records_add(struct records *r, struct envelope *e, size_t index, enum spool
         recipient->state = RECIPIENT_FAILED;
     r->durable = r->durable || result != SPOOL_DEFERRED;
     recipient_set_reason(recipient, span_of(reason));
+    span_copy(span_of(dsn), recipient->dsn, sizeof recipient->dsn);
     text_init(&t, line, sizeof line);
     spool_format_attempt(&t, wall_s, index, result, dsn, span_of(reason));
     return append(r, text_as_span(&t));

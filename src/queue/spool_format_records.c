@@ -61,7 +61,8 @@ static bool result_word(struct span word, enum spool_result *result_out)
 
 /* False only when memory is out. What is final stays so: a record too many must not deliver or
  * bounce twice. */
-static bool apply(struct recipient *recipient, enum spool_result result, const char *reason)
+static bool apply(struct recipient *recipient, enum spool_result result, const char *dsn,
+                  const char *reason)
 {
     if (recipient->state == RECIPIENT_SENT)
         return true;
@@ -73,6 +74,7 @@ static bool apply(struct recipient *recipient, enum spool_result result, const c
         return true;
     if (result == SPOOL_FAILED)
         recipient->state = RECIPIENT_FAILED;
+    span_copy(span_of(dsn), recipient->dsn, sizeof recipient->dsn);
     return recipient_set_reason(recipient, span_of(reason));
 }
 
@@ -97,7 +99,7 @@ static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
     if (f->attempts == 0 || wall_s != f->last_attempt_s)
         f->attempts++;
     f->last_attempt_s = wall_s;
-    if (!apply(&f->envelope->recipients[index], result, reason))
+    if (!apply(&f->envelope->recipients[index], result, dsn, reason))
         return SPOOL_PARSE_NO_MEMORY;
     return SPOOL_PARSE_OK;
 }
