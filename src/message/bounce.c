@@ -29,7 +29,7 @@ bool bounce_concerns(enum bounce_kind kind, bool expired, const struct recipient
     switch (kind) {
     case BOUNCE_FAILURE:
     case BOUNCE_NOTICE:
-        return (r->state == RECIPIENT_FAILED || (expired && pending)) &&
+        return ((r->state == RECIPIENT_FAILED && !r->told) || (expired && pending)) &&
                (r->notify == 0 || (r->notify & SMTP_NOTIFY_FAILURE));
     case BOUNCE_DELAY:
         return pending && (r->notify == 0 || (r->notify & SMTP_NOTIFY_DELAY));
@@ -124,7 +124,7 @@ static void put_notification(const struct bounce *b, struct text *t)
 
     begin_part(b, t, "Notification",
                utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
-    end_part_header(t, utf8);
+    end_part_header(t, b->about->eight_bit || utf8);
     bounce_put_notification(b, t);
 }
 

@@ -65,7 +65,8 @@ struct bounce {
     bool full; /* the original is returned whole */
 };
 
-/* Whether a report of this kind is about this recipient: by its state and its NOTIFY. */
+/* Whether a report of this kind is about this recipient: by its state and its NOTIFY, and whether
+ * its sender was told before. */
 bool bounce_concerns(enum bounce_kind kind, bool expired, const struct recipient *r);
 /* How many it is about; 0: nobody is to be told. */
 size_t bounce_count(enum bounce_kind kind, bool expired, const struct envelope *about);

@@ -159,6 +159,15 @@ size_t envelope_count(const struct envelope *e, enum recipient_state state)
     return n;
 }
 
+size_t envelope_untold(const struct envelope *e)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < e->recipient_count; i++)
+        n += e->recipients[i].state == RECIPIENT_FAILED && !e->recipients[i].told;
+    return n;
+}
+
 size_t envelope_pending(const struct envelope *e)
 {
     return envelope_count(e, RECIPIENT_PENDING);

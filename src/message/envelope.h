@@ -18,9 +18,9 @@
 #include "smtp/command.h"
 
 enum recipient_state {
-    RECIPIENT_PENDING,   /* nothing final yet; the only state that is delivered */
-    RECIPIENT_SENT,      /* upstream said 2xx after the end of data */
-    RECIPIENT_FAILED,    /* failed for good; its bounce is due (or the message is on hold for it) */
+    RECIPIENT_PENDING, /* nothing final yet; the only state that is delivered */
+    RECIPIENT_SENT,    /* upstream said 2xx after the end of data */
+    RECIPIENT_FAILED, /* failed for good; unless `told`, its sender is to be told, or an operator */
     RECIPIENT_ELSEWHERE, /* pending too, but not the business of whoever has this copy of the
                             envelope; never written */
     RECIPIENT_STATE_COUNT
@@ -31,6 +31,7 @@ struct recipient {
     char *orcpt;     /* owned; "type;xtext", or NULL */
     unsigned notify; /* enum smtp_notify bits, 0 when not given */
     enum recipient_state state;
+    bool told;    /* of a failed one: its sender was, nothing is left to do about it */
     char *reason; /* owned; why the last attempt did not deliver, in words, or NULL */
     char dsn[12]; /* what goes with it, "5.1.1"; "" when not known */
 };
@@ -80,6 +81,7 @@ bool envelope_has_recipient(const struct envelope *e, struct span address, unsig
                             struct span orcpt);
 bool recipient_set_reason(struct recipient *r, struct span reason); /* empty clears */
 size_t envelope_pending(const struct envelope *e); /* recipients in RECIPIENT_PENDING */
+size_t envelope_untold(const struct envelope *e);  /* failed ones whose sender was not told */
 size_t envelope_count(const struct envelope *e, enum recipient_state state);
 /* The domain of a recipient's address: after the last "@"; empty when there is none. */
 struct span recipient_domain(const struct recipient *r);

@@ -73,6 +73,17 @@ bool records_add_hold(struct records *r, int64_t wall_s, const char *why)
     return append(r, text_as_span(&t));
 }
 
+bool records_add_report(struct records *r, int64_t wall_s, enum spool_report what, const char *id)
+{
+    char line[SPOOL_RECORD_CAP];
+    struct text t;
+
+    r->durable = true;
+    text_init(&t, line, sizeof line);
+    spool_format_report(&t, wall_s, what, id);
+    return append(r, text_as_span(&t));
+}
+
 bool records_add_orders(struct records *r, int64_t wall_s, unsigned orders)
 {
     /* EXPIRE before RELEASE: see order_release() in spool_format_records.c */

@@ -215,3 +215,10 @@ void spool_format_expire(struct text *t, int64_t wall_s, struct span why)
 {
     put_order(t, "expire", wall_s, why);
 }
+
+void spool_format_report(struct text *t, int64_t wall_s, enum spool_report what, const char *id)
+{
+    static const char *const names[] = {"bounce", "bounced", "notice", "noticed"};
+
+    put_order(t, names[what], wall_s, span_of(id));
+}

@@ -17,6 +17,10 @@
  *     release 1763770300 "by the operator"
  *     requeue 1763770300 "by the operator"
  *     expire 1763770300 "by the operator"
+ *     bounce 1763770300 "06401F3A9C2E8001"
+ *     bounced 1763770300 "06401F3A9C2E8001"
+ *     notice 1763770300 "06401F3A9C2E9001"
+ *     noticed 1763770300 "06401F3A9C2E9001"
  *
  * Lines of the file end in LF. The body's length is written with thirteen digits (any
  * message_size_limit fits) so that a file begun while the message arrives can be completed in
@@ -38,6 +42,14 @@
  * Both begin the message's life anew: it expires that much later. "expire" lets it expire now, or,
  * while it is on hold, as soon as it is released; releasing what is on hold because it has expired
  * takes that back.
+ *
+ * "bounce ID" says that a report to the sender is about to be taken into custody under this id,
+ * about all that failed so far (and, of a message on hold because it has expired, all that are
+ * pending); "bounced ID" that it was: their sender has been told, and they stay failed whatever an
+ * operator orders. "notice" and "noticed" say the same of a notice to the operator, who is told
+ * once of what is on hold; "noticed" without an id that there was none to be sent. Which of the two
+ * holds after a crash is told by whether queue/ has the report: it is not delivered before the
+ * second record is written, or the message removed.
  */
 #ifndef MXGATE_QUEUE_SPOOL_FORMAT_H
 #define MXGATE_QUEUE_SPOOL_FORMAT_H
@@ -67,6 +79,9 @@ void spool_format_release(struct text *t, int64_t wall_s, struct span why);
 void spool_format_requeue(struct text *t, int64_t wall_s, struct span why);
 void spool_format_expire(struct text *t, int64_t wall_s, struct span why);
 #define SPOOL_WHY_EXPIRED "expired" /* of a hold */
+#define SPOOL_WHY_FAILED  "failed"
+enum spool_report { SPOOL_BOUNCE, SPOOL_BOUNCED, SPOOL_NOTICE, SPOOL_NOTICED };
+void spool_format_report(struct text *t, int64_t wall_s, enum spool_report what, const char *id);
 
 /* What a file says. */
 struct spool_file {
@@ -74,11 +89,14 @@ struct spool_file {
     uint64_t body_offset;      /* of the body's first byte */
     uint64_t body_len;
     bool on_hold;
-    char hold_why[64];      /* cut */
-    bool forced_expire;     /* it is to expire now; or did, and lies on hold */
-    int64_t released_s;     /* wall seconds of the last release or requeue, 0 when none */
-    unsigned attempts;      /* distinct attempt times in the records */
-    int64_t last_attempt_s; /* wall seconds, 0 when none */
+    char hold_why[64];         /* cut */
+    bool forced_expire;        /* it is to expire now; or did, and lies on hold */
+    bool noticed;              /* an operator was told why it is on hold */
+    bool report_is_notice;     /* of report_id */
+    struct queue_id report_id; /* begun, not known to be in custody; "": none */
+    int64_t released_s;        /* wall seconds of the last release or requeue, 0 when none */
+    unsigned attempts;         /* distinct attempt times in the records */
+    int64_t last_attempt_s;    /* wall seconds, 0 when none */
 };
 void spool_file_deinit(struct spool_file *f);
 

@@ -104,8 +104,11 @@ static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
     return SPOOL_PARSE_OK;
 }
 
+/* What fails after it is news: nobody was told of that. */
 static void try_again(struct spool_file *f, int64_t wall_s)
 {
+    f->noticed = false;
+    f->report_id.text[0] = '\0';
     f->on_hold = false;
     f->hold_why[0] = '\0';
     f->released_s = wall_s;
@@ -114,7 +117,7 @@ static void try_again(struct spool_file *f, int64_t wall_s)
 static void retry_failed(struct envelope *e)
 {
     for (size_t i = 0; i < e->recipient_count; i++) {
-        if (e->recipients[i].state == RECIPIENT_FAILED)
+        if (e->recipients[i].state == RECIPIENT_FAILED && !e->recipients[i].told)
             e->recipients[i].state = RECIPIENT_PENDING;
     }
 }
@@ -149,14 +152,61 @@ static void order_expire(struct spool_file *f, int64_t wall_s, const char *why)
     f->forced_expire = true;
 }
 
+/* ---- reports ---- */
+
+static void report_begun(struct spool_file *f, const char *id, bool is_notice)
+{
+    if (queue_id_parse(span_of(id), &f->report_id))
+        f->report_is_notice = is_notice;
+}
+
+static void record_bounce(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_begun(f, id, false);
+}
+
+static void record_notice(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_begun(f, id, true);
+}
+
+/* An operator's order that came between the two is about them too: then it is void. */
+static void record_bounced(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    bool expired = f->on_hold && strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
+
+    if (f->report_is_notice || !f->report_id.text[0] || strcmp(f->report_id.text, id) != 0)
+        return;
+    f->report_id.text[0] = '\0';
+    for (size_t i = 0; i < f->envelope->recipient_count; i++) {
+        struct recipient *r = &f->envelope->recipients[i];
+
+        if (expired && r->state == RECIPIENT_PENDING)
+            r->state = RECIPIENT_FAILED;
+        r->told = r->told || r->state == RECIPIENT_FAILED;
+    }
+}
+
+static void record_noticed(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    if (strcmp(f->report_id.text, id) != 0) /* "": none was sent, and none had been begun */
+        return;
+    f->report_id.text[0] = '\0';
+    f->noticed = f->on_hold;
+}
+
 static const struct order {
     const char *name;
     void (*apply)(struct spool_file *f, int64_t wall_s, const char *why);
 } orders[] = {
-    {"hold",    order_hold   },
-    {"release", order_release},
-    {"requeue", order_requeue},
-    {"expire",  order_expire },
+    {"hold",    order_hold    },
+    {"release", order_release },
+    {"requeue", order_requeue },
+    {"expire",  order_expire  },
+    {"bounce",  record_bounce },
+    {"bounced", record_bounced},
+    {"notice",  record_notice },
+    {"noticed", record_noticed},
 };
 
 static enum spool_parse parse_order(struct spool_reader *r, struct span line, struct spool_file *f,

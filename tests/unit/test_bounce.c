@@ -451,7 +451,7 @@ static void test_eight_bit(void **state)
     add(&w, "a@example.com", RECIPIENT_FAILED, "5.1.1", "caf\xc3\xa9");
     report = made(&w);
     assert_has(report, "\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\nThis is a MIME");
-    assert_has(report, "charset=us-ascii\r\n\r\n");
+    assert_has(report, "charset=us-ascii\r\nContent-Transfer-Encoding: 8bit\r\n\r\nThis is");
     assert_has(report, "<a@example.com>: caf??\r\n");
     assert_has(report, "message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     teardown(&w);

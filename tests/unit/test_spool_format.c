@@ -323,6 +323,83 @@ static void test_orders(void **state)
         assert_string_equal(orders_shown(rows[i][0]), rows[i][1]);
 }
 
+/* ---- reports ---- */
+
+#define R1          "06401F3A9C2E8001"
+#define R2          "06401F3A9C2E8002"
+#define HOLD_FAILED "hold 6 \"failed\"\n"
+#define BOUNCE      "bounce 7 \"" R1 "\"\n"
+#define BOUNCED     "bounced 7 \"" R1 "\"\n"
+#define NOTICE      "notice 7 \"" R2 "\"\n"
+#define NOTICED     "noticed 7 \"" R2 "\"\n"
+
+/* The second recipient failed, the third is pending. */
+static const char *reports_shown(const char *records)
+{
+    static const char *const states[] = {"pending", "sent", "failed"};
+    static char shown[100];
+    struct envelope *e = spool_bytes_envelope();
+    struct spool_file f;
+    struct errbuf err = {""};
+    struct text t;
+
+    spool_bytes_make(&s, e, BODY);
+    spool_format_attempt(&s.t, 1, 1, SPOOL_FAILED, "5.1.1", SPAN_LIT("second"));
+    spool_format_attempt(&s.t, 1, 2, SPOOL_DEFERRED, "4.1.1", SPAN_LIT("third"));
+    text_cstr(&s.t, records);
+    assert_int_equal(spool_bytes_parse(&s, s.t.len, &f, &err), SPOOL_PARSE_OK);
+    text_init(&t, shown, sizeof shown);
+    for (size_t i = 1; i < 3; i++)
+        text_printf(&t, "%s%s ", states[f.envelope->recipients[i].state],
+                    f.envelope->recipients[i].told ? "-told" : "");
+    text_printf(&t, "%s%s%s", f.report_id.text[0] ? f.report_is_notice ? "notice " : "bounce " : "",
+                f.report_id.text, f.noticed ? "noticed" : "");
+    assert_string_equal(f.envelope->recipients[1].dsn, "5.1.1");
+    spool_file_deinit(&f);
+    envelope_free(&e);
+    return shown;
+}
+
+static void test_reports(void **state)
+{
+    static const char *const rows[][2] = {
+        {"",                                     "failed pending "          },
+        {BOUNCE,                                 "failed pending bounce " R1},
+        {BOUNCE BOUNCED,                         "failed-told pending "     },
+        {BOUNCED,                                "failed pending "          }, /* none was begun */
+        {NOTICE BOUNCED,                         "failed pending notice " R2},
+        {BOUNCE NOTICE,                          "failed pending notice " R2}, /* the last counts */
+        {BOUNCE BOUNCED REQUEUE,                 "failed-told pending "     },
+        {BOUNCE REQUEUE BOUNCED,                 "pending pending "         }, /* void */
+        {EXPIRED BOUNCE,                         "failed pending bounce " R1},
+        {EXPIRED BOUNCE BOUNCED,                 "failed-told failed-told " },
+        {HOLD_FAILED NOTICE,                     "failed pending notice " R2},
+        {HOLD_FAILED NOTICE NOTICED,             "failed pending noticed"   },
+        {HOLD_FAILED NOTICE BOUNCE NOTICED,      "failed pending bounce " R1},
+        {HOLD_FAILED "noticed 7 \"\"\n",         "failed pending noticed"   },
+        {HOLD_FAILED NOTICE NOTICED RELEASE,     "failed pending "          },
+        {NOTICE NOTICED,                         "failed pending "          }, /* not on hold */
+        {"bounce 7 \"no id\"\nbounced 7 \"\"\n", "failed pending "          },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_string_equal(reports_shown(rows[i][0]), rows[i][1]);
+}
+
+static void test_reports_written(void **state)
+{
+    static const char *const want[] = {BOUNCE, BOUNCED, NOTICE, NOTICED};
+    char buf[SPOOL_RECORD_CAP];
+
+    for (int i = SPOOL_BOUNCE; i <= SPOOL_NOTICED; i++) {
+        struct text t;
+
+        text_init(&t, buf, sizeof buf);
+        spool_format_report(&t, 7, (enum spool_report)i, i < SPOOL_NOTICE ? R1 : R2);
+        assert_string_equal(buf, want[i]);
+    }
+}
+
 /* What is written is what is read. */
 static void test_orders_written(void **state)
 {
@@ -563,6 +640,8 @@ int main(void)
         cmocka_unit_test(test_final_states_stay),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_orders_written),
+        cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_reports_written),
         cmocka_unit_test(test_every_truncation),
         cmocka_unit_test(test_every_damaged_byte),
         cmocka_unit_test(test_bad_headers),
