@@ -173,6 +173,7 @@ static int start_queue(struct gateway *g, struct errbuf *err)
     if (rc < 0)
         return errbuf_set(err, rc, "cannot read the queue in %s: %s", g->config->queue_directory,
                           strerror(-rc));
+    scheduler_recovered(&g->scheduler);
     intake_init(&g->intake, &g->scheduler);
     return 0;
 }

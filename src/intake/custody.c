@@ -260,7 +260,7 @@ void custody_commit(struct custody *c)
             record_delivery(c, &c->deliveries[i]);
     }
     if (envelope_pending(c->envelope) == 0 && envelope_count(c->envelope, RECIPIENT_FAILED) > 0)
-        records_add_hold(&c->records, wall_s, "failed");
+        records_add_hold(&c->records, wall_s, SPOOL_WHY_FAILED);
     c->state = CUSTODY_COMMITTING;
     c->commit = (struct spool_commit){.envelope = c->envelope,
                                       .body = c->body,

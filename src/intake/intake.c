@@ -116,7 +116,7 @@ void intake_forget(struct intake *in, const void *ctx)
 void intake_queue_id(struct intake *in, struct queue_id *id_out, int64_t *arrival_us_out)
 {
     *arrival_us_out = clock_wall_us();
-    queue_id_next(&in->ids, *arrival_us_out, id_out);
+    queue_id_next(&in->scheduler->ids, *arrival_us_out, id_out);
 }
 
 uint64_t intake_floor_bytes(const struct intake *in)
@@ -189,8 +189,6 @@ void intake_init(struct intake *in, struct scheduler *scheduler)
                           .spool = scheduler->spool,
                           .place = scheduler->place,
                           .envelopes = {.limit = ENVELOPE_MEMORY_MAX}};
-    if (in->spool->last_seen.text[0])
-        queue_id_seen(&in->ids, &in->spool->last_seen);
     uv_timer_init(in->loop, &in->timer);
     in->timer.data = in;
 }

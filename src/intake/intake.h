@@ -33,13 +33,12 @@ struct intake {
     struct spool *spool;
     struct body_place *place;
     struct envelope_budget envelopes; /* of those that sessions make */
-    struct queue_id_source ids;
-    struct custody *first; /* owned: messages under way, oldest first */
-    unsigned in_flight;    /* how many */
-    uv_timer_t timer;      /* the oldest one's direct_timeout */
-    bool draining;         /* no mail may come; what has come is dealt with as ever */
-    bool stopping;         /* deliveries are not waited for, everything is spooled */
-    uint64_t messages_in;  /* 250 said */
+    struct custody *first;            /* owned: messages under way, oldest first */
+    unsigned in_flight;               /* how many */
+    uv_timer_t timer;                 /* the oldest one's direct_timeout */
+    bool draining;                    /* no mail may come; what has come is dealt with as ever */
+    bool stopping;                    /* deliveries are not waited for, everything is spooled */
+    uint64_t messages_in;             /* 250 said */
     uint64_t sent_directly, deferred_directly, failed_directly; /* recipients */
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;

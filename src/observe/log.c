@@ -359,6 +359,16 @@ void log_removed(const struct log *l, const char *queue_id)
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
+void log_bounce(const struct log *l, const char *queue_id, const char *what, const char *report_id)
+{
+    struct log_line line;
+
+    log_line_begin_id(&line, l, "bounce", queue_id);
+    text_printf(&line.text, "%s notification: ", what);
+    log_put_plain(&line, "report_id", report_id, LOG_NAME_MAX);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
 void log_order(const struct log *l, const char *queue_id, const char *done)
 {
     struct log_line line;

@@ -118,6 +118,9 @@ void log_expired(const struct log *l, const char *queue_id, const char *sender, 
 /* The same because an operator wanted it. */
 void log_force_expired(const struct log *l, const char *queue_id, const char *sender,
                        bool returned);
+/* bounce: the report about a message that was taken into custody. "sender non-delivery
+ * notification: NEWID"; to the operator "postmaster non-delivery notification". */
+void log_bounce(const struct log *l, const char *queue_id, const char *what, const char *report_id);
 /* postsuper: what an operator's order did to one message ("placed on hold"), and to how many
  * ("Placed on hold"). */
 void log_order(const struct log *l, const char *queue_id, const char *done);

@@ -91,7 +91,9 @@ static struct queue_entry *gathered(struct scheduler *s, struct queue_entry *e)
 /* What is decided, could not be written, or is to be looked at needs no destination. */
 static struct destination *next_of(const struct queue_entry *e)
 {
-    return e->unsaved.len > 0 || e->decided || queue_part_moves(e) ? NULL : e->destination;
+    bool chore = e->unsaved.len > 0 || e->decided || e->bounce_due || queue_part_moves(e);
+
+    return chore ? NULL : e->destination;
 }
 
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
@@ -128,6 +130,14 @@ void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay
     arm_due_timer(s);
 }
 
+void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool final)
+{
+    e->decided = false; /* there is something to do for it yet */
+    e->bounce_due = true;
+    e->bounce_final = final;
+    queue_entry_ready(s, e);
+}
+
 /* What is on hold stays until somebody decides: he is told before it stops the mail. */
 static void tell_of_held(const struct scheduler *s)
 {
@@ -151,6 +161,7 @@ void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
         return;
     queue_entry_leave(s, e);
     queue_held_drop(s, e);
+    e->bounce_due = false;
     e->state = QUEUE_HOLD;
     s->on_hold++;
     if (e->operator_needed)
@@ -283,7 +294,7 @@ void queue_dispatch(struct scheduler *s)
  * again, what is to expire does. */
 static bool start_chore(struct scheduler *s, struct queue_entry *e)
 {
-    bool to_run = e->decided || e->unsaved.len > 0;
+    bool to_run = e->decided || e->bounce_due || e->unsaved.len > 0;
 
     if (!to_run && !e->forced_expire)
         return false;
@@ -348,7 +359,8 @@ static bool waits(const struct queue_entry *e)
 /* A part that waits, of a message whose time is over; one that is under way looks by itself. */
 static struct queue_entry *expired_part(const struct scheduler *s, struct queue_entry *first)
 {
-    if (first->decided || queue_part_others_busy(first) || !queue_entry_expired(s, first))
+    if (first->decided || first->bounce_due || queue_part_others_busy(first) ||
+        !queue_entry_expired(s, first))
         return NULL;
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         if (waits(e))
@@ -452,8 +464,8 @@ bool scheduler_add_parts(struct scheduler *s, const struct envelope *envelope,
         return false;
     if (envelope_pending(envelope) == 0 && origin(ctx, NULL) != QUEUE_FROM_CLAIMED) {
         first->attempts = 1;
-        first->operator_needed = true;
-        queue_entry_hold(s, first);
+        queue_entry_bounce(s, first, true);
+        queue_dispatch(s);
         return true;
     }
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
@@ -478,10 +490,14 @@ bool scheduler_add(struct scheduler *s, const struct envelope *envelope, enum qu
 void scheduler_recover(struct scheduler *s, struct spool_file *f)
 {
     struct queue_entry *first = entry_add(s, f->envelope);
-    size_t failed = envelope_count(f->envelope, RECIPIENT_FAILED);
+    size_t failed = envelope_untold(f->envelope);
 
     if (!first)
         return;
+    queue_id_seen(&s->ids, &f->envelope->id);
+    if (f->report_id.text[0] && !queue_intent_add(s, f))
+        log_error(s->log, "qmgr", "%s: out of memory: its sender may be told twice",
+                  f->envelope->id.text);
     first->decided = envelope_pending(f->envelope) == 0;
     first->forced_expire = f->forced_expire;
     if (f->released_s * 1000000 > first->life_us)
@@ -496,7 +512,10 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     if (f->on_hold || (first->decided && failed > 0)) {
         first->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
         first->operator_needed = failed > 0 || first->hold_expired;
-        queue_entry_hold(s, first);
+        if (queue_bounce_is_due(f, envelope_pending(f->envelope), failed))
+            queue_entry_bounce(s, first, true);
+        else
+            queue_entry_hold(s, first);
         return;
     }
     if (first->forced_expire && !first->decided) {

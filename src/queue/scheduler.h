@@ -4,7 +4,7 @@
  *
  *   add --> READY --dispatch--> RUNNING --all sent--> REMOVING --> gone
  *    |        ^                   |--4xx, or broken thrice--> WAITING --due--> READY
- *    |        +--destination------+--failed for good, or expired--> HOLD (bounces are a later part)
+ *    |        +--destination------+--failed for good, or expired--> bounce, or HOLD
  *    +--> CLAIMED (a direct delivery is still under way) --settle--> any of the above
  *
  * An operator's orders lead elsewhere: scheduler_operator.h.
@@ -53,6 +53,7 @@ struct scheduler {
     const struct log *log;
     struct queue_entry *entries; /* owned hash by id */
     struct queue_site *sites;    /* owned: ready lists per destination */
+    struct queue_id_source ids;  /* of all messages: those that come in, and reports */
     struct due_heap waiting;
     uv_timer_t due_timer;
     uv_timer_t expiry_timer;
@@ -63,6 +64,10 @@ struct scheduler {
     struct queue_operation *operations; /* owned: orders under way (scheduler_operator) */
     unsigned batches;                   /* orders to several messages, under way */
     size_t held_bytes;                  /* bodies of queued messages that are still in memory */
+    struct queue_intent *intents; /* owned; between scheduler_recover and scheduler_recovered */
+    uint64_t notices_since_ms;    /* the hour in which they are counted (scheduler_bounce) */
+    uint64_t notices;
+    uint64_t unnoticed; /* messages put on hold without a notice, since the last one */
     unsigned on_hold;
     unsigned operator_needed;
     uint64_t delivered, deferred, failed; /* recipients, since start */
@@ -80,6 +85,9 @@ void scheduler_init(struct scheduler *s, uv_loop_t *loop, struct spool *spool, s
 void scheduler_set_config(struct scheduler *s, struct config *config);
 /* From the spool at start; takes f->envelope. Everything is due at once. */
 void scheduler_recover(struct scheduler *s, struct spool_file *f);
+/* Once the whole spool was given to it, before anything is due: reports that were begun when we
+ * were last cut off are in the spool or not. */
+void scheduler_recovered(struct scheduler *s);
 /* To be called when relay says that a destination is up (upstream_context.on_up). */
 void scheduler_on_up(void *ctx, struct upstream *u);
 

@@ -16,13 +16,19 @@ static bool is_busy(const struct queue_entry *e)
     return queue_part_any_runs(e);
 }
 
+/* On hold, as its file says, while somebody is told why. */
+static bool is_told_of(const struct queue_entry *e)
+{
+    return e->bounce_due && e->bounce_final;
+}
+
 static struct queue_order_state state_of(const struct queue_entry *e)
 {
     struct queue_order_state m = {.queue = QUEUE_NAME_DEFERRED,
                                   .forced_expire = e->forced_expire,
                                   .hold_expired = e->hold_expired};
 
-    if (e->state == QUEUE_HOLD || e->hold_asked)
+    if (e->state == QUEUE_HOLD || e->hold_asked || is_told_of(e))
         m.queue = QUEUE_NAME_HOLD;
     else if (is_busy(e))
         m.queue = QUEUE_NAME_ACTIVE;
@@ -33,6 +39,8 @@ unsigned queue_effect_wanted(const struct queue_order_request *r, const struct q
 {
     struct queue_order_state m = state_of(e);
 
+    if (r->order == QUEUE_ORDER_HOLD && is_told_of(e) && !e->hold_asked)
+        m.queue = QUEUE_NAME_DEFERRED; /* it is about to leave it */
     if (e->deleted || e->state == QUEUE_GONE)
         return 0;
     if (e->decided && e->state != QUEUE_HOLD && r->order != QUEUE_ORDER_DELETE)
@@ -47,6 +55,7 @@ unsigned queue_effect_wanted(const struct queue_order_request *r, const struct q
 static void begin_anew(struct scheduler *s, struct queue_entry *first)
 {
     first->look = first->look || !relay_is_single(s->relay);
+    first->bounce_due = false;
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         e->attempts = 0;
         e->breaks = 0;
@@ -102,7 +111,9 @@ static void apply_hold(struct scheduler *s, struct queue_entry *e)
 static void apply_release(struct scheduler *s, struct queue_entry *e)
 {
     e->hold_asked = false;
-    if (e->state == QUEUE_HOLD)
+    if (is_told_of(e) && is_busy(e))
+        e->again = true;
+    else if (e->state == QUEUE_HOLD || is_told_of(e))
         unhold(s, e, e->forced_expire && !e->hold_expired);
 }
 
@@ -118,7 +129,8 @@ static void apply_requeue(struct scheduler *s, struct queue_entry *e)
     e->again = is_busy(e);
     if (collect(s, e))
         return;
-    if ((e->state == QUEUE_WAITING || (e->state == QUEUE_READY && e->look)) &&
+    if ((e->state == QUEUE_WAITING ||
+         (e->state == QUEUE_READY && (e->look || !e->site->destination))) &&
         e->unsaved.len == 0) /* else as soon as they are written */
         queue_entry_ready(s, e);
 }

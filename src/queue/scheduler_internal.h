@@ -44,7 +44,20 @@ enum queue_state {
     QUEUE_DONE,   /* a part in no list: its recipients are all decided */
 };
 
-struct queue_held; /* scheduler_held.c */
+struct queue_held; /* scheduler_bounce.c */
+/*
+ * Whether somebody is to be told of what its file says: it is on hold as failed or expired, and no
+ * operator was told; or it is not on hold and has failed recipients (`untold`) nobody was told of.
+ * On hold as failed with somebody pending is one that an operator requeued at that moment.
+ */
+bool queue_bounce_is_due(const struct spool_file *f, size_t pending, size_t untold);
+/* Takes over a run that has loaded such a message. */
+void queue_bounce_begin(struct queue_run *run, const struct spool_file *f);
+void queue_bounce_free(struct queue_run *run);
+/* A report that was begun, as its message's file says. False: memory is out. */
+bool queue_intent_add(struct scheduler *s, const struct spool_file *f);
+
+/* scheduler_held.c */
 
 struct queue_entry {
     struct due_item due; /* first: found from the heap's item */
@@ -64,11 +77,13 @@ struct queue_entry {
     char *sender; /* owned by the first part */
     enum queue_state state;
     unsigned attempts;
-    unsigned breaks; /* conversations about it that broke, in a row */
-    bool fresh;      /* never tried */
-    bool decided;    /* no recipient is pending: only the file's removal is left */
-    bool unrouted;   /* its destination is by former settings */
-    bool look;       /* only the file tells what is to be done next */
+    unsigned breaks;   /* conversations about it that broke, in a row */
+    bool fresh;        /* never tried */
+    bool decided;      /* no recipient is pending: only the file's removal is left */
+    bool unrouted;     /* its destination is by former settings */
+    bool bounce_due;   /* somebody is to be told of failed recipients; it is alone */
+    bool bounce_final; /* ... and it is on hold, or about to go: nobody else is pending */
+    bool look;         /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
     bool handed;              /* its next run is for the fallback: scheduler_drain.h */
@@ -104,10 +119,11 @@ struct queue_run {
     struct envelope *envelope; /* owned; NULL in a settling run */
     struct body *body;         /* owned; likewise */
     size_t pending;            /* recipients, as of the last batch */
-    size_t failed_recipients;
+    size_t failed_recipients;  /* that nobody was told of */
     struct delivery delivery;
     bool delivering;
     struct records records;
+    struct queue_bounce *bounce; /* owned; the report that is made */
     size_t cursor;
     uint64_t active_ms;
     bool destination_trouble;
@@ -125,6 +141,9 @@ void queue_entry_leave(struct scheduler *s, struct queue_entry *e);
 /* One that is unrouted, or only the file knows: gathered, and may be gone afterwards. */
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e);
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms);
+/* Somebody is told of its failed recipients (scheduler_bounce); then it is gone, on hold, or goes
+ * on. Only when it is alone. */
+void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool final);
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
 /* Only when it is alone. */
 void queue_entry_free(struct scheduler *s, struct queue_entry *e);
@@ -210,6 +229,14 @@ void queue_run_settle(struct scheduler *s, struct queue_entry *e,
                       const struct queue_settlement *settlement);
 /* Marks the message expired and on hold. */
 void queue_run_expire(struct scheduler *s, struct queue_entry *e);
+/* For scheduler_bounce: what a run's end may be; each frees it. */
+void queue_run_rest(struct queue_run *run); /* all of it again in a minute */
+void queue_run_hold(struct queue_run *run);
+void queue_run_gone(struct queue_run *run);      /* the file is */
+void queue_run_removable(struct queue_run *run); /* the file should be: later */
+void queue_run_go_on(struct queue_run *run);     /* as before: its other recipients are due */
+void queue_run_append(struct queue_run *run, void (*done)(struct spool_append *a, int rc));
+void queue_run_say_expired(const struct queue_run *run, bool returned);
 void queue_run_cancel_all(struct scheduler *s);
 /* Takes back the deliveries of this message that have not sent their dot. The entry may be gone
  * after. */

@@ -57,6 +57,7 @@ static void run_free(struct queue_run *run, struct queue_site *site)
         site->running--;
     DL_DELETE(s->runs, run);
     s->run_count--;
+    queue_bounce_free(run);
     body_free(&run->body);
     envelope_free(&run->envelope);
     records_deinit(&run->records);
@@ -135,7 +136,7 @@ static bool wait_for_disk(struct queue_run *run)
     return true;
 }
 
-static void append_records(struct queue_run *run, void (*done)(struct spool_append *a, int rc))
+void queue_run_append(struct queue_run *run, void (*done)(struct spool_append *a, int rc))
 {
     run->append.id = run->entry->id;
     run->append.records = run->records.bytes;
@@ -176,7 +177,7 @@ static void on_removed(struct spool_remove *r, int rc)
               strerror(-rc));
     run->entry->decided = true; /* never delivered again by this process */
     if (run->records.len > 0) {
-        append_records(run, on_kept);
+        queue_run_append(run, on_kept);
         return;
     }
     queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
@@ -190,12 +191,24 @@ static void run_remove(struct queue_run *run)
     spool_remove(run->s->spool, &run->remove);
 }
 
-static void say_expired(const struct scheduler *s, const struct queue_entry *e)
+void queue_run_say_expired(const struct queue_run *run, bool returned)
 {
+    const struct log *log = run->s->log;
+    const struct queue_entry *e = run->entry;
+
+    if (e->deleted)
+        return;
     if (e->forced_expire)
-        log_force_expired(s->log, e->id.text, e->sender, false);
+        log_force_expired(log, e->id.text, e->sender, returned);
     else
-        log_expired(s->log, e->id.text, e->sender, false);
+        log_expired(log, e->id.text, e->sender, returned);
+}
+
+/* Nobody waits for the others of a message to be told of those that failed. */
+static bool bounce_now(const struct queue_run *run)
+{
+    return run->failed_recipients > 0 && !run->split &&
+           relay_way_for(run->s->relay, span_of(run->entry->sender));
 }
 
 static void run_end(struct queue_run *run)
@@ -218,12 +231,8 @@ static void run_end(struct queue_run *run)
         return;
     }
     if (run->pending == 0 || run->expired) {
-        e->decided = run->pending == 0;
-        e->operator_needed = true;
         e->hold_expired = run->expired;
-        if (run->expired && !e->deleted)
-            say_expired(run->s, e);
-        queue_entry_hold(run->s, e);
+        queue_entry_bounce(run->s, e, true);
         run_free(run, site);
         return;
     }
@@ -235,6 +244,11 @@ static void run_end(struct queue_run *run)
             run_back_off(run);
         else
             run_ready(run); /* there is no other turn any more than its own destination's */
+        return;
+    }
+    if (bounce_now(run)) {
+        queue_entry_bounce(run->s, e, false);
+        run_free(run, site);
         return;
     }
     if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {
@@ -278,7 +292,7 @@ static void run_append(struct queue_run *run)
         run_end(run);
         return;
     }
-    append_records(run, on_appended);
+    queue_run_append(run, on_appended);
 }
 
 /* All batches are done, or trouble ended them: what becomes of the message? */
@@ -296,7 +310,7 @@ static void run_settle(struct queue_run *run)
     }
     run->expired = run->pending > 0 && queue_entry_expired(run->s, run->entry);
     if (run->pending == 0 && !run->split)
-        records_add_hold(&run->records, wall_s, "failed");
+        records_add_hold(&run->records, wall_s, SPOOL_WHY_FAILED);
     else if (run->expired)
         records_add_hold(&run->records, wall_s, SPOOL_WHY_EXPIRED);
     run_append(run);
@@ -325,7 +339,7 @@ static void on_delivered(struct delivery *d)
     records_add_delivery(&run->records, run->envelope, d, clock_wall_us() / 1000000);
     delivery_deinit(d);
     run->pending = envelope_pending(run->envelope);
-    run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
+    run->failed_recipients = envelope_untold(run->envelope);
     run->more = !run->destination_trouble && !is_wanted_back(run);
     for (size_t i = run->cursor; run->more; i++) {
         if (i >= run->envelope->recipient_count)
@@ -415,17 +429,67 @@ static void load_failed(struct queue_run *run, int rc)
     run_free(run, site);
 }
 
-static void run_hold(struct queue_run *run, bool expired)
+/* ---- endings of scheduler_bounce ---- */
+
+void queue_run_hold(struct queue_run *run)
 {
     struct queue_site *site = place_of(run);
 
     run->entry->decided = run->pending == 0;
-    run->entry->operator_needed = expired || run->failed_recipients > 0;
-    run->entry->hold_expired = expired;
-    if (expired)
-        say_expired(run->s, run->entry);
+    run->entry->operator_needed = run->expired || run->failed_recipients > 0;
+    run->entry->hold_expired = run->expired;
     queue_entry_hold(run->s, run->entry);
     run_free(run, site);
+}
+
+void queue_run_rest(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
+    run_free(run, site);
+}
+
+void queue_run_gone(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    queue_entry_free(run->s, run->entry);
+    run->entry = NULL;
+    run_free(run, site);
+}
+
+void queue_run_removable(struct queue_run *run)
+{
+    run->entry->bounce_due = false;
+    run->entry->decided = true;
+    queue_run_rest(run);
+}
+
+void queue_run_go_on(struct queue_run *run)
+{
+    struct queue_entry *e = run->entry;
+
+    e->bounce_due = false;
+    if (e->destination_trouble && e->breaks < QUEUE_BREAKS_MAX)
+        run_ready(run);
+    else
+        run_back_off(run);
+}
+
+/* ---- the beginning, again ---- */
+
+/* Whether the run is about failed recipients, not about those that are pending. */
+static bool is_bounce(struct queue_run *run, const struct spool_file *f)
+{
+    struct queue_entry *e = run->entry;
+    bool due = queue_part_alone(e) && !e->again &&
+               queue_bounce_is_due(f, run->pending, run->failed_recipients);
+
+    due = due && (f->on_hold || e->bounce_due);
+    if (!due || f->on_hold)
+        e->bounce_due = due;
+    return due;
 }
 
 /* Gives the recipients to their destinations. */
@@ -486,10 +550,17 @@ static void on_loaded(struct spool_load *l, int rc)
     l->file.envelope = NULL;
     run->body = body_from_file(s->place, l->fd, l->file.body_offset, l->file.body_len);
     run->pending = envelope_pending(run->envelope);
-    run->failed_recipients = envelope_count(run->envelope, RECIPIENT_FAILED);
+    run->failed_recipients = envelope_untold(run->envelope);
     if (!run->body) {
         close(l->fd);
         run_wait(run);
+        return;
+    }
+    if (is_bounce(run, &l->file)) {
+        if (is_wanted_back(run))
+            queue_run_rest(run);
+        else
+            queue_bounce_begin(run, &l->file);
         return;
     }
     if (look_or_route(run, l->file.on_hold))
@@ -497,7 +568,8 @@ static void on_loaded(struct spool_load *l, int rc)
     /* as it was written when the disk had room again, or an operator wants it; unless all was sent
      */
     if (l->file.on_hold && (run->pending > 0 || run->failed_recipients > 0)) {
-        run_hold(run, strcmp(l->file.hold_why, SPOOL_WHY_EXPIRED) == 0);
+        run->expired = strcmp(l->file.hold_why, SPOOL_WHY_EXPIRED) == 0;
+        queue_run_hold(run);
         return;
     }
     if (run->pending == 0 || run->entry->forced_expire) {
@@ -537,7 +609,7 @@ static void run_save(struct queue_run *run)
 {
     run->records = run->entry->unsaved;
     run->entry->unsaved = (struct records){NULL, 0, 0, false};
-    append_records(run, on_saved); /* only durable ones are kept */
+    queue_run_append(run, on_saved); /* only durable ones are kept */
 }
 
 void queue_run_start(struct scheduler *s, struct queue_entry *e)
@@ -581,7 +653,7 @@ void queue_run_settle(struct scheduler *s, struct queue_entry *e,
     run->records = *settlement->records;
     *settlement->records = (struct records){NULL, 0, 0, false};
     run->pending = settlement->pending;
-    run->failed_recipients = envelope_count(settlement->envelope, RECIPIENT_FAILED);
+    run->failed_recipients = envelope_untold(settlement->envelope);
     run->destination_trouble = settlement->trouble;
     run->broken = settlement->broken;
     run_settle(run);

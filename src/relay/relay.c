@@ -313,6 +313,16 @@ struct destination *relay_destination(const struct relay *r, struct span address
     return at < 0 ? r->destinations : r->routes[at];
 }
 
+struct destination *relay_way_for(const struct relay *r, struct span address)
+{
+    size_t at = span_find_last(address, '@');
+
+    if (at >= address.len ||
+        !domain_list_match(&r->context.config->domains, span_from(address, at + 1)))
+        return NULL;
+    return relay_destination(r, address);
+}
+
 bool relay_is_single(const struct relay *r)
 {
     return r->context.config->transports.count == 0;

@@ -45,6 +45,11 @@ int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
 /* The destination for a recipient ("user@domain"); never NULL. */
 struct destination *relay_destination(const struct relay *r, struct span address);
 /*
+ * Where mail of our own goes (reports): the destination of an address in relay_domains, or NULL
+ * when there is no way to it. DESIGN 2.7; relayhost and outbound=direct are to be asked here.
+ */
+struct destination *relay_way_for(const struct relay *r, struct span address);
+/*
  * Makes fallback_relay a destination (r->fallback), and probes it; or retires it. Only while a
  * drain hands over is there one: nobody is asked otherwise whether it is up. 0, -EINVAL or -ENOMEM.
  */

@@ -41,6 +41,7 @@ void queue_start(struct queue_fixture *q)
     scheduler_init(&q->scheduler, &q->r.f.loop, &q->spool, &q->relay, &q->place, q->r.config,
                    &q->r.log);
     assert_int_equal(spool_scan(&q->spool, on_file, on_bad, q), 0);
+    scheduler_recovered(&q->scheduler);
     intake_init(&q->intake, &q->scheduler);
     scheduler_flush(&q->scheduler, NULL);
     q->running = true;
@@ -49,7 +50,7 @@ void queue_start(struct queue_fixture *q)
 void queue_begin_down(struct queue_fixture *q, const char *ini)
 {
     memset(q, 0, sizeof *q);
-    snprintf(q->ini, sizeof q->ini, "queue_minfree = 1\n%s", ini);
+    snprintf(q->ini, sizeof q->ini, "queue_minfree = 1\nnotify_recipient = none\n%s", ini);
     disk_setup(&q->d);
     relay_begin(&q->r, q->ini);
     lmtp_down(&q->r.lmtp);
@@ -60,7 +61,7 @@ void queue_begin_down(struct queue_fixture *q, const char *ini)
 void queue_begin(struct queue_fixture *q, const char *ini)
 {
     memset(q, 0, sizeof *q);
-    snprintf(q->ini, sizeof q->ini, "queue_minfree = 1\n%s", ini);
+    snprintf(q->ini, sizeof q->ini, "queue_minfree = 1\nnotify_recipient = none\n%s", ini);
     disk_setup(&q->d);
     relay_begin(&q->r, q->ini);
     queue_start(q);
@@ -74,8 +75,9 @@ static void ini_of_two(struct queue_fixture *q, const char *ini)
     int len =
         snprintf(q->ini, sizeof q->ini, ini, (unsigned)q->r.lmtp.port, (unsigned)q->other.port);
 
-    assert_in_range(len, 1, sizeof q->ini - 20);
-    snprintf(q->ini + len, sizeof q->ini - (size_t)len, "queue_minfree = 1\n");
+    assert_in_range(len, 1, sizeof q->ini - 60);
+    snprintf(q->ini + len, sizeof q->ini - (size_t)len,
+             "queue_minfree = 1\nnotify_recipient = none\n");
 }
 #pragma GCC diagnostic pop
 
@@ -269,8 +271,14 @@ char *queue_file(struct queue_fixture *q, const struct queue_id *id)
 void queue_put(struct queue_fixture *q, struct queue_id *id_out, const char *recipients,
                const char *records)
 {
+    queue_put_from(q, id_out, "bob@example.org", recipients, records);
+}
+
+void queue_put_from(struct queue_fixture *q, struct queue_id *id_out, const char *sender,
+                    const char *recipients, const char *records)
+{
     static const char body[] = "Subject: from before\r\n\r\nhello\r\n";
-    struct envelope *e = relay_envelope("bob@example.org", recipients);
+    struct envelope *e = relay_envelope(sender, recipients);
     char file[8000], name[60], end[SPOOL_END_CAP];
     struct text t;
     size_t header_len;

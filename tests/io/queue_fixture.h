@@ -74,5 +74,7 @@ char *queue_file(struct queue_fixture *q, const struct queue_id *id);
 /* Puts a file into the spool as an earlier process would have left it; `records` after its end. */
 void queue_put(struct queue_fixture *q, struct queue_id *id_out, const char *recipients,
                const char *records);
+void queue_put_from(struct queue_fixture *q, struct queue_id *id_out, const char *sender,
+                    const char *recipients, const char *records);
 
 #endif

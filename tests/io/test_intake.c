@@ -93,7 +93,7 @@ static void some_delivered_and_some_refused(void **state)
     assert_non_null(strstr(file, "rcpt=1 failed 5.1.1"));
     assert_non_null(strstr(file, "\nhold "));
     free(file);
-    assert_int_equal(q.scheduler.on_hold, 1);
+    loop_wait(&q.r.f, q.scheduler.on_hold == 1);
     assert_int_equal(q.scheduler.operator_needed, 1);
     loop_idle(&q.r.f);
     assert_int_equal(q.r.lmtp.dots, 1);

@@ -168,6 +168,8 @@ static void test_message(void **state)
     info("postfix/qmgr[42]: " ID ": from=<s@x.example>, status=expired, kept on hold");
     log_force_expired(&l, ID, "", false);
     info("postfix/qmgr[42]: " ID ": from=<>, status=force-expired, kept on hold");
+    log_bounce(&l, ID, "sender non-delivery", "06401F3A9C2E8001");
+    info("postfix/bounce[42]: " ID ": sender non-delivery notification: 06401F3A9C2E8001");
     log_order(&l, ID, "placed on hold");
     info("postfix/postsuper[42]: " ID ": placed on hold");
     log_order_total(&l, "Placed on hold", 1);

@@ -162,6 +162,10 @@ static void test_message(void **state)
     info("qmgr", "\"queue_id\":\"" ID "\",\"message\":\"" ID
                  ": from=<s@x.example>, status=expired, returned to sender\","
                  "\"from\":\"s@x.example\",\"status\":\"expired\"");
+    log_bounce(&l, ID, "postmaster non-delivery", "06401F3A9C2E8001");
+    info("bounce", "\"queue_id\":\"" ID "\",\"message\":\"" ID
+                   ": postmaster non-delivery notification: 06401F3A9C2E8001\","
+                   "\"report_id\":\"06401F3A9C2E8001\"");
     log_connect_failed(&l, "lmtp", "dovecot.example[192.0.2.10]:2525", "Connection refused");
     info("lmtp", "\"message\":\"connect to dovecot.example[192.0.2.10]:2525: Connection refused\","
                  "\"relay\":\"dovecot.example[192.0.2.10]:2525\",\"reason\":\"Connection "

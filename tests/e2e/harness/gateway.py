@@ -60,6 +60,7 @@ class Gateway:
         "minimal_backoff_time": "1s",
         "maximal_backoff_time": "2s",
         "destination_probe_max": "500ms",
+        "notify_recipient": "none",  # notices are mail too: test_bounces.py asks for them
     }
 
     def __init__(self, directory=None, **settings):
