@@ -77,7 +77,7 @@ ifdef DEPS
 # A newer compiler or library must not stop a user's build by a new warning; no _FORTIFY_SOURCE in musl.
 WERROR     =
 HARD       = -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections
-HARD_LD    = -Wl,--gc-sections,-z,text,-z,relro,-z,now,-z,noexecstack
+HARD_LD    = -Wl,--gc-sections,-z,text,-z,relro,-z,now,-z,noexecstack,-z,pack-relative-relocs
 AR         = $(CROSS)ar
 # Stripped, with the symbols kept beside it for a debugger.
 define strip_program
