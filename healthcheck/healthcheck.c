@@ -11,6 +11,9 @@
  * drained or stops is healthy, since it does what it was told to; with --ready (a Kubernetes
  * readiness probe) it fails the check, so that no client is sent to it.
  *
+ * With --json the verdict is one object: {"healthy":true,"summary":"...","unhealthy":"",
+ * "degraded":"...","status":{...}}, the status as `mxgate status --json` has it, or null.
+ *
  * Environment: QUEUE_DIRECTORY, CONTROL_SOCKET (or POSTFIX_queue_directory, POSTFIX_control_socket)
  * as the daemon has them; LISTEN where the daemon tells no address. It leaves no line in the
  * daemon's log.
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_SECONDS 5
@@ -53,6 +57,23 @@ static void words_next(struct words *w)
 {
     if (w->text[0])
         words_add(w, "; ");
+}
+
+/* " for 5 min", since wall seconds; nothing where that is not known. */
+static void words_since(struct words *w, long long since_s)
+{
+    long long seconds = (long long)time(NULL) - since_s;
+
+    if (since_s <= 0 || seconds < 0)
+        return;
+    if (seconds < 120)
+        words_add(w, " for %lld s", seconds);
+    else if (seconds < 7200)
+        words_add(w, " for %lld min", seconds / 60);
+    else if (seconds < 172800)
+        words_add(w, " for %lld h", seconds / 3600);
+    else
+        words_add(w, " for %lld days", seconds / 86400);
 }
 
 static const char *setting(const char *postfix_name, const char *name, const char *otherwise)
@@ -140,7 +161,9 @@ static void check_destination(struct check *c, const char *destination, bool str
     if (known && !json_true(json_member(destination, "up"))) {
         json_string(json_member(destination, "why"), text, sizeof text);
         words_next(w);
-        words_add(w, "destination %s is down (%s)", name, text);
+        words_add(w, "destination %s is down", name);
+        words_since(w, json_number(json_member(destination, "since")));
+        words_add(w, " (%s)", text);
     }
     json_string(json_member(destination, "mismatch"), text, sizeof text);
     if (text[0]) {
@@ -213,6 +236,10 @@ static void check_status(struct check *c)
     }
     words_next(&c->fine);
     words_add(&c->fine, "%lld messages queued", json_number(json_member(c->json, "queued")));
+    if (json_number(json_member(c->json, "oldest")) > 0) {
+        words_add(&c->fine, ", the oldest");
+        words_since(&c->fine, json_number(json_member(c->json, "oldest")));
+    }
 }
 
 /* ---- the listener ---- */
@@ -310,20 +337,28 @@ static void check_listener(struct check *c)
 
 /* ---- the verdict ---- */
 
+static void tell_json(const struct check *c, bool healthy)
+{
+    printf("{\"healthy\":%s,\"summary\":", healthy ? "true" : "false");
+    json_print(c->fine.text);
+    printf(",\"unhealthy\":");
+    json_print(c->unhealthy.text);
+    printf(",\"degraded\":");
+    json_print(c->degraded.text);
+    printf(",\"status\":%s}\n", c->json ? c->json : "null");
+}
+
 static int tell(const struct check *c, bool json)
 {
     bool healthy = c->unhealthy.text[0] == '\0';
 
-    if (json && c->json)
-        printf("%s\n", c->json);
-    else if (healthy)
-        printf("healthy: %s", c->fine.text);
-    else
-        printf("unhealthy: %s", c->unhealthy.text);
-    if (!(json && c->json))
+    if (json) {
+        tell_json(c, healthy);
+    } else {
+        printf(healthy ? "healthy: %s" : "unhealthy: %s",
+               healthy ? c->fine.text : c->unhealthy.text);
         printf(c->degraded.text[0] ? "; but %s\n" : "%s\n", c->degraded.text);
-    if (json && !healthy)
-        fprintf(stderr, "unhealthy: %s\n", c->unhealthy.text);
+    }
     return healthy ? 0 : 1;
 }
 

@@ -52,5 +52,7 @@ bool json_true(const char *value);
 long long json_number(const char *value);
 /* A string's text without escapes, cut at cap - 1; "" when it is no string. Escapes become '?'. */
 void json_string(const char *value, char *out, size_t cap);
+/* Prints text as a JSON string. */
+void json_print(const char *text);
 
 #endif

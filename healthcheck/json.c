@@ -6,6 +6,7 @@
  */
 #include "healthcheck.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,4 +113,16 @@ void json_string(const char *value, char *out, size_t cap)
         }
     }
     out[len] = '\0';
+}
+
+void json_print(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            printf("\\%c", *text);
+        else
+            putchar((unsigned char)*text < ' ' ? '?' : *text);
+    }
+    putchar('"');
 }

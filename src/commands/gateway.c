@@ -205,31 +205,42 @@ static int start_control(struct gateway *g, struct errbuf *err)
     return control_server_start(&g->control, &setup, err);
 }
 
+int gateway_bind(struct gateway *g, struct errbuf *err)
+{
+    g->bound = true;
+    g->server.loop = g->loop;
+    g->server.config = g->config;
+    g->server.log = g->log;
+    return smtp_server_bind(&g->server, err);
+}
+
 int gateway_start(struct gateway *g, struct errbuf *err)
 {
-    int rc;
+    int rc = g->bound ? 0 : gateway_bind(g, err);
+
+    if (rc < 0)
+        return rc;
 
     g->started_s = clock_wall_us() / 1000000;
     stream_pool_init(&g->streams, g->loop);
     lane_init(&g->disk, g->loop, GATEWAY_DISK_THREADS);
-    lane_init(&g->tls, g->loop, GATEWAY_TLS_THREADS);
     g->streams.tls_lane = &g->tls;
     uv_timer_init(g->loop, &g->stop_timer);
     g->stop_timer.data = g;
     gateway_drain_init(g);
+    rc = lane_init_threads(&g->tls, g->loop, GATEWAY_TLS_THREADS);
+    if (rc < 0)
+        return errbuf_set(err, rc, "cannot start the threads of TLS: %s", uv_strerror(rc));
     rc = resolver_init(&g->resolver, g->loop, g->config->dns_servers, err);
     if (rc == 0)
         rc = start_relay(g, err);
     if (rc == 0)
         rc = start_queue(g, err);
-    g->server.loop = g->loop;
     g->server.streams = &g->streams;
     g->server.resolver = &g->resolver;
     g->server.relay = &g->relay;
     g->server.intake = &g->intake;
     g->server.tls = &g->certificates;
-    g->server.config = g->config;
-    g->server.log = g->log;
     if (rc == 0)
         rc = start_certificates(g, err);
     if (rc == 0)
@@ -284,7 +295,7 @@ static void on_timer_closed(uv_handle_t *handle)
 /* Nothing is under way any more: handles go, each module tells when its memory may. */
 static void close_modules(struct gateway *g)
 {
-    g->closing = 7;
+    g->closing = 8;
     uv_close((uv_handle_t *)&g->drain.timer, on_timer_closed);
     uv_close((uv_handle_t *)&g->stop_timer, on_timer_closed);
     relay_close(&g->relay, on_module_closed, g);
@@ -292,6 +303,7 @@ static void close_modules(struct gateway *g)
     intake_close(&g->intake, on_module_closed, g);
     resolver_close(&g->resolver, on_module_closed, g);
     server_tls_close(&g->certificates, on_module_closed, g);
+    lane_close(&g->tls, on_module_closed, g);
 }
 
 static void on_server_closed(void *ctx)

@@ -2,6 +2,7 @@
  * gateway - the daemon put together: every module with what it borrows, started and stopped in
  * order
  *
+ *   bind:  the SMTP server's sockets
  *   start: resolver, relay (probes its destination), spool, scheduler (recovers the queue),
  *          intake, certificates, control socket, SMTP server
  *   stop:  no new connections -> sessions end -> what was not delivered is spooled -> all is closed
@@ -25,7 +26,7 @@
  * thread that sleeps costs 8 KB.
  */
 #define GATEWAY_DISK_THREADS 16
-#define GATEWAY_TLS_THREADS  2    /* handshakes: they are work, not waiting */
+#define GATEWAY_TLS_THREADS  2    /* handshakes: they are work, not waiting; of their own */
 #define GATEWAY_PATIENCE_MS  6000 /* for sessions and deliveries under way */
 #define GATEWAY_STOP_MS      9000 /* then the process ends, whatever hangs */
 
@@ -59,6 +60,7 @@ struct gateway {
     struct gateway_drain drain;
     uint64_t stop_at_ms; /* 0: not stopping */
     int64_t started_s;
+    bool bound; /* gateway_bind() was called */
     bool stopping;
     bool control_stopping, control_stopped;
     unsigned closing; /* modules whose on_closed is due */
@@ -71,6 +73,9 @@ struct gateway {
     void *on_stopped_ctx;
 };
 
+/* Binds the SMTP server's sockets, as long as the process may: before gateway_start(), which does
+ * it otherwise. Needs loop, config and log. */
+int gateway_bind(struct gateway *g, struct errbuf *err);
 /* What the caller fills before: loop, config, log, log_dropped, reload, stop and their ctx. 0, or
  * negative and why in err: then the process ends. */
 int gateway_start(struct gateway *g, struct errbuf *err);

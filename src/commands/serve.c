@@ -8,12 +8,14 @@
 #include "base/clock.h"
 #include "commands/check.h"
 #include "commands/commands.h"
+#include "commands/confine.h"
 #include "commands/gateway.h"
 #include "commands/overrides_file.h"
 #include "commands/settings.h"
 #include "commands/surroundings.h"
 #include "commands/zone.h"
 #include "observe/log_writer.h"
+#include "sandbox/identity.h"
 #include "tls/hmac.h"
 
 #include <errno.h>
@@ -33,6 +35,7 @@
 struct serve {
     uv_loop_t loop;
     struct gateway gateway;
+    struct confine confine;
     struct log log;
     struct log_mask mask;
     struct log_writer *writer;
@@ -47,6 +50,7 @@ struct serve {
 static int close_and_exit(struct serve *s, int code)
 {
     free(s->overrides);
+    confine_paths_free(&s->confine.admitted);
     log_writer_free(&s->writer, LOG_FLUSH_MS);
     return code;
 }
@@ -155,7 +159,12 @@ static int reload(void *ctx, struct errbuf *err)
         return rc == -EINVAL ? EX_CONFIG : EX_OSERR;
     }
     warn_fixed(s, s->gateway.config, next);
-    if (gateway_set_config(&s->gateway, next, err) == 0) {
+    rc = confine_admits(&s->confine, next, err);
+    if (rc < 0)
+        config_unref(&next);
+    else
+        rc = gateway_set_config(&s->gateway, next, err);
+    if (rc == 0) {
         use_mask(s, s->gateway.config);
         return EX_OK;
     }
@@ -308,7 +317,7 @@ static void prepare_process(void)
         seed = (unsigned)clock_wall_us();
     srandom(seed); /* for jitter only */
     text_init(&t, threads, sizeof threads);
-    text_u64(&t, GATEWAY_DISK_THREADS + SPOOL_THREADS + GATEWAY_TLS_THREADS);
+    text_u64(&t, GATEWAY_DISK_THREADS + SPOOL_THREADS);
     setenv("UV_THREADPOOL_SIZE", threads, 1);
 }
 
@@ -319,11 +328,30 @@ static int start_code(int rc)
     return rc == -EBUSY ? EX_TEMPFAIL : EX_OSERR;
 }
 
+/* From here on the process may only what a mail server needs; and only then it has threads. */
+static int confine(struct serve *s, struct errbuf *err)
+{
+    int rc;
+
+    identity_return(); /* the settings are read */
+    s->confine.log = &s->log;
+    rc = gateway_bind(&s->gateway, err);
+    if (rc == 0)
+        rc = confine_user(&s->confine, s->gateway.config, err);
+    if (rc == 0)
+        rc = confine_lock(&s->confine, s->gateway.config, ini_name(s), err);
+    if (rc < 0)
+        return rc;
+    rc = log_writer_start(s->writer);
+    return rc < 0 ? errbuf_set(err, rc, "no thread for the log: %s", strerror(-rc)) : 0;
+}
+
 static int run(struct serve *s)
 {
     struct errbuf err = {""};
     int rc;
 
+    confine_prepare(s->gateway.config);
     uv_loop_init(&s->loop);
     s->gateway.loop = &s->loop;
     s->gateway.log = &s->log;
@@ -336,7 +364,9 @@ static int run(struct serve *s)
     watch(s, &s->hangup, SIGHUP, on_hangup);
     watch(s, &s->term, SIGTERM, on_stop_signal);
     watch(s, &s->interrupt, SIGINT, on_stop_signal);
-    rc = gateway_start(&s->gateway, &err);
+    rc = confine(s, &err);
+    if (rc == 0)
+        rc = gateway_start(&s->gateway, &err);
     if (rc < 0) {
         log_startup(&s->log, LOG_SEVERITY_ERROR, "%s", err.text);
         return start_code(rc);

@@ -3,6 +3,7 @@
 
 #include "commands/commands.h"
 #include "commands/overrides_file.h"
+#include "sandbox/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,6 +101,7 @@ int settings_read(const char *ini, struct settings_sources *out, struct errbuf *
     bool is_asked = asked && asked[0];
     int rc;
 
+    identity_return(); /* if it was read before */
     *out = (struct settings_sources){.ini_path = is_asked ? asked : SETTINGS_INI};
     out->secrets_rc =
         secret_files_read((const char *const *)environ, &out->secrets, &out->secrets_err);
@@ -113,6 +115,7 @@ int settings_read(const char *ini, struct settings_sources *out, struct errbuf *
     rc = find_overrides(out);
     if (rc < 0)
         return errbuf_set(err, rc, "out of memory");
+    identity_borrow_owner(out->directory);
     out->overrides_rc =
         overrides_file_read(out->directory, &out->overrides_text, &out->overrides_err);
     return 0;

@@ -6,6 +6,9 @@
  * be missing: a file that somebody named must be there. The overrides are in queue_directory, which
  * only the other sources can set.
  *
+ * A command of root's in a container that dropped CAP_DAC_OVERRIDE goes on with the eyes of the
+ * queue's owner (identity_borrow_owner).
+ *
  * Fails:  -EINVAL (what is wrong was told through the note function), -ENOMEM, or why a file cannot
  * be read, with words in err. Lenient (every command but serve): only the last two, and overrides
  * and files of secrets that cannot be read are a warning (they are not for every user). Limits: the

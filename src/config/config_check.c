@@ -4,6 +4,7 @@
 
 #include "config/listen.h"
 #include "config/route.h"
+#include "config/user.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -374,6 +375,16 @@ static void adjust_times(struct config_builder *b)
         c->smtpd_stress_timeout = c->smtpd_timeout;
 }
 
+static void check_user(struct config_builder *b)
+{
+    struct user ignored;
+
+    if (!is_bad(b, SETTING_AT_run_as_user) && b->config->run_as_user[0] &&
+        !user_parse(span_of(b->config->run_as_user), &ignored))
+        config_fault(b, SETTING_AT_run_as_user,
+                     "is not a user by number, like 10025:10025 or 10025");
+}
+
 void config_check(struct config_builder *b)
 {
     check_domains(b);
@@ -385,6 +396,7 @@ void config_check(struct config_builder *b)
     check_debugged(b);
     check_anonymize(b);
     check_listen(b);
+    check_user(b);
     check_dns_servers(b);
     check_bind_addresses(b);
     check_server(b);

@@ -183,3 +183,21 @@ void sni_map_free(struct sni_map *map)
     free(map->entries);
     *map = (struct sni_map){NULL, 0};
 }
+
+static bool has_entry(const struct sni_map *map, const char *name)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (strcmp(map->entries[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool sni_map_has(const struct sni_map *map, const char *name)
+{
+    bool found = name[0] != '\0' && has_entry(map, name);
+
+    for (const char *dot = strchr(name, '.'); dot && !found; dot = strchr(dot + 1, '.'))
+        found = has_entry(map, dot);
+    return found;
+}

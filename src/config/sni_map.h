@@ -35,6 +35,8 @@ struct sni_map {
 /* An empty text is an empty map. On failure nothing is left in it. */
 int sni_map_parse(struct sni_map *map, struct span text, struct errbuf *err);
 void sni_map_free(struct sni_map *map);
+/* Whether a name in lower case, or one of its parents, is there. */
+bool sni_map_has(const struct sni_map *map, const char *name);
 /* A list of absolute paths, commas and blanks between them: 0, or -EINVAL and why. */
 int sni_files_check(struct span files, struct errbuf *err);
 

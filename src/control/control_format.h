@@ -26,7 +26,7 @@
 
 #define CONTROL_LINE_MAX  2048 /* bytes, without the LF */
 #define CONTROL_CHUNK_MAX 65536
-#define CONTROL_REPLY_MAX 131200 /* the longest is "text " and CONTROL_STATUS_CAP bytes of JSON */
+#define CONTROL_REPLY_MAX 163968 /* the longest is "text " and CONTROL_STATUS_CAP bytes of JSON */
 
 enum control_verb {
     CONTROL_PING,

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "observe/status.h"
 
-#define CONTROL_STATUS_CAP 131072 /* holds either form whatever the texts in struct status are */
+#define CONTROL_STATUS_CAP 163840 /* holds either form whatever the texts in struct status are */
 
 /* Lines ending in LF. now_s: wall seconds. */
 void control_format_status_text(struct text *t, const struct status *s, int64_t now_s);

@@ -47,6 +47,7 @@ struct log_writer {
     char *ring;            /* owned; LOG_RING_BYTES */
     size_t head;
     size_t len;
+    bool started;
     bool asleep; /* the thread waits for `filled` */
     bool stopping;
     bool done;           /* the thread will touch nothing any more */
@@ -301,11 +302,19 @@ struct log_writer *log_writer_new(int fd, enum config_log_format format, const c
     pthread_cond_init(&w->filled, NULL);
     pthread_cond_init(&w->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (!w->ring || start_thread(w) != 0) {
+    if (!w->ring) {
         release(w);
         return NULL;
     }
     return w;
+}
+
+int log_writer_start(struct log_writer *w)
+{
+    int rc = w->started ? 0 : start_thread(w);
+
+    w->started = rc == 0;
+    return -rc;
 }
 
 static struct timespec deadline(unsigned ms)
@@ -329,6 +338,10 @@ void log_writer_free(struct log_writer **wp, unsigned max_ms)
     if (!w)
         return;
     *wp = NULL;
+    if (log_writer_start(w) != 0) { /* what it holds cannot be written */
+        release(w);
+        return;
+    }
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
     pthread_cond_signal(&w->filled);

@@ -17,9 +17,12 @@
 
 struct log_writer; /* opaque */
 
-/* Starts the thread. fd stays the caller's; syslog_name is copied, as much of it as is needed. NULL
- * when memory or the thread is not to be had. */
+/* fd stays the caller's; syslog_name is copied, as much of it as is needed. NULL when memory is not
+ * to be had. Nothing is written before log_writer_start() or log_writer_free(). */
 struct log_writer *log_writer_new(int fd, enum config_log_format format, const char *syslog_name);
+/* Starts the thread: apart from log_writer_new(), since a process that is about to give up rights
+ * may have no threads yet. 0 or -errno. */
+int log_writer_start(struct log_writer *w);
 /* A log's sink; ctx is the writer. The log's `json` must be what `format` said. */
 void log_writer_sink(void *ctx, enum log_severity severity, struct span line);
 /* Waits until everything is written, at most max_ms, then stops the thread (left alone when the fd

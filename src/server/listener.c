@@ -67,7 +67,7 @@ static void write_text(struct listener *l)
         text_cstr(&t, ":smtps");
 }
 
-static int open_socket(struct smtp_server *s, struct listener *l, const struct listen_address *a)
+static int bind_socket(struct smtp_server *s, struct listener *l, const struct listen_address *a)
 {
     struct sockaddr_storage address;
     unsigned flags = s->config->inet_protocols == INET_IPV6 ? UV_TCP_IPV6ONLY : 0;
@@ -77,10 +77,7 @@ static int open_socket(struct smtp_server *s, struct listener *l, const struct l
         return rc;
     if (address.ss_family == AF_INET)
         flags = 0;
-    rc = uv_tcp_bind(&l->tcp, (struct sockaddr *)&address, flags); /* EACCES shows here */
-    if (rc == 0)
-        rc = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection); /* EADDRINUSE here */
-    return rc;
+    return uv_tcp_bind(&l->tcp, (struct sockaddr *)&address, flags);
 }
 
 void smtp_server_release(struct smtp_server *s)
@@ -128,7 +125,7 @@ static int list_addresses(const struct smtp_server *s, struct listen_list *list,
     return rc;
 }
 
-int smtp_server_start(struct smtp_server *s, struct errbuf *err)
+int smtp_server_bind(struct smtp_server *s, struct errbuf *err)
 {
     struct listen_list list;
     int rc = list_addresses(s, &list, err);
@@ -140,20 +137,33 @@ int smtp_server_start(struct smtp_server *s, struct errbuf *err)
 
         l->server = s;
         l->wrapped = list.entries[i].wrapped || s->config->smtpd_tls_wrappermode;
+        l->address = any4;
         uv_tcp_init(s->loop, &l->tcp);
         l->tcp.data = l;
         s->listener_count++;
         s->holds++;
-        rc = open_socket(s, l, &list.entries[i]);
+        rc = bind_socket(s, l, &list.entries[i]);
         if ((rc == UV_EAFNOSUPPORT || rc == UV_EADDRNOTAVAIL) && !any4.host[0]) {
             memcpy(any4.host, "0.0.0.0", 8); /* a host without IPv6 */
-            rc = open_socket(s, l, &any4);
+            rc = bind_socket(s, l, &any4);
         }
         if (rc < 0)
             return bind_error(&list.entries[i], rc, err);
-        write_text(l);
     }
     return rc;
+}
+
+int smtp_server_start(struct smtp_server *s, struct errbuf *err)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct listener *l = &s->listeners[i];
+        int rc = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
+
+        if (rc < 0) /* EADDRINUSE shows here, EACCES in bind */
+            return bind_error(&l->address, rc, err);
+        write_text(l);
+    }
+    return 0;
 }
 
 void smtp_server_set_config(struct smtp_server *s, struct config *config)

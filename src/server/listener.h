@@ -30,6 +30,7 @@ struct smtp_server;
 struct listener {
     uv_tcp_t tcp;
     struct smtp_server *server;
+    struct listen_address address; /* as it is set */
     char text[80]; /* "127.0.0.1:2525", the real port; ":smtps" behind it when wrapped */
     bool wrapped;  /* TLS from the first byte */
 };
@@ -58,8 +59,10 @@ struct smtp_server {
     void *on_closed_ctx;
 };
 
-/* Binds and listens on everything in config->listen. 0, or -errno with the address and the remedy
- * in err. */
+/* Binds everything in config->listen, which may take a right that is given up afterwards; needs
+ * loop, config and log. 0, or -errno with the address and the remedy in err. */
+int smtp_server_bind(struct smtp_server *s, struct errbuf *err);
+/* Listens on what is bound. Likewise. */
 int smtp_server_start(struct smtp_server *s, struct errbuf *err);
 void smtp_server_set_config(struct smtp_server *s, struct config *config);
 /* Whether a connection to it that is made on this machine (the healthcheck's) comes from an address

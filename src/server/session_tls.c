@@ -110,13 +110,16 @@ void session_start_wrapped(struct session *s)
 
 void session_log_tls(struct session *s)
 {
+    const char *name;
+
     if (!s->tls || s->tls_logged)
         return;
     s->tls_logged = true;
     if (s->config->smtpd_tls_loglevel >= 2 && s->tls->resumed)
         log_info(s->log, "smtpd", "%s[%s]: Reusing old session", s->peer.name, s->peer.address);
+    name = sni_map_has(&s->config->sni, s->tls->server_name) ? s->tls->server_name : NULL;
     if (s->config->smtpd_tls_loglevel >= 1)
-        log_tls_client(s->log, &s->peer, s->tls, NULL);
+        log_tls_client(s->log, &s->peer, s->tls, name);
 }
 
 static bool keep_facts(struct session *s, const struct tls_facts *facts)

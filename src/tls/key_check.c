@@ -2,6 +2,7 @@
 #include "tls/key_check.h"
 
 #include "tls/credentials_load.h"
+#include "tls/tls_profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -76,9 +77,9 @@ static bool rsa_works(const br_rsa_private_key *key, const struct public_key *pu
     size_t len = (key->n_bitlen + 7) / 8;
 
     return public->n.len == len &&
-           br_rsa_pkcs1_sign_get_default()(BR_HASH_OID_SHA256, hash, sizeof hash, key, signature) &&
-           br_rsa_pkcs1_vrfy_get_default()(signature, len, BR_HASH_OID_SHA256, sizeof found,
-                                           &verifier, found) &&
+           tls_profile_rsa_sign()(BR_HASH_OID_SHA256, hash, sizeof hash, key, signature) &&
+           tls_profile_rsa_verify()(signature, len, BR_HASH_OID_SHA256, sizeof found, &verifier,
+                                    found) &&
            memcmp(hash, found, sizeof hash) == 0;
 }
 
@@ -88,7 +89,7 @@ static bool rsa_works(const br_rsa_private_key *key, const struct public_key *pu
 static bool in_range(struct span x, int curve)
 {
     size_t len;
-    const unsigned char *order = br_ec_get_default()->order(curve, &len);
+    const unsigned char *order = tls_profile_ec()->order(curve, &len);
 
     if (x.len != len)
         return x.len > 0 && x.len < len;
@@ -102,7 +103,7 @@ static const char *ec_complete(struct private_key *k, unsigned char room[KEY_POI
 
     if (!in_range(k->x, ec.curve))
         return DAMAGED;
-    len = br_ec_compute_pub(br_ec_get_default(), NULL, room, &ec);
+    len = br_ec_compute_pub(tls_profile_ec(), NULL, room, &ec);
     if (len == 0 || len > KEY_POINT_MAX)
         return DAMAGED;
     k->public.point = span_make((const char *)room, len);
@@ -111,13 +112,12 @@ static const char *ec_complete(struct private_key *k, unsigned char room[KEY_POI
 
 static bool ec_works(const br_ec_private_key *key, const struct public_key *public)
 {
-    const br_ec_impl *impl = br_ec_get_default();
+    const br_ec_impl *impl = tls_profile_ec();
     br_ec_public_key verifier = {key->curve, bytes(public->point), public->point.len};
     unsigned char hash[br_sha256_SIZE] = {1, 2, 3}, signature[2 * 48 + 16];
-    size_t len = br_ecdsa_sign_asn1_get_default()(impl, &br_sha256_vtable, hash, key, signature);
+    size_t len = br_ecdsa_i31_sign_asn1(impl, &br_sha256_vtable, hash, key, signature);
 
-    return len > 0 &&
-           br_ecdsa_vrfy_asn1_get_default()(impl, hash, sizeof hash, &verifier, signature, len);
+    return len > 0 && br_ecdsa_i31_vrfy_asn1(impl, hash, sizeof hash, &verifier, signature, len);
 }
 
 /* ---- both ---- */

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "tls/credentials.h"
 #include "tls/der.h"
+#include "tls/tls_profile.h"
 #include "tls/x509.h"
 
 #include <bearssl.h>
@@ -213,10 +214,8 @@ static size_t sign(const struct maker *m, struct span tbs, unsigned char signatu
     br_sha256_update(&sha, tbs.ptr, tbs.len);
     br_sha256_out(&sha, hash);
     if (m->kind == KEY_EC)
-        return br_ecdsa_sign_asn1_get_default()(br_ec_get_default(), &br_sha256_vtable, hash,
-                                                &m->ec, signature);
-    return br_rsa_pkcs1_sign_get_default()(BR_HASH_OID_SHA256, hash, sizeof hash, &m->rsa,
-                                           signature)
+        return br_ecdsa_i31_sign_asn1(tls_profile_ec(), &br_sha256_vtable, hash, &m->ec, signature);
+    return tls_profile_rsa_sign()(BR_HASH_OID_SHA256, hash, sizeof hash, &m->rsa, signature)
                ? SIGNATURE_CAP
                : 0;
 }
@@ -254,7 +253,7 @@ static bool seed(struct maker *m)
 
 static bool make_key(struct maker *m)
 {
-    const br_ec_impl *impl = br_ec_get_default();
+    const br_ec_impl *impl = tls_profile_ec();
 
     if (m->kind == KEY_RSA)
         return br_rsa_keygen_get_default()(&m->random.vtable, &m->rsa, m->private_room,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEADER_LEN 5 /* of a record (RFC 5246, 6.2.1) */
+
 /* ---- states ---- */
 
 static void copy_server_name(struct tls_session *t)
@@ -42,9 +44,9 @@ static void enter_open(struct tls_session *t)
     t->state = TLS_OPEN;
 }
 
-static void enter_broken(struct tls_session *t, int error)
+/* error: BearSSL's; why: better words, or "". */
+static void enter_broken(struct tls_session *t, int error, const char *why)
 {
-    const char *why = t->role->why(t);
     struct text text;
 
     text_init(&text, t->error, sizeof t->error);
@@ -66,13 +68,20 @@ static unsigned settle(struct tls_session *t)
     if (flags & BR_SSL_CLOSED) {
         error = br_ssl_engine_last_error(t->engine);
         if (error != BR_ERR_OK)
-            enter_broken(t, error);
+            enter_broken(t, error, t->role->why(t));
         else
             t->state = TLS_ENDED;
     } else if (t->state == TLS_HANDSHAKE && flags & (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) {
         enter_open(t);
     }
     return flags;
+}
+
+/* What is fed to an open session is answered only when it asks for renegotiation, or closes. */
+static void count_answer(struct tls_session *t)
+{
+    if (t->state == TLS_OPEN && tls_session_wire(t).len > 0 && ++t->answers > TLS_ANSWERS_MAX)
+        enter_broken(t, BR_ERR_OK, "the peer asks for renegotiation again and again");
 }
 
 /*
@@ -108,9 +117,12 @@ const char *tls_session_error(const struct tls_session *t)
 
 size_t tls_session_wants(const struct tls_session *t)
 {
+    const br_ssl_engine_context *engine = t->engine;
     size_t len;
 
-    br_ssl_engine_recvrec_buf(t->engine, &len);
+    br_ssl_engine_recvrec_buf(engine, &len);
+    if (len > 0 && !engine->incrypt && engine->ixa >= HEADER_LEN)
+        return 1;
     return len;
 }
 
@@ -132,6 +144,7 @@ size_t tls_session_feed(struct tls_session *t, const char *bytes, size_t len)
         memcpy(room, bytes + taken, n);
         br_ssl_engine_recvrec_ack(t->engine, n);
         taken += n;
+        count_answer(t);
         drop_plain(t);
     }
     settle(t);

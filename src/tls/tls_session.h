@@ -13,7 +13,8 @@
  * One thread at a time; which one does not matter. Everything that costs (key exchange, signature)
  * happens in tls_session_feed() and tls_session_wrote() during HANDSHAKE, so the stream runs them
  * in the TLS lane; afterwards it is symmetric work. No renegotiation, so nothing heavy comes back
- * later.
+ * later; who asks for it again and again (TLS_ANSWERS_MAX) breaks the session, for each no is a
+ * record more that waits for a peer that may not read.
  *
  * After ENDED and BROKEN no plain byte comes out and none goes in; what tls_session_wire() still
  * has (an alert) should be written. An end of the connection without ENDED is a truncation; only
@@ -30,6 +31,8 @@
 
 #include <stddef.h>
 
+#define TLS_ANSWERS_MAX 16
+
 enum tls_state { TLS_HANDSHAKE, TLS_OPEN, TLS_ENDED, TLS_BROKEN };
 
 struct tls_session;
@@ -39,7 +42,10 @@ enum tls_state tls_session_state(const struct tls_session *t);
 /* Gives bytes from the wire; how many were taken: fewer than len while plain or wire bytes wait, or
  * at the end. */
 size_t tls_session_feed(struct tls_session *t, const char *bytes, size_t len);
-/* Feeding fewer bytes than this only stores them: they end neither a record's header nor a record.
+/*
+ * Feeding fewer bytes than this only stores them, whatever they are. It is 1 within a record that
+ * is not encrypted: BearSSL works on its messages as they come, and a peer that holds back the last
+ * byte of a record can have a key exchange computed with the one before.
  */
 size_t tls_session_wants(const struct tls_session *t);
 /* Bytes for the wire; empty when there are none. tls_session_wrote: the first n have gone out. */

@@ -25,6 +25,7 @@ struct tls_session {
     size_t size;
     enum tls_state state;
     bool closing;
+    unsigned answers; /* records that the engine sent by itself, since OPEN */
     struct tls_facts facts;
     char error[TLS_ERROR_CAP];
 };

@@ -9,6 +9,7 @@
 
 #include "tls/tls_anchors.h"
 #include "tls/tls_fingerprint.h"
+#include "tls/tls_profile.h"
 #include "tls/x509_names.h"
 
 #include <errno.h>
@@ -307,8 +308,8 @@ static void init_minimal(br_x509_minimal_context *m, const struct tls_anchors *a
 {
     br_x509_minimal_init(m, &br_sha256_vtable, tls_anchors_array(anchors),
                          tls_anchors_count(anchors));
-    br_x509_minimal_set_rsa(m, br_rsa_pkcs1_vrfy_get_default());
-    br_x509_minimal_set_ecdsa(m, br_ec_get_default(), br_ecdsa_vrfy_asn1_get_default());
+    br_x509_minimal_set_rsa(m, tls_profile_rsa_verify());
+    br_x509_minimal_set_ecdsa(m, tls_profile_ec(), br_ecdsa_i31_vrfy_asn1);
     br_x509_minimal_set_hash(m, br_sha256_ID, &br_sha256_vtable);
     br_x509_minimal_set_hash(m, br_sha384_ID, &br_sha384_vtable);
     br_x509_minimal_set_hash(m, br_sha512_ID, &br_sha512_vtable);

@@ -17,9 +17,6 @@ from deployment import render
 # Not settings of the table: of the environment (docs/SETTINGS.md), of healthcheck, of the C library.
 OTHERS = {"HOSTNAME", "ALLOWED_DOMAINS", "DOMAIN", "INBOUND_DEBUGGING", "MXGATE_INI", "HEALTHCHECK_UPSTREAM", "TZ"}
 
-# Come with parts of the same issue that are not merged yet: each name leaves this set when settings.def has it.
-COMING = {"run_as_user"}
-
 
 def setting_of(variable):
     name = variable.removeprefix("POSTFIX_")
@@ -27,7 +24,7 @@ def setting_of(variable):
 
 
 def known(variable):
-    names = settings() | COMING
+    names = settings()
     return variable in OTHERS or setting_of(variable) in names or \
         variable.endswith("_FILE") and setting_of(variable.removesuffix("_FILE")) in names
 

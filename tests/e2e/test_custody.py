@@ -262,6 +262,7 @@ def test_client_that_vanishes_in_a_chunk_leaves_nothing(gateways, peer):
     assert peer.messages == 0 and gateway.spool_files() == []
 
 
+@pytest.mark.clear_text
 @pytest.mark.parametrize("way", ["data", "bdat", "pipelined"])
 def test_client_that_says_no_more_hears_the_reply(way, gateways, peers, mode):
     """Shut down behind the end of the message, without QUIT, as `nc -N` does; the upstream takes its time."""
@@ -293,6 +294,7 @@ def test_client_that_says_no_more_hears_the_reply(way, gateways, peers, mode):
     wait.until(lambda: peer.count(token) == 1, "the delivery")
 
 
+@pytest.mark.clear_text
 def test_client_that_says_no_more_hears_of_its_recipients(gateways, peers):
     """The same before there is a message: each command sent is answered, then the session is over."""
     peer = peers(delay={"rcpt": 0.3})
@@ -325,6 +327,7 @@ def test_client_that_vanishes_after_the_dot_has_its_mail_delivered_once(gateways
     assert peer.count(token) == 1
 
 
+@pytest.mark.clear_text
 def test_client_that_shuts_its_sending_side(gateways, peers, mode):
     """`printf ... | nc -N`: everything in one go, then end of file; the replies are still wanted."""
     peer = peers(delay={"dot": 0.3})

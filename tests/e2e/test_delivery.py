@@ -150,6 +150,7 @@ def test_30_recipients_get_one_each(gateway, dovecot):
         assert mail.without_trace(received) == mail.message(token)
 
 
+@pytest.mark.clear_text
 def test_received_header(gateway, dovecot):
     token = mail.new_token()
     body = mail.message(token)

@@ -1,6 +1,9 @@
 """The healthcheck program: exit 0 when mxgate's own duties hold, trouble of the upstream in words."""
 
+import json
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -11,9 +14,9 @@ from harness import wait
 from harness.gateway import binary, clean_environment, healthcheck_binary
 
 
-def check(gateway, **settings):
+def check(gateway, arguments=(), before=(), **settings):
     environment = clean_environment({"listen": f"127.0.0.1:{gateway.port}", "queue_directory": gateway.spool, **settings})
-    return subprocess.run([healthcheck_binary()], env=environment, capture_output=True, timeout=30 * wait.SCALE)
+    return subprocess.run([*before, healthcheck_binary(), *arguments], env=environment, capture_output=True, timeout=30 * wait.SCALE)
 
 
 @pytest.mark.smoke
@@ -102,6 +105,104 @@ def test_hanging_daemon(gateways, peer):
         assert time.monotonic() - begun < 15
     finally:
         gateway.signal(signal.SIGCONT)
+
+
+def as_user(uid):
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+
+def test_what_is_degraded_is_in_the_line(gateways, peer):
+    from harness import mail, smtp_client
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    smtp_client.send(gateway.address, "b@example.org", ["alice@example.com"], mail.message(mail.new_token()))
+    gateway.wait_log("status=deferred")
+    said = check(gateway).stdout.decode()
+    assert re.fullmatch(r"healthy: 1 messages queued, the oldest for \d+ s; SMTP answers on \S+; but "
+                        r"destination lmtp:\S+ is down for \d+ s \(.*\)\n", said), said
+
+
+def test_json(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport)
+    well = json.loads(check(gateway, arguments=["--json"]).stdout)
+    assert well["healthy"] is True and well["unhealthy"] == "" and well["degraded"] == ""
+    assert "SMTP answers" in well["summary"] and well["status"]["queued"] == 0
+    peer.down()
+    gateway.run("sendmail", "alice@example.com", input=b"Subject: x\n\nx\n", check=0)
+    gateway.wait_log("status=deferred")
+    ill = json.loads(check(gateway, arguments=["--json"], HEALTHCHECK_UPSTREAM="strict").stdout)
+    assert ill["healthy"] is False and "is down" in ill["unhealthy"] and ill["status"]["queued"] == 1
+    gateway.kill()
+    done = check(gateway, arguments=["--json"])
+    dead = json.loads(done.stdout)
+    assert done.returncode == 1 and not done.stderr
+    assert dead["healthy"] is False and dead["status"] is None and "does not answer" in dead["unhealthy"]
+
+
+@pytest.mark.skipif(bool(os.environ.get("ASAN_OPTIONS") or os.environ.get("MXGATE_WRAPPER")), reason="measures time")
+def test_it_is_quick(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport)
+    took = []
+    for _ in range(50):
+        begun = time.monotonic()
+        assert check(gateway).returncode == 0
+        took.append(time.monotonic() - begun)
+    took.sort()
+    print(f"median {took[25] * 1000:.1f} ms, slowest {took[-1] * 1000:.1f} ms")
+    assert took[25] < 0.05
+
+
+def test_read_only_spool(gateways, peer, inject):
+    gateway = gateways(relay_transport=peer.transport)
+    writable_again = inject(gateway, "open,openat:error=EROFS")
+    done = check(gateway)
+    assert done.returncode == 1, done
+    assert b"unhealthy: the spool is not writable (queue_directory is not writable: Read-only file system)" in done.stdout, done
+    writable_again()
+    assert check(gateway).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_as_root_and_as_the_daemons_user(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport, run_as_user="10025:10025")
+    assert check(gateway).returncode == 0
+    assert check(gateway, before=as_user(10025)).returncode == 0
+    stranger = check(gateway, before=as_user(10026))
+    assert stranger.returncode == 1 and b"Permission denied" in stranger.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root (unshare)")
+@pytest.mark.skipif(bool(os.environ.get("MXGATE_WRAPPER")), reason="takes an hour in valgrind")
+def test_ten_thousand_checks_in_a_container(gateways, peer, tmp_path):
+    """Each an orphan of PID 1, as those of an engine that let go of them: all reaped, nothing left, no line in the log."""
+    count = 1000 if os.environ.get("ASAN_OPTIONS") else 10_000
+    gateway = gateways(start=False, relay_transport=peer.transport)
+    gateway.wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    gateway.start().wait_seen()
+    inner = int(pathlib.Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()[0])
+    status = pathlib.Path(f"/proc/{inner}/status")
+
+    def resident():
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1])
+
+    def children():
+        return pathlib.Path(f"/proc/{inner}/task/{inner}/children").read_text().split()
+
+    said = tmp_path / "said"
+    script = f'i=0; while [ $i -lt {count} ]; do (CHECK >>"{said}" &); i=$((i+1)); [ $((i % 8)) != 0 ] || CHECK -t 20 >/dev/null; done'
+    environment = clean_environment({"queue_directory": gateway.spool})
+    check(gateway)
+    mark, memory, descriptors = len(gateway.lines), resident(), len(os.listdir(f"/proc/{inner}/fd"))
+    subprocess.run(["nsenter", "-t", str(inner), "-p", "-m", "sh", "-c", script.replace("CHECK", healthcheck_binary())],
+                   env=environment, check=True, timeout=240)
+    wait.until(lambda: not children(), lambda: f"the orphans to be reaped: {len(children())} are left", 20)
+    lines = said.read_text().splitlines()
+    assert len(lines) == count and {line.split(":")[0] for line in lines} == {"healthy"}, set(lines)
+    wait.until(lambda: len(os.listdir(f"/proc/{inner}/fd")) <= descriptors, "descriptors to be given back")
+    assert resident() < memory + 1024 or os.environ.get("ASAN_OPTIONS"), (memory, resident())
+    assert gateway.lines[mark:] == []
+    os.kill(inner, signal.SIGTERM)
+    assert gateway.wait_exit() == 0
 
 
 def test_needs_nothing(gateways, peer):

@@ -194,6 +194,7 @@ def test_connections_in_all(gateways, peer):
     still_serves(gateway)
 
 
+@pytest.mark.clear_text
 def test_trusted_clients_have_places_of_their_own(gateways, peer):
     """As many as LISTENER_SPARE beyond what strangers may take; then there is an end."""
     gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=5, smtpd_client_connection_count_limit=0,
@@ -359,6 +360,7 @@ def test_early_talker(gateways, peer):
     assert heard.startswith(b"220 ") and b"\r\n221 " in heard, heard
 
 
+@pytest.mark.clear_text
 def test_500_idle_sessions(gateways, peer):
     """They cost little, and a fresh one is answered at once."""
     gateway = gateways(relay_transport=peer.transport, smtpd_connection_limit=1000)

@@ -28,6 +28,7 @@ def send(gateway, recipients=("alice@example.com",), token=None):
     return smtp_client.send(gateway.address, "bob@example.org", list(recipients), mail.message(token or mail.new_token()))
 
 
+@pytest.mark.clear_text
 @pytest.mark.smoke
 @pytest.mark.parametrize("delivery_mode", ["direct", "queue"])
 def test_one_mail(delivery_mode, gateways, peer):
@@ -71,6 +72,7 @@ def test_size_is_of_the_message(gateway, peer):
     assert len(body) <= size <= len(body) + 500
 
 
+@pytest.mark.clear_text
 def test_relay_denied(gateway):
     with smtp_client.Smtp(gateway.address) as client:
         client.hello("client.example.net")
@@ -82,6 +84,7 @@ def test_relay_denied(gateway):
     shape(gateway, "smtpd", f"disconnect from {CLIENT} ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4")
 
 
+@pytest.mark.clear_text
 def test_unknown_recipient(gateway, peer):
     with smtp_client.Smtp(gateway.address) as client:
         client.cmd("HELO client.example.net")
@@ -126,6 +129,7 @@ def test_conn_use_is_shown_from_the_second_on(gateway):
     assert not gateway.grep(r"conn_use=1,")
 
 
+@pytest.mark.clear_text
 @pytest.mark.parametrize("after,sent", [("EHLO", ["EHLO x"]), ("MAIL", ["EHLO x", "MAIL FROM:<bob@example.org>"]),
                                         ("RCPT", ["EHLO x", "MAIL FROM:<bob@example.org>", "RCPT TO:<alice@example.com>"])])
 def test_lost_connection(after, sent, gateway):
@@ -137,6 +141,7 @@ def test_lost_connection(after, sent, gateway):
     shape(gateway, "smtpd", f"disconnect from {CLIENT} ehlo=1.* commands={len(sent)}")
 
 
+@pytest.mark.clear_text
 def test_improper_errors_limit(gateways, peer):
     gateway = gateways(relay_transport=peer.transport, smtpd_hard_error_limit=2)
     with smtp_client.Smtp(gateway.address) as client:

@@ -136,6 +136,7 @@ ERRORS = [f"too many errors after UNKNOWN {WHO}"]
 DDOS = [f"disconnect {WHO} ehlo=1 auth=0/1 quit=1 commands=2/3", f"lost connection after EHLO {WHO}"]
 
 
+@pytest.mark.clear_text
 @pytest.mark.parametrize("mode,want", [("normal", REJECTS + ERRORS), ("more", REJECTS + ERRORS), ("errors", ERRORS), ("ddos", DDOS),
                                        ("extra", REJECTS + ERRORS), ("aggressive", REJECTS + ERRORS + DDOS)])
 def test_fail2ban(mode, want, hostile):

@@ -182,6 +182,7 @@ def test_inbound_debugging(gateways, peer):
     assert "whisper" not in gateway.log() and "AGJv" not in gateway.log()
 
 
+@pytest.mark.clear_text
 def test_debugging_leaves_health_checks_and_others_alone(gateways, peer):
     gateway = gateways(relay_transport=peer.transport, debug_peer_list="192.0.2.0/24 127.0.0.2")
     send(gateway)

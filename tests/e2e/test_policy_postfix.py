@@ -69,7 +69,7 @@ ENDED = r"disconnect from \S+ .*\b[eh]+lo="  # not that of the harness, which sa
 
 def talk(address, commands):
     replies = []
-    with smtp_client.Smtp(address, source="127.0.0.9") as client:  # an address without a name
+    with smtp_client.Smtp(address, source="127.0.0.9", tls=False) as client:  # an address without a name
         for command in commands:
             reply = client.cmd(command) if command is not None else client.reply()
             replies.append(reply.text if not (command or "").startswith("EHLO") or reply.code != 250 else "250")

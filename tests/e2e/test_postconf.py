@@ -392,6 +392,7 @@ def test_a_new_domain_during_an_incident(gateways, peer):
 def test_a_bad_value_leaves_the_daemon_alone(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     assert postconf(gateway, "-e", "relay_domains = example.org")[0] == 0
+    gateway.wait_log("reload -- version")
     before = (gateway.spool / "overrides").read_bytes()
     mark = len(gateway.lines)
     status, _, words = postconf(gateway, "-e", "relay_domains = a..b")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import mail, smtp_client, wait
+from harness import certificates, mail, smtp_client, wait
 from harness.gateway import Gateway, binary, clean_environment
 
 SCRIPT = "postfix/postfix-script: "
@@ -84,8 +84,9 @@ def test_what_is_nothing_here(gateway):
     assert done.stdout == gateway.run("version", check=0).stdout != b""
 
 
-def test_check(gateway):
-    assert postfix(gateway, "check") == (0, "")
+def test_check(gateway, tmp_path):
+    pem = certificates.make(tmp_path, "ec")
+    assert postfix(gateway, "check", env={"SMTPD_TLS_CHAIN_FILES": str(pem)}) == (0, "")
     code, said = postfix(gateway, "check", env={"MESSAGE_SIZE_LIMIT": "7", "POSTFIX_relay_domain": "x"})
     assert code == 1
     assert re.search(rf"^{SCRIPT}fatal: .*message_size_limit", said, re.M | re.I), said

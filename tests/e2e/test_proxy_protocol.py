@@ -285,8 +285,8 @@ def test_the_way_of_a_client_that_is_debugged(gateways, peer):
     gateway = gateways(relay_transport=peer.transport, debug_peer_list=CLIENT, **settings())
     send_mail(Proxied(gateway.address, v2()))
     send_mail(Proxied(gateway.address, v2("198.51.100.8")))
-    assert len(gateway.grep(r"connection of \S+ by way of ")) == 1
     gateway.wait_log(rf"smtpd\[\d+\]: connection of {CLIENT} by way of {BALANCER}$")
+    assert len(gateway.grep(r"connection of \S+ by way of ")) == 1
 
 
 @pytest.mark.parametrize("bad, words", [

@@ -1,6 +1,8 @@
 """STARTTLS and wrapped ports against real TLS peers: what is settled, what is forgotten, what cannot get in between, and
 that whatever goes wrong with TLS ends that session and nothing else."""
 
+import os
+import pathlib
 import re
 import smtplib
 import socket
@@ -180,6 +182,18 @@ def test_server_names(name, tls_gateway):
     with connect(gateway) as client:
         client.starttls(server_name=name)
         assert client.cmd("NOOP").code == 250
+
+
+def test_a_name_with_a_certificate_of_its_own(tls_gateway, tmp_path):
+    """The log names it, as Postfix's does, and only it."""
+    pem = certificates.make(tmp_path, "ec", name="other.example.net")
+    gateway = tls_gateway(tls_server_sni_maps=f"inline:{{other.example.net={pem}}}")
+    for name, shown in (("mx.example.com", ""), ("other.example.net", r" to other\.example\.net")):
+        with connect(gateway) as client:
+            client.starttls(server_name=name)
+            assert name.encode() in client.sock.getpeercert(binary_form=True)
+        gateway.wait_log(rf"TLS connection established from {PEER}{shown}: TLSv1\.2 with cipher ")
+    assert len(gateway.grep("TLS connection established")) == 2
 
 
 # --- what is forgotten, and what is not let in
@@ -472,12 +486,18 @@ def test_a_large_message(tls_gateway, peer, mode):
     assert mail.without_trace(peer.find(token)[0].body) == body
 
 
+def resident(gateway):
+    text = pathlib.Path(f"/proc/{gateway.pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) * 1024
+
+
 def test_many_sessions_at_once(gateways, chains):
     """200 handshakes, all open at the same time, then a mail in each."""
     count = 200
     with LmtpPeer(keep_bodies=False) as peer:
         gateway = gateways(relay_transport=peer.transport, smtpd_tls_chain_files=chains,
                            smtpd_client_connection_count_limit=0)
+        before = resident(gateway)
         clients, failures = [], []
 
         def come():
@@ -494,6 +514,10 @@ def test_many_sessions_at_once(gateways, chains):
         for thread in threads:
             thread.join(120 * wait.SCALE)
         assert not failures, failures[:3]
+        each = (resident(gateway) - before) // count
+        print(f"{each} bytes for a TLS session")
+        if not os.environ.get("MXGATE_WRAPPER") and not os.environ.get("ASAN_OPTIONS"):
+            assert each < 48_000  # 40 KB, and 8 that any session costs
         for client in clients:
             reply = client.mail("bob@example.org", ["alice@example.com"], mail.message(mail.new_token()))
             assert reply.code == 250, reply

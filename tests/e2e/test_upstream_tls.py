@@ -242,6 +242,7 @@ def test_handshake_fails(gateways, peers, certificates, level, how):
     if level == "may":
         wait.until(lambda: peer.count(token) == 1, "the mail to go in clear text")
         assert not peer.find(token)[0].connection.secured
+        gateway.wait_log("goes there in clear text for 10 minutes")
         said = [line for line in gateway.lines if "goes there in clear text for 10 minutes" in line]
         assert len(said) == 1 and "Cannot start TLS: handshake failure with 127.0.0.1[127.0.0.1]:" in said[0], said
         assert not any("is down" in line for line in gateway.lines)  # no outage
@@ -371,7 +372,7 @@ def test_no_ca_no_start(gateways, peers, certificates, tmp_path):
     with pytest.raises(AssertionError, match="lmtp_tls_CAfile: CA file .*absent.pem: No such file"):
         gateway.start()
     gateway = make(gateways, peer, "may", POSTFIX_lmtp_tls_CAfile=tmp_path / "absent.pem")
-    assert any("lmtp_tls_CAfile: CA file" in line for line in gateway.lines)  # only the log would need it
+    gateway.wait_log("lmtp_tls_CAfile: CA file")  # only the log would need it
 
 
 # --- Dovecot

@@ -22,7 +22,7 @@ void loop_begin(struct loop_fixture *f)
     signal(SIGPIPE, SIG_IGN); /* as serve does */
     assert_int_equal(uv_loop_init(&f->loop), 0);
     stream_pool_init(&f->streams, &f->loop);
-    lane_init(&f->tls, &f->loop, 2);
+    assert_int_equal(lane_init_threads(&f->tls, &f->loop, 2), 0);
     f->streams.tls_lane = &f->tls;
     uv_timer_init(&f->loop, &f->tick);
     uv_timer_start(&f->tick, on_tick, TICK_MS, TICK_MS);
@@ -37,6 +37,7 @@ void loop_end(struct loop_fixture *f)
         assert_true(uv_hrtime() / 1000000 < until); /* something was not closed */
         uv_run(&f->loop, UV_RUN_ONCE);
     }
+    lane_close(&f->tls, NULL, NULL);
     uv_close((uv_handle_t *)&f->tick, NULL);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);

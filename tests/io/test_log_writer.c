@@ -30,6 +30,7 @@ static void begin(struct pipe_log *p, enum config_log_format format)
     assert_int_equal(pipe(p->fds), 0);
     p->writer = log_writer_new(p->fds[1], format, "postfix");
     assert_non_null(p->writer);
+    assert_int_equal(log_writer_start(p->writer), 0);
     p->log = (struct log){.syslog_name = "postfix",
                           .pid = 42,
                           .sink = log_writer_sink,

@@ -20,10 +20,10 @@ struct owner {
     struct stream stream;
     struct tls_client *client; /* NULL: a server */
     char *got;                 /* owned */
-    size_t len;
-    size_t take_max;       /* of one on_data, within TLS */
-    size_t take_line;      /* of the line STARTTLS; 0: everything */
-    const char *say_early; /* sent right after stream_start_tls */
+    size_t len, cap;           /* of got */
+    size_t take_max;           /* of one on_data, within TLS */
+    size_t take_line;          /* of the line STARTTLS; 0: everything */
+    const char *say_early;     /* sent right after stream_start_tls */
     bool close_when_secured, finish_when_secured;
     bool finish_in_data;
     unsigned opens, secureds, drains, deadlines, eofs, ends, closes;
@@ -35,7 +35,7 @@ struct peer {
     int fd;
     struct tls_session *session; /* owned; NULL: plain */
     char *got;                   /* owned; plain bytes */
-    size_t len;
+    size_t len, cap;
     size_t piece; /* of one send */
     bool end;     /* the socket's */
 };
@@ -47,9 +47,13 @@ static struct owner *to_accept;
 static struct tls_server *server;
 static struct tls_client *client;
 
-static void keep(char **got, size_t *len, const char *bytes, size_t count)
+/* Doubled as needed: with sanitizers each realloc copies all there is. */
+static void keep(char **got, size_t *len, size_t *cap, const char *bytes, size_t count)
 {
-    *got = realloc(*got, *len + count + 1);
+    if (*len + count + 1 > *cap) {
+        *cap = 2 * (*len + count + 1);
+        *got = realloc(*got, *cap);
+    }
     assert_non_null(*got);
     memcpy(*got + *len, bytes, count);
     *len += count;
@@ -89,7 +93,7 @@ static size_t on_data(void *ctx, const char *bytes, size_t len)
         return o->take_line > 0 ? o->take_line : len;
     }
     assert_int_equal(o->secureds, 1);
-    keep(&o->got, &o->len, bytes, taken);
+    keep(&o->got, &o->len, &o->cap, bytes, taken);
     if (o->finish_in_data) {
         stream_send(&o->stream, SPAN_LIT("221 bye\r\n"));
         stream_finish(&o->stream);
@@ -187,7 +191,6 @@ static int teardown(void **state)
 {
     tls_server_unref(server);
     tls_client_unref(client);
-    assert_int_equal(tls_fixture_references(), 0);
     assert_int_equal(f.streams.tls_sessions, 0);
     uv_close((uv_handle_t *)&listener, NULL);
     loop_end(&f);
@@ -251,7 +254,7 @@ static bool peer_read(struct peer *p)
     }
     plain = tls_session_plain(p->session);
     if (plain.len > 0) {
-        keep(&p->got, &p->len, plain.ptr, plain.len);
+        keep(&p->got, &p->len, &p->cap, plain.ptr, plain.len);
         tls_session_took(p->session, plain.len);
     }
     return plain.len > 0;
@@ -493,8 +496,40 @@ static void a_close_waits_for_the_job(void **state)
     loop_idle(&f);
     assert_int_equal(o->closes, 0);
     __atomic_store_n(&gate, true, __ATOMIC_SEQ_CST);
-    loop_wait(&f, o->closes == 1);
+    loop_wait(&f, o->closes == 1 && lane_idle(&f.tls)); /* the others are on our stack */
     assert_int_equal(o->secureds + o->ends, 0);
+    peer_free(&p);
+    owner_free(o);
+}
+
+/*
+ * BearSSL would compute a key exchange as soon as it is complete, though its record is not: a
+ * client that holds back a byte of each must not get that done on the loop's thread.
+ */
+static void a_part_of_a_record_is_work_for_the_lane(void **state)
+{
+    struct lane_job others[2] = {
+        {.work = wait_at_the_gate, .done = passed},
+        {.work = wait_at_the_gate, .done = passed}
+    };
+    struct peer p;
+    struct owner *o = connect_to(&p);
+    struct span hello;
+
+    peer_starttls(&p);
+    hello = tls_session_wire(p.session);
+    peer_send(&f, p.fd, hello.ptr, 4);
+    loop_idle(&f);
+    assert_false(stream_tls_working(&o->stream)); /* of a header it is only stored */
+    __atomic_store_n(&gate, false, __ATOMIC_SEQ_CST);
+    lane_submit(&f.tls, &others[0]);
+    lane_submit(&f.tls, &others[1]);
+    peer_send(&f, p.fd, hello.ptr + 4, 10);
+    loop_wait(&f, stream_tls_working(&o->stream));
+    __atomic_store_n(&gate, true, __ATOMIC_SEQ_CST);
+    loop_wait(&f, lane_idle(&f.tls));
+    tls_session_wrote(p.session, 14);
+    peer_wait(&p, o->secureds == 1 && tls_session_state(p.session) == TLS_OPEN);
     peer_free(&p);
     owner_free(o);
 }
@@ -770,6 +805,7 @@ int main(void)
         TEST(much_junk_is_not_kept),
         TEST(a_stream_that_is_over_takes_no_session),
         TEST(a_close_waits_for_the_job),
+        TEST(a_part_of_a_record_is_work_for_the_lane),
         TEST(the_deadline_is_not_moved_by_a_slow_handshake),
         TEST(closing_and_finishing_in_on_secured),
         TEST(close_notify_is_the_end),

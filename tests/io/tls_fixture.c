@@ -8,27 +8,22 @@
 
 #define RSA_BITS   2048
 #define CHAIN_LONG 8 /* more than one of our records holds */
-
-/* Stands for the one of tls/credentials.c. */
-struct credentials {
-    unsigned references;
-};
+#define PEM_CAP    16384
 
 struct der {
     unsigned char bytes[2048];
     size_t len;
 };
 
-static struct credentials the_credentials;
+/* A key as PEM, and the SubjectPublicKeyInfo that its certificates show. */
+struct pair {
+    char key[4096];
+    struct der info;
+};
+
 static struct tls_fixture_choice choice = {.rsa = true, .ec = true};
-static struct credential rsa, ec, ec_p384;
-static unsigned char rsa_private[BR_RSA_KBUF_PRIV_SIZE(RSA_BITS)];
-static unsigned char rsa_public[BR_RSA_KBUF_PUB_SIZE(RSA_BITS)];
-static unsigned char ec_private[2][BR_EC_KBUF_PRIV_MAX_SIZE];
-static struct der rsa_der, ec_der[2];
-static br_x509_certificate chains[3][CHAIN_LONG];
+static struct pair rsa, ec, ec_p384;
 static bool made;
-static char asked[256];
 
 /* ---- DER ---- */
 
@@ -78,20 +73,29 @@ static void put_bits(struct der *d, const struct der *inner)
 #define VERSION_3    "\xa0\x03\x02\x01\x02"
 #define SERIAL       "\x02\x01\x01"
 #define ECDSA_SHA256 "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
-#define NAME         "\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05test1"
+#define NAME         "\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05test"
 #define VALIDITY                                                                                   \
     "\x30\x1e\x17\x0d"                                                                             \
     "250101000000Z"                                                                                \
     "\x17\x0d"                                                                                     \
     "450101000000Z"
 
-/* A certificate (RFC 5280, 4.1) with this SubjectPublicKeyInfo and a signature of zeros. */
-static void make_certificate(struct der *out, const struct der *key)
+static void put_name(struct der *d, size_t i)
+{
+    PUT_LIT(d, NAME);
+    put(d, &"0123456789"[i], 1);
+}
+
+/* The i-th certificate (RFC 5280, 4.1) of a chain, signed, with zeros, by the next one. */
+static void make_certificate(struct der *out, const struct der *info, size_t i)
 {
     struct der body = {{0}, 0}, whole = {{0}, 0}, signature = {{0}, 8};
 
-    PUT_LIT(&body, VERSION_3 SERIAL ECDSA_SHA256 NAME VALIDITY NAME);
-    put(&body, key->bytes, key->len);
+    PUT_LIT(&body, VERSION_3 SERIAL ECDSA_SHA256);
+    put_name(&body, i + 1);
+    PUT_LIT(&body, VALIDITY);
+    put_name(&body, i);
+    put(&body, info->bytes, info->len);
     put_der(&whole, 0x30, &body);
     PUT_LIT(&whole, ECDSA_SHA256);
     put_bits(&whole, &signature);
@@ -105,46 +109,49 @@ static void seed(br_hmac_drbg_context *random)
     br_hmac_drbg_init(random, &br_sha256_vtable, "tls_fixture", 11); /* the same in every run */
 }
 
-static void set_chain(struct credential *c, br_x509_certificate *chain, struct der *der)
+static void set_key(struct pair *pair, const struct der *der, const char *banner)
 {
-    for (size_t i = 0; i < CHAIN_LONG; i++)
-        chain[i] = (br_x509_certificate){der->bytes, der->len};
-    c->chain = chain;
-    c->chain_len = 1;
+    assert_true(br_pem_encode(NULL, NULL, der->len, banner, BR_PEM_LINE64) < sizeof pair->key);
+    br_pem_encode(pair->key, der->bytes, der->len, banner, BR_PEM_LINE64);
 }
 
 static void make_rsa(void)
 {
-    br_rsa_keygen generate = br_rsa_keygen_get_default();
+    unsigned char private_room[BR_RSA_KBUF_PRIV_SIZE(RSA_BITS)], d[RSA_BITS / 8];
+    unsigned char public_room[BR_RSA_KBUF_PUB_SIZE(RSA_BITS)];
     br_hmac_drbg_context random;
+    br_rsa_private_key key;
     br_rsa_public_key public_key;
-    struct der numbers = {{0}, 0}, key = {{0}, 0}, info = {{0}, 0}, pair = {{0}, 0};
+    struct der numbers = {{0}, 0}, bits = {{0}, 0}, pair = {{0}, 0}, der = {{0}, 0};
 
     seed(&random);
-    assert_int_equal(generate(&random.vtable, &rsa.key.rsa, rsa_private, &public_key, rsa_public,
-                              RSA_BITS, 65537),
+    assert_int_equal(br_rsa_keygen_get_default()(&random.vtable, &key, private_room, &public_key,
+                                                 public_room, RSA_BITS, 65537),
                      1);
     put_number(&pair, public_key.n, public_key.nlen);
     put_number(&pair, public_key.e, public_key.elen);
     put_der(&numbers, 0x30, &pair);
-    PUT_LIT(&info, "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00");
-    put_bits(&info, &numbers);
-    put_der(&key, 0x30, &info);
-    make_certificate(&rsa_der, &key);
-    rsa.key_type = BR_KEYTYPE_RSA;
-    set_chain(&rsa, chains[0], &rsa_der);
+    PUT_LIT(&bits, "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00");
+    put_bits(&bits, &numbers);
+    put_der(&rsa.info, 0x30, &bits);
+    assert_int_equal(br_rsa_compute_privexp_get_default()(d, &key, 65537), sizeof d);
+    der.len = br_encode_rsa_raw_der(NULL, &key, &public_key, d, sizeof d);
+    assert_in_range(der.len, 1, sizeof der.bytes);
+    br_encode_rsa_raw_der(der.bytes, &key, &public_key, d, sizeof d);
+    set_key(&rsa, &der, BR_ENCODE_PEM_RSA_RAW);
 }
 
-static void make_ec(struct credential *c, int curve, size_t i)
+static void make_ec(struct pair *out, int curve)
 {
+    unsigned char private_room[BR_EC_KBUF_PRIV_MAX_SIZE], point[BR_EC_KBUF_PUB_MAX_SIZE];
     br_hmac_drbg_context random;
-    unsigned char point[BR_EC_KBUF_PUB_MAX_SIZE];
+    br_ec_private_key key;
     br_ec_public_key public_key;
-    struct der bits = {{0}, 0}, key = {{0}, 0}, info = {{0}, 0};
+    struct der bits = {{0}, 0}, info = {{0}, 0}, der = {{0}, 0};
 
     seed(&random);
-    assert_true(br_ec_keygen(&random.vtable, &br_ec_all_m31, &c->key.ec, ec_private[i], curve) > 0);
-    assert_true(br_ec_compute_pub(&br_ec_all_m31, &public_key, point, &c->key.ec) > 0);
+    assert_true(br_ec_keygen(&random.vtable, &br_ec_all_m31, &key, private_room, curve) > 0);
+    assert_true(br_ec_compute_pub(&br_ec_all_m31, &public_key, point, &key) > 0);
     put(&bits, public_key.q, public_key.qlen);
     if (curve == BR_EC_secp256r1)
         PUT_LIT(&info, "\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
@@ -152,10 +159,11 @@ static void make_ec(struct credential *c, int curve, size_t i)
     else
         PUT_LIT(&info, "\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22");
     put_bits(&info, &bits);
-    put_der(&key, 0x30, &info);
-    make_certificate(&ec_der[i], &key);
-    c->key_type = BR_KEYTYPE_EC;
-    set_chain(c, chains[1 + i], &ec_der[i]);
+    put_der(&out->info, 0x30, &info);
+    der.len = br_encode_ec_raw_der(NULL, &key, &public_key);
+    assert_in_range(der.len, 1, sizeof der.bytes);
+    br_encode_ec_raw_der(der.bytes, &key, &public_key);
+    set_key(out, &der, BR_ENCODE_PEM_EC_RAW);
 }
 
 static void make_all(void)
@@ -164,50 +172,66 @@ static void make_all(void)
         return;
     made = true;
     make_rsa();
-    make_ec(&ec, BR_EC_secp256r1, 0);
-    make_ec(&ec_p384, BR_EC_secp384r1, 1);
+    make_ec(&ec, BR_EC_secp256r1);
+    make_ec(&ec_p384, BR_EC_secp384r1);
 }
 
-/* ---- what stands for tls/credentials.c ---- */
+/* ---- credentials ---- */
 
-__attribute__((weak)) struct credentials *credentials_ref(struct credentials *c)
+static void add_pem(char *pem, const struct pair *pair)
 {
-    c->references++;
+    size_t chain_len = choice.long_chain ? CHAIN_LONG : 1;
+
+    strcat(pem, pair->key);
+    for (size_t i = 0; i < chain_len; i++) {
+        struct der der = {{0}, 0};
+        size_t len = strlen(pem);
+
+        make_certificate(&der, &pair->info, i);
+        assert_true(len + br_pem_encode(NULL, NULL, der.len, "CERTIFICATE", BR_PEM_LINE64) <
+                    PEM_CAP);
+        br_pem_encode(pem + len, der.bytes, der.len, "CERTIFICATE", BR_PEM_LINE64);
+    }
+}
+
+static void add_group(struct credentials *c, const char *pem)
+{
+    struct credentials_file file = {"fixture.pem", span_of(pem)};
+    struct errbuf err;
+
+    if (credentials_add_group(c, &file, 1, NULL, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+struct credentials *tls_fixture_credentials(void)
+{
+    struct credentials *c = credentials_new();
+    char *pem = calloc(1, PEM_CAP), *named = calloc(1, PEM_CAP);
+
+    assert_non_null(c);
+    assert_non_null(pem);
+    assert_non_null(named);
+    make_all();
+    if (choice.rsa)
+        add_pem(pem, &rsa);
+    if (choice.ec)
+        add_pem(pem, &ec);
+    if (choice.ec_p384)
+        add_pem(pem, &ec_p384);
+    add_group(c, pem);
+    if (choice.ec_name) {
+        add_pem(named, &ec);
+        add_group(c, named);
+        assert_int_equal(credentials_add_name(c, choice.ec_name, 1), 0);
+    }
+    free(pem);
+    free(named);
     return c;
-}
-
-__attribute__((weak)) void credentials_unref(struct credentials *c)
-{
-    if (c)
-        c->references--;
-}
-
-__attribute__((weak)) struct credential_choice credentials_choose(const struct credentials *c, const char *server_name)
-{
-    size_t len = strlen(server_name);
-
-    memcpy(asked, server_name, len + 1);
-    return (struct credential_choice){choice.rsa ? &rsa : NULL, choice.ec_p384 ? &ec_p384
-                                                                : choice.ec    ? &ec
-                                                                               : NULL};
 }
 
 void tls_fixture_choose(struct tls_fixture_choice wanted)
 {
-    size_t len = wanted.long_chain ? CHAIN_LONG : 1;
-
     choice = wanted;
-    rsa.chain_len = ec.chain_len = ec_p384.chain_len = len;
-}
-
-unsigned tls_fixture_references(void)
-{
-    return the_credentials.references;
-}
-
-const char *tls_fixture_asked(void)
-{
-    return asked;
 }
 
 /* ---- sessions ---- */
@@ -217,8 +241,7 @@ struct tls_server *tls_fixture_server(const struct tls_policy *policy)
     struct errbuf err;
     struct tls_server *server;
 
-    make_all();
-    server = tls_server_new(policy, credentials_ref(&the_credentials), &err);
+    server = tls_server_new(policy, tls_fixture_credentials(), &err);
     assert_non_null(server);
     return server;
 }

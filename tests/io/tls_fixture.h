@@ -1,8 +1,8 @@
 /*
  * tls_fixture - certificates made on the spot, and two TLS sessions that talk in memory
  *
- * Brings its own tls/credentials: one pair of an RSA-2048 and an EC P-256 key with certificates
- * whose signatures are nobody's (clients here do not verify), made once for a program.
+ * The keys, RSA-2048, EC P-256 and P-384, are made once for a program, the same in every run; the
+ * certificates' signatures are nobody's (clients here do not verify).
  */
 #ifndef MXGATE_TESTS_IO_TLS_FIXTURE_H
 #define MXGATE_TESTS_IO_TLS_FIXTURE_H
@@ -21,15 +21,13 @@
 
 #define TLS_BEST ((struct tls_policy){BR_TLS12, BR_TLS12, false, 16})
 
-/* What credentials_choose() gives until the next call. */
+/* What later servers have, until the next call; of two EC keys the second counts. */
 struct tls_fixture_choice {
     bool rsa, ec, ec_p384, long_chain;
+    const char *ec_name; /* who asks for this name gets the EC P-256 key alone; NULL: nobody */
 };
 void tls_fixture_choose(struct tls_fixture_choice choice);
-/* References out; 0 when everybody has given theirs back. */
-unsigned tls_fixture_references(void);
-/* The name that was last asked for. */
-const char *tls_fixture_asked(void);
+struct credentials *tls_fixture_credentials(void);
 
 struct tls_server *tls_fixture_server(const struct tls_policy *policy);
 struct tls_client *tls_fixture_client(const struct tls_policy *policy);

@@ -166,7 +166,7 @@ static void test_conditions_deep(void **state)
 /* Each setting is expanded once, so doubling references stay linear. */
 static void test_expansion_doubling(void **state)
 {
-    char ini[8000] = CONFIG_MINIMUM "smtpd_banner = x$mail_name\n";
+    char ini[20000] = CONFIG_MINIMUM "smtpd_banner = x$mail_name\n";
     const char *before = "mail_name";
 
     for (size_t i = 0; i < settings_count; i++) {

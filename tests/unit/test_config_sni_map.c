@@ -99,12 +99,42 @@ static void as_many_as_there_may_be(void **state)
     free(text);
 }
 
+static void which_names_are_there(void **state)
+{
+    static const struct {
+        const char *name;
+        bool there;
+    } rows[] = {
+        {"mx.example.net",  true },
+        {"example.net",     false},
+        {"a.example.org",   true },
+        {"b.a.example.org", true },
+        {"example.org",     false},
+        {".example.org",    true },
+        {"",                false},
+        {"org",             false},
+        {"example.org.",    false},
+        {"mx.example.nets", false},
+    };
+    struct sni_map map;
+    struct errbuf err;
+
+    assert_int_equal(
+        sni_map_parse(&map, SPAN_LIT("inline:{mx.example.net=/a, .example.org=/b}"), &err), 0);
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        if (sni_map_has(&map, rows[i].name) != rows[i].there)
+            fail_msg("%s", rows[i].name);
+    }
+    sni_map_free(&map);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_understood),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(as_many_as_there_may_be),
+        cmocka_unit_test(which_names_are_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

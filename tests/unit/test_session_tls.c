@@ -290,6 +290,20 @@ static void test_log_waits_for_the_name(void **state)
     fixture_free(&f);
 }
 
+/* As in Postfix, only names with a certificate of their own. */
+static void test_log_names_the_server(void **state)
+{
+    static const char *const pairs[] = {"smtpd_tls_security_level=may", "smtpd_tls_loglevel=1",
+                                        "tls_server_sni_maps=inline:{.example.com=/x.pem}", NULL};
+    struct fixture f;
+
+    setup_with(&f, pairs);
+    fixture_talk(&f, "STARTTLS\r\n", READY);
+    fixture_secure(&f);
+    expect_in_log(&f, "TLS connection established from " PEER " to mx.example.com: TLSv1.2 with");
+    fixture_free(&f);
+}
+
 static void test_silent_by_default(void **state)
 {
     static const char *const pairs[] = {"smtpd_tls_security_level=may", NULL};
@@ -444,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_local_programs_know_no_tls),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_log_waits_for_the_name),
+        cmocka_unit_test(test_log_names_the_server),
         cmocka_unit_test(test_silent_by_default),
         cmocka_unit_test(test_log_of_a_failure),
         cmocka_unit_test(test_timeout),

@@ -3,6 +3,7 @@
 import pathlib
 import re
 import socket
+import ssl
 
 from . import smtp_client, wait
 
@@ -94,8 +95,11 @@ class Speaker:
         if not data:
             return
         self.log.append(b"C: " + data)
-        for piece in ([data[i:i + 1] for i in range(len(data))] if self.trickle else [data]):
-            self.sock.sendall(piece)
+        try:
+            for piece in ([data[i:i + 1] for i in range(len(data))] if self.trickle else [data]):
+                self.sock.sendall(piece)
+        except ssl.SSLEOFError:
+            pass  # it has hung up in the middle of it: TLS tells at once. What it said is looked at next
 
     def _secure(self):
         assert not self.buffer, self.buffer

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import threading
@@ -38,6 +39,17 @@ def clean_environment(settings):
     return environment
 
 
+def wished():
+    """What a suite wants of every gateway: MXGATE_RUN_AS_USER is the user to become, when we are root. Valgrind and
+    the like cannot live in a sandbox."""
+    wish = {}
+    if os.environ.get("MXGATE_RUN_AS_USER") and os.geteuid() == 0:
+        wish["run_as_user"] = os.environ["MXGATE_RUN_AS_USER"]
+    if os.environ.get("MXGATE_WRAPPER"):
+        wish["sandbox"] = "no"
+    return wish
+
+
 class Gateway:
     DEFAULTS = {
         "listen": "127.0.0.1:0",
@@ -57,9 +69,11 @@ class Gateway:
             directory = self._own.name
         self.directory = pathlib.Path(directory)
         self.spool = pathlib.Path(settings.get("queue_directory") or self.directory / "spool")
-        self.settings = {**self.DEFAULTS, **settings, "queue_directory": self.spool}
+        self.settings = {**self.DEFAULTS, **wished(), **settings, "queue_directory": self.spool}
         self.lines = []  # every log line of every life, in order
         self.stderr = b""
+        self.wrapper = []  # what to run it and its commands with
+        self.before_exec = None  # of the daemon
         self.process = None
         self.port = None
         self.started_in = None
@@ -79,15 +93,16 @@ class Gateway:
     def start(self, ready=True):
         assert self.process is None, "already running"
         self.spool.mkdir(parents=True, exist_ok=True)
+        self._let_in()
         self._certificates(keep=False)
-        wrapper = shlex.split(os.environ.get("MXGATE_WRAPPER", ""))
+        wrapper = self.wrapper or shlex.split(os.environ.get("MXGATE_WRAPPER", ""))
         self.port = None
         mark = len(self.lines)
         self._stderr_file = tempfile.TemporaryFile()
         begun = time.monotonic()
         self.process = subprocess.Popen([*wrapper, binary(), "serve"],
                                         env=clean_environment(self.settings), cwd=self.directory,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr_file)
+                                        preexec_fn=self.before_exec, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr_file)
         self._reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
         self._reader.start()
         if ready:
@@ -110,6 +125,16 @@ class Gateway:
         except OSError:
             pass  # its socket is elsewhere, or not for us: tests of that
         return self
+
+    def _let_in(self):
+        """The user that it becomes must get to its spool: through folders that tests made for root alone."""
+        user = self.settings.get("run_as_user")
+        if not user or os.geteuid() != 0:
+            return
+        temporary = pathlib.Path(tempfile.gettempdir()).resolve()
+        for folder in self.spool.resolve().parents:
+            if temporary in folder.parents and not folder.stat().st_mode & stat.S_IXOTH:
+                folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
 
     def ask_status(self):
         """What `mxgate status --json` prints, without a process for it."""
@@ -223,7 +248,7 @@ class Gateway:
 
     def run(self, *arguments, input=None, check=None, argv0=None, env=None, timeout=20):
         """A command of the binary beside the daemon. argv0: the name of the link it is called by."""
-        program = [binary(), *map(str, arguments)]
+        program = [*self.wrapper, binary(), *map(str, arguments)]
         if argv0:
             link = self.directory / argv0
             if not link.is_symlink():
