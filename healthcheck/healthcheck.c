@@ -8,8 +8,9 @@
  * the spool cannot be written or has less free space than the floor. Trouble of the upstream is the
  * upstream's: it is told in the line, and makes the check fail only with
  * HEALTHCHECK_UPSTREAM=strict, since restarting this container would not help it. A gateway that is
- * drained or stops is healthy, since it does what it was told to; with --ready (a Kubernetes
- * readiness probe) it fails the check, so that no client is sent to it.
+ * drained or stops is healthy, since it does what it was told to, whatever HEALTHCHECK_UPSTREAM
+ * says; with --ready (a Kubernetes readiness probe) it fails the check, so that no client is sent
+ * to it.
  *
  * With --json the verdict is one object: {"healthy":true,"summary":"...","unhealthy":"",
  * "degraded":"...","status":{...}}, the status as `mxgate status --json` has it, or null.
@@ -185,7 +186,7 @@ static void count_degraded(struct check *c, const char *member, const char *word
 static void check_destinations(struct check *c)
 {
     const char *wish = getenv("HEALTHCHECK_UPSTREAM");
-    bool strict = wish && strcmp(wish, "strict") == 0;
+    bool strict = wish && strcmp(wish, "strict") == 0 && !c->draining;
     const char *destination = json_first(json_member(c->json, "destinations"));
 
     for (; destination; destination = json_next(destination))
@@ -221,14 +222,14 @@ static void check_certificates(struct check *c)
 
 static void check_status(struct check *c)
 {
+    c->draining = json_true(json_member(c->json, "draining"));
     check_spool(c);
     check_destinations(c);
     check_certificates(c);
     count_degraded(c, "operator_needed", "messages wait for an operator to decide");
     count_degraded(c, "corrupt", "queue files were found damaged");
     count_degraded(c, "log_dropped", "log lines were dropped");
-    if (json_true(json_member(c->json, "draining"))) {
-        c->draining = true;
+    if (c->draining) {
         words_next(c->ready ? &c->unhealthy : &c->degraded);
         words_add(c->ready ? &c->unhealthy : &c->degraded, "it is %s, and takes no mail",
                   json_number(json_member(c->json, "draining_since")) > 0 ? "draining"

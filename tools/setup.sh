@@ -64,7 +64,7 @@ for mode in "$@"; do
     test)
         wanted+=" $build $(clang_packages) libcmocka-dev cppcheck shellcheck valgrind libc6-dbg strace"
         wanted+=" dovecot-core dovecot-lmtpd dovecot-imapd postfix pflogsumm swaks libnet-ssleay-perl fail2ban"
-        wanted+=" curl openssl netcat-openbsd haproxy procps file binutils"
+        wanted+=" curl openssl testssl.sh msmtp netcat-openbsd haproxy procps file binutils"
         wanted+=" python3 python3-pytest python3-pytest-timeout python3-pytest-xdist"
         # of tests/deploy: judges of YAML, JSON, AWS's and Kubernetes' APIs; Go with Helm's template functions and HCL
         wanted+=" yamllint jq python3-yaml python3-jsonschema python3-botocore python3-kubernetes"

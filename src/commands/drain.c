@@ -4,8 +4,8 @@
  *     mxgate drain [-c FILE] [--timeout TIME] [--fallback-after TIME] [--leave-held] | --cancel
  *
  * 0: empty, the machine may go. 75 (EX_TEMPFAIL): something is left when the time is up, or only
- * what is on hold is (unless --leave-held): counts and list are printed. The gateway goes on
- * draining in that case, and when this command is interrupted: it does so by itself.
+ * what is on hold or damaged is (unless --leave-held): counts and list are printed. The gateway
+ * goes on draining in that case, and when this command is interrupted: it does so by itself.
  */
 #include "base/clock.h"
 #include "commands/commands.h"
@@ -156,15 +156,41 @@ static void list_left(const struct drain *d, const struct config *config)
         printf("mailq lists them\n");
 }
 
+/* What nothing but an operator moves. EX_OK, or the exit code after telling. */
+static int report_stuck(const struct drain *d, const struct config *config)
+{
+    const struct control_drain *p = &d->progress;
+
+    if (p->corrupt > 0)
+        command_warning(
+            "mxgate",
+            "%ju queue files are damaged, or only a restart finds them: see the log, and "
+            "%s/corrupt",
+            (uintmax_t)p->corrupt, config->queue_directory);
+    if (d->leave_held)
+        return EX_OK;
+    if (p->on_hold > 0) {
+        list_left(d, config);
+        return command_fatal("mxgate", EX_TEMPFAIL,
+                             "nothing is left to deliver, but %ju messages are on hold and would "
+                             "be lost with the queue: release (postsuper -H) or delete them "
+                             "(postsuper -d), or leave them with --leave-held",
+                             (uintmax_t)p->on_hold);
+    }
+    if (p->corrupt > 0)
+        return command_fatal("mxgate", EX_TEMPFAIL,
+                             "nothing is left to deliver, but these files would be lost with the "
+                             "queue: take them elsewhere, or leave them with --leave-held");
+    return EX_OK;
+}
+
 /* The last words, and the exit code. */
 static int report(const struct drain *d, const struct config *config)
 {
     const struct control_drain *p = &d->progress;
+    int rc;
 
     say_progress(p);
-    if (p->corrupt > 0)
-        command_warning("mxgate", "%ju damaged queue files are in %s/corrupt and go nowhere",
-                        (uintmax_t)p->corrupt, config->queue_directory);
     if (!control_drain_is_over(p)) {
         list_left(d, config);
         return command_fatal("mxgate", EX_TEMPFAIL,
@@ -173,14 +199,9 @@ static int report(const struct drain *d, const struct config *config)
                              "(mxgate drain --cancel ends that)",
                              (uintmax_t)p->queued, (uintmax_t)p->arriving, (uintmax_t)p->on_hold);
     }
-    if (p->on_hold > 0 && !d->leave_held) {
-        list_left(d, config);
-        return command_fatal("mxgate", EX_TEMPFAIL,
-                             "nothing is left to deliver, but %ju messages are on hold and would "
-                             "be lost with the queue: release (postsuper -H) or delete them "
-                             "(postsuper -d), or leave them with --leave-held",
-                             (uintmax_t)p->on_hold);
-    }
+    rc = report_stuck(d, config);
+    if (rc != EX_OK)
+        return rc;
     printf("drained: nothing is left to deliver\n");
     if (fflush(stdout) != 0 || ferror(stdout))
         return command_fatal("mxgate", EX_IOERR, "cannot write to standard output");

@@ -107,16 +107,19 @@ static void on_stop(void *ctx)
     g->stop(g->asked_ctx);
 }
 
-static void on_drain(void *ctx, enum control_drain_order order, uint64_t patience_ms,
+static bool on_drain(void *ctx, enum control_drain_order order, uint64_t patience_ms,
                      struct control_drain *out)
 {
     struct gateway *g = ctx;
 
+    if (g->stopping && order != CONTROL_DRAIN_LOOK)
+        return false;
     if (order == CONTROL_DRAIN_BEGIN)
         gateway_drain_begin(g, patience_ms);
     else if (order == CONTROL_DRAIN_END)
         gateway_drain_cancel(g);
-    gateway_drain_progress(g, out);
+    gateway_drain_look(g, out);
+    return true;
 }
 
 static int on_smtp(void *ctx, int fd)

@@ -4,12 +4,14 @@
 #include "base/clock.h"
 #include "queue/scheduler_drain.h"
 
+#include <string.h>
+
 static uint64_t delivered(const struct gateway *g)
 {
     return g->intake.sent_directly + g->scheduler.delivered;
 }
 
-void gateway_drain_progress(const struct gateway *g, struct control_drain *out)
+static void put_progress(const struct gateway *g, struct control_drain *out)
 {
     unsigned all = scheduler_count(&g->scheduler);
     unsigned on_hold = g->scheduler.on_hold;
@@ -27,11 +29,37 @@ void gateway_drain_progress(const struct gateway *g, struct control_drain *out)
     out->handed_over = g->scheduler.handed_over - g->drain.handed_before;
 }
 
+/*
+ * Mail in the spool that is no entry of the queue: damaged, put aside by whatever process; or its
+ * file is there and memory was out. Only where nothing is under way: what is being committed is in
+ * the spool before it is in the queue.
+ */
+static uint64_t count_astray(const struct gateway *g)
+{
+    unsigned known = scheduler_count(&g->scheduler);
+    uint64_t messages, corrupt;
+    int rc = spool_count(&g->spool, &messages, &corrupt);
+
+    if (rc < 0) {
+        log_error(g->log, "master", "draining: cannot look what is left in queue_directory: %s",
+                  strerror(-rc));
+        return g->scheduler.corrupt > 0 ? g->scheduler.corrupt : 1;
+    }
+    return corrupt + (messages > known ? messages - known : 0);
+}
+
+void gateway_drain_look(const struct gateway *g, struct control_drain *out)
+{
+    put_progress(g, out);
+    if (out->since_s > 0 && control_drain_is_over(out))
+        out->corrupt = count_astray(g);
+}
+
 static void say_end(struct gateway *g)
 {
     struct control_drain d;
 
-    gateway_drain_progress(g, &d);
+    put_progress(g, &d);
     if (g->drain.over_said == control_drain_is_over(&d))
         return;
     g->drain.over_said = !g->drain.over_said; /* an operator may release what is on hold */
@@ -39,6 +67,15 @@ static void say_end(struct gateway *g)
         return;
     log_info(g->log, "master", "drained: nothing is left to deliver, %ju messages are on hold",
              (uintmax_t)d.on_hold);
+}
+
+static void hand_over_to(struct gateway *g, struct destination *fallback)
+{
+    log_info(g->log, "master", "draining: what is not taken goes to fallback_relay %s",
+             g->config->fallback_relay);
+    scheduler_hand_over(&g->scheduler, fallback);
+    g->drain.flush_at_ms = 0; /* now */
+    g->drain.flush_wait_ms = DRAIN_FLUSH_MS;
 }
 
 /* The patience is over. A fallback_relay that comes by a reload is used as well. */
@@ -53,11 +90,7 @@ static void hand_over(struct gateway *g)
         g->drain.hand_over_at_ms = clock_mono_ms() + DRAIN_FLUSH_MAX_MS;
         return;
     }
-    log_info(g->log, "master", "draining: what is not taken goes to fallback_relay %s",
-             g->config->fallback_relay);
-    scheduler_hand_over(&g->scheduler, g->relay.fallback);
-    g->drain.flush_at_ms = 0; /* now */
-    g->drain.flush_wait_ms = DRAIN_FLUSH_MS;
+    hand_over_to(g, g->relay.fallback);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -67,6 +100,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (now >= g->drain.hand_over_at_ms)
         hand_over(g);
+    scheduler_hand_over(&g->scheduler, g->scheduler.fallback);
     if (now >= g->drain.flush_at_ms) {
         scheduler_drain_flush(&g->scheduler);
         g->drain.flush_at_ms = now + g->drain.flush_wait_ms;
@@ -115,6 +149,7 @@ void gateway_drain_cancel(struct gateway *g)
     g->drain.since_s = 0;
     scheduler_hand_over(&g->scheduler, NULL);
     relay_use_fallback(&g->relay, false, &err); /* else it is only probed in vain */
+    scheduler_flush(&g->scheduler, NULL);       /* each attempt has put the next one off */
     g->intake.draining = false;
     smtp_server_drain(&g->server, false);
     log_info(g->log, "master", "the drain is cancelled: mail is taken again");
@@ -122,8 +157,12 @@ void gateway_drain_cancel(struct gateway *g)
 
 void gateway_drain_reloaded(struct gateway *g)
 {
-    if (g->scheduler.fallback)
-        scheduler_hand_over(&g->scheduler, g->relay.fallback);
+    if (!g->scheduler.fallback || g->scheduler.fallback == g->relay.fallback)
+        return;
+    if (g->relay.fallback)
+        hand_over_to(g, g->relay.fallback);
+    else
+        scheduler_hand_over(&g->scheduler, NULL);
 }
 
 void gateway_drain_end(struct gateway *g)

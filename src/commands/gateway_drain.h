@@ -24,7 +24,9 @@ void gateway_drain_init(struct gateway *g);
 void gateway_drain_begin(struct gateway *g, uint64_t patience_ms);
 /* Nothing when none is under way. */
 void gateway_drain_cancel(struct gateway *g);
-void gateway_drain_progress(const struct gateway *g, struct control_drain *out);
+/* How far it is. When nothing is left to deliver, also what is in the spool and not in the queue.
+ */
+void gateway_drain_look(const struct gateway *g, struct control_drain *out);
 /* After a reload: fallback_relay may be another. */
 void gateway_drain_reloaded(struct gateway *g);
 /* The gateway stops: nothing more is done. */

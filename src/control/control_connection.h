@@ -45,8 +45,9 @@ struct control_ops {
     void (*stop)(void *ctx);
     /* An SMTP session over this socket; 0, or negative and the descriptor is still the caller's. */
     int (*smtp)(void *ctx, int fd);
-    /* Begins a drain, ends it, or does neither; and how far it is. */
-    void (*drain)(void *ctx, enum control_drain_order order, uint64_t patience_ms,
+    /* Begins a drain, ends it, or does neither; and how far it is. False: nothing was done, as the
+     * daemon is stopping. */
+    bool (*drain)(void *ctx, enum control_drain_order order, uint64_t patience_ms,
                   struct control_drain *out);
 };
 

@@ -20,7 +20,7 @@ struct control_drain {
     uint64_t active;       /* deliveries under way, and messages on their way into the spool */
     uint64_t on_hold;      /* messages that only an operator can move */
     uint64_t arriving;     /* sessions and local programs that are still sending one */
-    uint64_t corrupt;      /* damaged files that this process put aside */
+    uint64_t corrupt;      /* damaged files; when it is over: all that nobody here works on */
     uint64_t delivered;    /* recipients, since the drain began */
     uint64_t handed_over;  /* of these: to fallback_relay */
     uint64_t handing_over; /* 1: mail that its own destination does not take goes there */

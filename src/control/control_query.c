@@ -176,7 +176,12 @@ static void run_drain(struct control_connection *c, const struct control_request
     struct text t;
 
     span_to_u64(r->argument, CONTROL_DRAIN_WAIT_MAX, &patience_ms); /* it was checked */
-    ops->drain(ops->ctx, orders[r->verb], patience_ms, &progress);
+    if (!ops->drain(ops->ctx, orders[r->verb], patience_ms, &progress)) {
+        control_answer_failure(c, EX_TEMPFAIL,
+                               SPAN_LIT("the mail system is stopping; what it has not delivered is "
+                                        "in its queue"));
+        return;
+    }
     text_init(&t, buf, sizeof buf);
     control_drain_put(&t, &progress);
     control_answer_line(c, buf);

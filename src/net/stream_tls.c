@@ -8,7 +8,8 @@
  * output, on_drained and the write in flight are what they are for plain streams.
  *
  * During the handshake input is read, stopped, and worked on by a job in the TLS lane, unless it is
- * so little that the session only stores it (tls_session_wants). While the job is there the session, `raw` and `wire` are the job's.
+ * so little that the session only stores it (tls_session_wants). While the job is there the
+ * session, `raw` and `wire` are the job's.
  *
  * Once it is secured everything happens on the loop's thread: symmetric work, at most
  * STREAM_TLS_READ_MAX bytes of it at a time. What the owner leaves stays in the session (a record),

@@ -222,14 +222,17 @@ static struct queue_entry *entry_new(struct scheduler *s, const struct envelope 
 static bool has_place(const struct scheduler *s, const struct queue_site *site)
 {
     const struct destination *to;
+    unsigned running;
 
     if (s->stopping)
         return false;
     if (!site->destination)
         return site->running < QUEUE_CHORES_MAX;
     to = queue_drain_target(s, site->destination, false);
+    /* those that stand still with its own destination take none of the fallback's places */
+    running = to == site->destination ? site->running : queue_drain_running(s, site);
     return !destination_is_down(to) &&
-           site->running < destination_sessions_limit(to) + destination_stale(to);
+           running < destination_sessions_limit(to) + destination_stale(to);
 }
 
 static void take_place(struct queue_site *site, struct queue_entry *e)

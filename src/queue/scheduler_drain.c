@@ -6,7 +6,21 @@
 const struct destination *queue_drain_target(const struct scheduler *s, const struct destination *d,
                                              bool handed)
 {
-    return s->fallback && (handed || destination_is_down(d)) ? s->fallback : d;
+    bool away = handed || (s->fallback && (destination_is_down(d) ||
+                                           destination_stands_still(d, SCHEDULER_STILL_MS)));
+
+    return s->fallback && away ? s->fallback : d;
+}
+
+unsigned queue_drain_running(const struct scheduler *s, const struct queue_site *site)
+{
+    const struct queue_run *run;
+    unsigned count = 0;
+
+    DL_FOREACH(s->runs, run)
+        count += run->entry && run->entry->state == QUEUE_RUNNING && run->entry->site == site &&
+                 run->to != site->destination;
+    return count;
 }
 
 void scheduler_hand_over(struct scheduler *s, struct destination *fallback)

@@ -12,10 +12,14 @@
 
 #include "queue/scheduler.h"
 
+/* A destination whose conversations all stand still for so long is as one that is down: what waits
+ * for a place there would wait until they time out. */
+#define SCHEDULER_STILL_MS 10000
+
 /*
  * From now on mail of a destination that is down goes to `fallback`, and at each
  * scheduler_drain_flush() what waits for other reasons; NULL: to nobody any more. What is under way
- * with it goes on.
+ * with it goes on. Again with the same one: looks who stands still by now.
  */
 void scheduler_hand_over(struct scheduler *s, struct destination *fallback);
 /* scheduler_flush() of all that waits. */

@@ -185,6 +185,8 @@ void queue_part_reroute_all(struct scheduler *s);
 /* scheduler_drain.c: where a run of a message of this destination goes now. */
 const struct destination *queue_drain_target(const struct scheduler *s, const struct destination *d,
                                              bool handed);
+/* Runs that have a place here, and are not with its destination. */
+unsigned queue_drain_running(const struct scheduler *s, const struct queue_site *site);
 
 /* scheduler_held.c */
 /*

@@ -231,7 +231,10 @@ static void run_end(struct queue_run *run)
         e->handed = false;
         e->spurned = true;
         e->destination_trouble = true;
-        run_back_off(run);
+        if (run->s->fallback)
+            run_back_off(run);
+        else
+            run_ready(run); /* there is no other turn any more than its own destination's */
         return;
     }
     if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {

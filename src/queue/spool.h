@@ -180,6 +180,11 @@ int64_t spool_free_bytes(const struct spool *s);
 /* Can a file be made now? 0 or -errno. Quick, on the loop thread; makes and removes an empty file
  * in incoming/. */
 int spool_probe(const struct spool *s);
+/*
+ * What is in the folders, whoever knows of it: messages in queue/, files in corrupt/. 0 or -errno.
+ * On the loop thread, as long as a folder is large.
+ */
+int spool_count(const struct spool *s, uint64_t *messages_out, uint64_t *corrupt_out);
 /* No directory fsync and no removal waits or runs. (Other requests: lane_idle of the disk lane.) */
 bool spool_idle(const struct spool *s);
 

@@ -22,6 +22,11 @@ struct upstream *destination_target(const struct destination *d)
     return d->targets[i < d->count ? i : 0];
 }
 
+bool destination_stands_still(const struct destination *d, uint64_t ms)
+{
+    return upstream_stands_still(destination_target(d), ms);
+}
+
 bool destination_has(const struct destination *d, const struct upstream *u)
 {
     for (size_t i = 0; i < d->count; i++) {

@@ -33,6 +33,8 @@ size_t destination_pick(const struct destination *d, unsigned tried);
 /* The target for something new: the first that is not down; the first when all are. */
 struct upstream *destination_target(const struct destination *d);
 bool destination_has(const struct destination *d, const struct upstream *u);
+/* The target for something new takes nothing new, and has not moved for so long. */
+bool destination_stands_still(const struct destination *d, uint64_t ms);
 /* Conversations of an outage that take no place; see upstream.h. */
 unsigned destination_stale(const struct destination *d);
 /* What the settings say: sessions of the target in use; recipients that every target takes in one

@@ -147,6 +147,8 @@ size_t upstream_job_pending(const struct upstream_job *job); /* bytes not yet ta
 /* The body cannot be read (our fault): breaks the conversation before its end; on_end BROKEN
  * follows. */
 void upstream_job_abort(struct upstream_job *job, const char *why);
+/* Whether all sessions that it may have are at work, and nothing has come of any for so long. */
+bool upstream_stands_still(const struct upstream *u, uint64_t ms);
 /* Opens a session now to see whether it answers, unless one is being opened. */
 void upstream_probe(struct upstream *u);
 /* This is where mail goes (from now on): finds out whether it is up. */

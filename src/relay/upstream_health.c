@@ -147,6 +147,22 @@ static bool others_live(const struct upstream *u)
     return false;
 }
 
+bool upstream_stands_still(const struct upstream *u, uint64_t ms)
+{
+    const struct upstream_session *s;
+    uint64_t now = clock_mono_ms();
+    unsigned still = 0;
+
+    DL_FOREACH(u->sessions, s) {
+        if (s->stale)
+            continue;
+        if (!s->job || now - s->progress_ms < ms)
+            return false;
+        still++;
+    }
+    return still >= upstream_sessions_limit(u);
+}
+
 void upstream_hold_opening(struct upstream *u)
 {
     u->hold_opening_until_ms = clock_mono_ms() + HOLD_OPENING_MS;

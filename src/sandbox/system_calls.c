@@ -153,6 +153,8 @@ static const int allowed[] = {
     SYS_sigaltstack,
     SYS_sched_yield,
     SYS_sched_getaffinity,
+    SYS_getpriority, /* threads of a lane give way to the others */
+    SYS_setpriority,
     SYS_set_tid_address,
     SYS_restart_syscall,
     SYS_exit,

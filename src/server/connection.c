@@ -371,17 +371,23 @@ struct connection *connection_next(struct connection *c)
     return c->next;
 }
 
+/* Not before its PROXY header, and never where it was reset before it was accepted. */
+static bool has_session(const struct connection *c)
+{
+    return c->session.config && !c->gone;
+}
+
 void connection_shutdown(struct connection *c)
 {
     if (c->proxy && c->server->stopping)
         stream_close(&c->stream); /* nobody is known to wait behind it */
-    else if (!c->gone && !c->proxy)
+    else if (has_session(c))
         session_shutdown(&c->session);
 }
 
 bool connection_is_busy(const struct connection *c)
 {
-    return !c->proxy && !c->gone && c->session.state != SESSION_CLOSING;
+    return has_session(c) && c->session.state != SESSION_CLOSING;
 }
 
 void connection_close(struct connection *c)

@@ -12,6 +12,7 @@ import disk
 import load
 import process
 import servers
+import tls
 from servers import Mxgate, Postfix
 
 QUICK = bool(os.environ.get("QUICK"))
@@ -233,6 +234,7 @@ def main():
         throughput(table, made(next(step)), {"sessions kept, no XCLIENT": ("-d",)}, lmtp_send_xclient="no")
         throughput(table, made(next(step)), {"a session each, fsync 2 ms slower": ()}, slow_disk=True)
         table.add("memory after the first two, PSS", **memory)
+        tls.run(table, made(pathlib.Path(name) / "tls"), QUICK)
     sizes(table)
     raw = without_server()
     table.show()

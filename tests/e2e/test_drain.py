@@ -1,6 +1,7 @@
 """mxgate drain: no mail comes in any more, what is there goes out or is handed over, and the exit code says whether all of
 it did. Nothing is lost on any of these ways."""
 
+import signal
 import subprocess
 import threading
 import time
@@ -32,8 +33,8 @@ def drain(gateway, *options, check=None):
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def health(gateway, *options):
-    environment = clean_environment({"listen": f"127.0.0.1:{gateway.port}", "queue_directory": gateway.spool})
+def health(gateway, *options, **more):
+    environment = clean_environment({"listen": f"127.0.0.1:{gateway.port}", "queue_directory": gateway.spool, **more})
     return subprocess.run([healthcheck_binary(), *options], env=environment, capture_output=True, text=True,
                           timeout=30 * wait.SCALE)
 
@@ -175,6 +176,23 @@ def test_what_the_destination_defers_is_handed_over(gateways, peers):
     assert peer.count(token, "joe@example.com") == 1
 
 
+def test_the_destination_stands_still(gateways, peers):
+    """A tunnel that swallows everything: what is under way there stays there, the rest does not wait for its timeouts."""
+    peer, other = peers(), peers(protocol="smtp")
+    gateway = gateways(relay_transport=peer.transport, fallback_relay=other.transport, delivery_mode="queue",
+                       lmtp_destination_concurrency_limit=2, smtp_destination_concurrency_limit=2)
+    fault = peer.fail("dot", "stall")
+    tokens = [put(gateway) for _ in range(6)]
+    wait.until(lambda: fault.hits == 2, "the destination to stand still")
+    command = begin(gateway, "--fallback-after", "0s", "--timeout", "100s")
+    wait.until(lambda: len(other.deliveries) == 4, "the rest to be handed over", 25)
+    assert gateway.ask_status()["destinations"][0]["up"]
+    peer.lift()
+    out, err = command.communicate(timeout=100 * wait.SCALE)
+    assert command.returncode == 0, (out, err)
+    assert [peer.count(t) + other.count(t) for t in tokens] == [1] * 6
+
+
 @pytest.mark.parametrize("step, kind", [("rcpt", "5xx"), ("dot", "5xx"), ("mail", "5xx"), ("dot", "4xx"), ("dot", "drop"), ("greeting", "5xx")])
 def test_only_its_2xx_counts(gateways, peers, step, kind):
     """A 5xx of a server that was never meant for this mail fails nobody."""
@@ -243,6 +261,48 @@ def test_mail_on_hold_is_left_and_said(gateways, peer):
     assert drain(gateway)[0] == 0
 
 
+def test_damaged_mail_is_left_and_said(gateways, peer):
+    """It was promised, and goes with the disk: also what a process before this one put aside."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    put(gateway)
+    broken, = [m["queue_id"] for m in gateway.postqueue()]
+    gateway.stop()
+    path = gateway.spool / "queue" / broken
+    path.write_bytes(b"x" + path.read_bytes())
+    for _ in range(2):
+        gateway.start()
+        code, out, err = drain(gateway)
+        assert (gateway.spool / "corrupt" / broken).exists()
+        assert code == 75 and "1 queue files are damaged" in err and "--leave-held" in err, (code, out, err)
+        assert drain(gateway, "--leave-held")[0] == 0
+        gateway.stop()
+    gateway.start()
+    (gateway.spool / "corrupt" / broken).unlink()
+    assert drain(gateway)[0] == 0
+
+
+def test_mail_that_only_a_restart_finds_is_left_and_said(gateways, peer):
+    """As after memory was out: its file is there, and nobody works on it."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    token = put(gateway)
+    lost, = [m["queue_id"] for m in gateway.postqueue()]
+    gateway.stop()
+    path, aside = gateway.spool / "queue" / lost, gateway.spool / "aside"
+    path.rename(aside)
+    gateway.start()
+    aside.rename(path)
+    peer.up()
+    code, out, err = drain(gateway, "--timeout", "1s")
+    assert code == 75 and "1 queue files are damaged, or only a restart finds them" in err, (code, out, err)
+    gateway.stop()
+    gateway.start()
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1
+    assert drain(gateway)[0] == 0
+
+
 def test_it_goes_on_without_the_command(gateways, peer):
     gateway = gateways(relay_transport=peer.transport)
     peer.down()
@@ -268,6 +328,72 @@ def test_cancelled_by_somebody_else(gateways, peer):
     assert command.returncode == 75 and "cancelled by somebody" in err, (out, err)
     peer.up()
     gateway.wait_queue_empty()
+
+
+def test_what_was_put_off_is_due_when_it_is_cancelled(gateways, peers):
+    """Each attempt of a drain makes the next one later: mail must not wait longer because there was a drain."""
+    peer, other = peers(), peers(protocol="smtp")
+    gateway = gateways(relay_transport=peer.transport, fallback_relay=other.transport, verify_recipients="no", **LATER)
+    peer.fail("rcpt", "4xx")
+    other.fail("rcpt", "4xx")
+    token = put(gateway)
+    drain(gateway, "--fallback-after", "0s", "--timeout", "0s")
+    gateway.wait_log(rf"relay=127\.0\.0\.1\[127\.0\.0\.1\]:{other.port}, .*status=deferred")
+    peer.lift()
+    drain(gateway, "--cancel", check=0)
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1 and other.count(token) == 0
+
+
+def test_cancelled_while_the_fallback_is_asked(gateways, peers):
+    """Its refusal comes when nothing is handed over any more: the destination, up again meanwhile, is asked at once."""
+    peer, other = peers(), peers(protocol="smtp", delay={"rcpt": 60})
+    gateway = gateways(relay_transport=peer.transport, fallback_relay=other.transport, **LATER)
+    other.fail("rcpt", "5xx")
+    peer.down()
+    token = put(gateway)
+    drain(gateway, "--fallback-after", "0s", "--timeout", "0s")
+    wait.until(lambda: any(b"RCPT" in c[:4] for o in other.open_connections() for c in o.commands), "the fallback to be asked")
+    peer.up()
+    gateway.wait_log("is up again")
+    drain(gateway, "--cancel", check=0)
+    other.lifted.set()
+    gateway.wait_log(r"status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 554")
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1 and other.count(token) == 0
+
+
+def test_a_gateway_that_stops_begins_and_cancels_nothing(gateways, peer):
+    gateway = gateways(relay_transport=peer.transport)
+    with smtp_client.Smtp(gateway.address) as sending:
+        sending.hello()
+        sending.envelope(SENDER, ["alice@example.com"])
+        assert sending.cmd("DATA").code == 354  # it is waited for
+        gateway.signal(signal.SIGTERM)
+        wait.until(lambda: gateway.ask_status()["draining"], "the stop to begin")
+        for options in [(), ("--cancel",)]:
+            code, out, err = drain(gateway, *options)
+            assert code == 75 and "the mail system is stopping" in err and not out, (code, out, err)
+        token = mail.new_token()
+        sending.send(mail.message(token) + b".\r\n")
+        assert sending.reply().code == 250
+    gateway.stop()
+    gateway.start()
+    gateway.wait_queue_empty()
+    assert peer.count(token) == 1
+
+
+def test_strict_health_does_not_end_a_drain(gateways, peer):
+    """Whoever kills what is unhealthy would take the queue's last chance."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    put(gateway)
+    wait.until(lambda: health(gateway, healthcheck_upstream="strict").returncode == 1, "the destination to be down")
+    drain(gateway, "--timeout", "0s")
+    done = health(gateway, healthcheck_upstream="strict")
+    assert done.returncode == 0 and "is down" in done.stdout and "it is draining" in done.stdout, done
+    done = health(gateway, "--ready", healthcheck_upstream="strict")
+    assert done.returncode == 1, done
 
 
 def test_sigterm_ends_it_as_ever(gateways, peers):
@@ -301,6 +427,22 @@ def test_a_fallback_that_is_set_meanwhile(gateways, peers):
     out, err = command.communicate(timeout=40 * wait.SCALE)
     assert command.returncode == 0, (out, err)
     assert other.count(token) == 1
+
+
+def test_a_fallback_that_is_ourselves(gateways, peer):
+    """It hears what everybody hears: no mail goes round."""
+    gateway = gateways(relay_transport=peer.transport)
+    peer.down()
+    token = put(gateway)
+    environment = {"relay_transport": peer.transport, "allowed_domains": "example.com"}
+    gateway.run("postconf", "-e", f"fallback_relay = smtp:[127.0.0.1]:{gateway.port}", env=environment, check=0)
+    code, out, err = drain(gateway, "--fallback-after", "0s", "--timeout", "1s")
+    assert code == 75 and "1 messages are left" in err, (code, out, err)
+    gateway.wait_log(r"destination smtp:\[127\.0\.0\.1\]:\d+ is down")
+    assert len(gateway.grep(r"smtpd\[\d+\]: \w+: client=")) == 1
+    peer.up()
+    assert drain(gateway, "--timeout", "20s")[0] == 0
+    assert peer.count(token) == 1
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["up", "handed-over"])

@@ -222,3 +222,16 @@ def test_reload_under_load(gateways, peer, mode):
     gateway.wait_queue_empty()
     wait.until(lambda: all(peer.count(t) == 1 for t in tokens), "each mail once")
     assert len(tokens) > 20
+
+
+def test_handshakes_give_way_to_the_rest(gateways, peer):
+    """Two threads, of lower priority than all others: in the sandbox too."""
+    gateway = gateways(relay_transport=peer.transport)
+    normal = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def nice():
+        return sorted(int((task / "stat").read_text().rpartition(")")[2].split()[16])
+                      for task in pathlib.Path(f"/proc/{gateway.pid}/task").iterdir())
+
+    wait.until(lambda: nice().count(min(normal + 10, 19)) == 2, lambda: f"two threads of lower priority: {nice()}")
+    assert nice().count(normal) == len(nice()) - 2

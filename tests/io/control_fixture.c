@@ -99,12 +99,15 @@ static void on_stop(void *ctx)
     note("stop ");
 }
 
-static void on_drain(void *ctx, enum control_drain_order order, uint64_t patience_ms,
+static bool on_drain(void *ctx, enum control_drain_order order, uint64_t patience_ms,
                      struct control_drain *out)
 {
+    if (world.stopping && order != CONTROL_DRAIN_LOOK)
+        return false;
     if (order != CONTROL_DRAIN_LOOK)
         world.drain_since_s = order == CONTROL_DRAIN_BEGIN ? 5 : 0;
     *out = (struct control_drain){.since_s = world.drain_since_s, .queued = patience_ms};
+    return true;
 }
 
 /* The session is a word: what counts is that it comes over the same socket. */

@@ -37,6 +37,7 @@ struct control_world {
     bool smtp_refused;
     int smtp_fd; /* the test closes it */
     uint64_t drain_since_s;
+    bool stopping; /* no drain is begun or ended */
 };
 
 extern struct control_world world;

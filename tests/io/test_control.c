@@ -168,6 +168,24 @@ static void test_drain(void **state)
     close(fd);
 }
 
+/* Who asks is not to believe that mail is taken again. */
+static void test_drain_while_stopping(void **state)
+{
+    static const char *const orders[] = {"drain\ndrain 250\n", "drain\nundrain\n"};
+
+    world.stopping = true;
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        int fd = client_open();
+
+        client_say(fd, orders[i]);
+        client_expect_end(fd, "text since=0 queued=0 active=0 on_hold=0 arriving=0 corrupt=0 "
+                              "delivered=0 handed_over=0 handing_over=0\nok\n"
+                              "error 75 the mail system is stopping; what it has not delivered is "
+                              "in its queue\n");
+        close(fd);
+    }
+}
+
 /* Whoever changed a setting must hear when it is not in force. */
 static void test_reload_refused(void **state)
 {
@@ -483,6 +501,7 @@ int main(void)
         TEST(test_stop_waits_for_an_order),
         TEST(test_requests),
         TEST(test_drain),
+        TEST(test_drain_while_stopping),
         TEST(test_reload_refused),
         TEST(test_stop_request),
         TEST(test_smtp),

@@ -3,6 +3,7 @@
 #include "relay_fixture.h"
 
 #include "commands/gateway.h"
+#include "commands/gateway_drain.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -517,6 +518,53 @@ static void stop_with_somebody_at_the_control_socket(void **state)
     end();
 }
 
+/* ---- draining ---- */
+
+/* Between the accept and the end of that round of the loop. */
+static void drain_with_a_connection(uv_check_t *check)
+{
+    if (g.server.connection_count > 0 && g.drain.since_s == 0)
+        gateway_drain_begin(&g, 0);
+}
+
+/* Reset before it was accepted: it never has a session that could be told to go. */
+static void drain_while_somebody_is_already_gone(void **state)
+{
+    uv_check_t check;
+
+    begin("");
+    assert_int_equal(uv_check_init(&r.f.loop, &check), 0);
+    assert_int_equal(uv_check_start(&check, drain_with_a_connection), 0);
+    peer_reset(come(0)->fd);
+    clients[0].fd = -1;
+    loop_wait(&r.f, g.drain.since_s > 0 && g.server.connection_count == 0);
+    expect(come(1), "421 4.3.2 ");
+    uv_close((uv_handle_t *)&check, NULL);
+    end();
+}
+
+/* Whoever corrects the setting is not to wait until all is tried again anyway. */
+static void drain_with_another_fallback(void **state)
+{
+    char ini[100];
+
+    snprintf(ini, sizeof ini, "fallback_relay = smtp:[127.0.0.1]:%u\n", peer_dead_port());
+    begin(ini);
+    gateway_drain_begin(&g, 0);
+    loop_wait(&r.f, g.scheduler.fallback && g.drain.flush_at_ms > 0);
+    g.drain.flush_at_ms = UINT64_MAX;
+    reload(ini);
+    loop_idle(&r.f);
+    assert_true(g.drain.flush_at_ms == UINT64_MAX); /* it is the same */
+    snprintf(ini, sizeof ini, "fallback_relay = lmtp:[127.0.0.1]:%u\n", peer_dead_port());
+    reload(ini);
+    loop_wait(&r.f, g.drain.flush_at_ms < UINT64_MAX);
+    assert_ptr_equal(g.scheduler.fallback, g.relay.fallback);
+    reload("");
+    assert_null(g.scheduler.fallback);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +585,8 @@ int main(void)
         cmocka_unit_test(stop_while_the_destination_is_down),
         cmocka_unit_test(stop_with_a_client_that_says_no_more),
         cmocka_unit_test(stop_with_somebody_at_the_control_socket),
+        cmocka_unit_test(drain_while_somebody_is_already_gone),
+        cmocka_unit_test(drain_with_another_fallback),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

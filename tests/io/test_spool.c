@@ -311,6 +311,40 @@ static void test_probe(void **state)
     assert_int_equal(spool_probe(&f.spool), 0); /* what was left is no hindrance */
 }
 
+/* Whoever put it there, and whatever else lies about. */
+static void test_count(void **state)
+{
+    static const struct {
+        const char *folder, *name;
+        unsigned messages, corrupt;
+    } rows[] = {
+        {NULL,      NULL,                 0, 0},
+        {"queue",   "06401F3A9C2E7001",   1, 0},
+        {"queue",   "06401F3A9C2E7002",   2, 0},
+        {"queue",   "lost+found",         2, 0},
+        {"corrupt", "06401F3A9C2E7001",   2, 1},
+        {"corrupt", "06401F3A9C2E7001.1", 2, 2},
+    };
+    uint64_t messages, corrupt;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char path[300];
+
+        if (rows[i].folder) {
+            snprintf(path, sizeof path, "%s/%s/%s", f.disk.path, rows[i].folder, rows[i].name);
+            close(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+        }
+        assert_int_equal(spool_count(&f.spool, &messages, &corrupt), 0);
+        assert_int_equal(messages, rows[i].messages);
+        assert_int_equal(corrupt, rows[i].corrupt);
+    }
+    for (unsigned skip = 0; skip < 2; skip++) { /* either folder */
+        disk_fault(DISK_OPENAT, skip, 1, EIO);
+        assert_int_equal(spool_count(&f.spool, &messages, &corrupt), -EIO);
+    }
+    disk_fault_none();
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -327,6 +361,7 @@ int main(void)
         TEST(test_remove_many_together),
         TEST(test_free_bytes),
         TEST(test_probe),
+        TEST(test_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
