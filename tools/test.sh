@@ -240,7 +240,7 @@ suite_container() {
         result container 0 1 'packages are missing'
         return
     fi
-    MXGATE_HARNESS_ONLY=1 pytest_suite container tests/container 900 --timeout=600
+    MXGATE_HARNESS_ONLY=1 pytest_suite container tests/container 1500 --timeout=900
 }
 
 suite_crash() {

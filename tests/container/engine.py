@@ -140,7 +140,8 @@ class Engine:
         return self.run("docker", *arguments, **options)
 
     def inspect(self, name, template):
-        return self.docker("inspect", "--format", template, name).stdout.strip()
+        """Of an image."""
+        return self.docker("image", "inspect", "--format", template, name).stdout.strip()
 
     def compose(self, *arguments, **options):
         """`docker compose` where the client has it, else docker-compose."""

@@ -71,9 +71,9 @@ def test_rights(engine, stacks, dovecot):
     assert send()[1].code == 250
 
 
-def test_a_volume_that_root_made(engine, stacks, dovecot):
+def test_a_volume_that_root_made(stacks, dovecot, tmp_path):
     """A folder of the host, as `- /srv/queue:/var/spool/mxgate` gets it: root's. It is given to the user."""
-    folder = engine.folder / "queue"
+    folder = tmp_path / "queue"
     folder.mkdir(mode=0o755)
     gateway = stacks(volumes=[f"{folder}:/var/spool/mxgate"]).gateway
     assert folder.stat().st_uid == 10025

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # The configuration that the variables of docker-compose.yml would make, then supervisord in the foreground.
 set -e
 cp /rival/main.cf /etc/postfix/main.cf
