@@ -75,7 +75,7 @@ void bounce_put_xtext(struct text *t, struct span s, bool utf8)
         int high = s.ptr[i] == '+' && i + 2 < s.len ? hex_value(s.ptr[i + 1]) : -1;
         int low = high >= 0 ? hex_value(s.ptr[i + 2]) : -1;
 
-        decoded[len++] = low >= 0 ? (char)(unsigned char)(high << 4 | low) : s.ptr[i];
+        decoded[len++] = (char)(low >= 0 ? high << 4 | low : s.ptr[i]);
         if (low >= 0)
             i += 2;
     }

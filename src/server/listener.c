@@ -2,6 +2,7 @@
 #include "server/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,10 +10,37 @@
 
 #define BACKLOG 511
 
+static int spare_descriptor(const struct smtp_server *s)
+{
+    return fcntl(uv_backend_fd(s->loop), F_DUPFD_CLOEXEC, 0);
+}
+
+/*
+ * A connection that there is no descriptor for would be offered again and again: it is taken with
+ * the spare one, and closed. libuv has one for that as well, which it opens anew by name: in the
+ * sandbox that works once.
+ */
+static void turn_away_unseen(struct smtp_server *s, uv_stream_t *stream)
+{
+    uv_os_fd_t listening;
+    int fd;
+
+    if (s->spare <= 0 || uv_fileno((uv_handle_t *)stream, &listening) < 0)
+        return;
+    close(s->spare);
+    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    s->spare = spare_descriptor(s);
+    s->rejected++;
+}
+
 static void on_connection(uv_stream_t *stream, int status)
 {
     struct listener *l = stream->data;
 
+    if (status == UV_EMFILE || status == UV_ENFILE)
+        turn_away_unseen(l->server, stream);
     if (status < 0) {
         log_warning(l->server->log, "smtpd", "accept: %s", uv_strerror(status));
         return;
@@ -131,6 +159,7 @@ int smtp_server_bind(struct smtp_server *s, struct errbuf *err)
     int rc = list_addresses(s, &list, err);
 
     s->holds = 1;
+    s->spare = spare_descriptor(s);
     for (size_t i = 0; i < list.count && rc == 0; i++) {
         struct listener *l = &s->listeners[s->listener_count];
         struct listen_address any4 = list.entries[i];
@@ -253,6 +282,9 @@ void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void
     s->on_closed = on_closed;
     s->on_closed_ctx = ctx;
     close_listeners(s);
+    if (s->spare > 0)
+        close(s->spare);
+    s->spare = 0;
     for (c = s->connections; c; c = next) {
         next = connection_next(c);
         connection_close(c);

@@ -52,6 +52,7 @@ struct smtp_server {
     unsigned connection_count;
     unsigned tls_sessions;
     uint64_t rejected; /* by connections that are gone, or never began */
+    int spare;         /* descriptor to give up when there is no other; 0 none */
     bool stopping;
     bool draining; /* still listening, to say 421 */
     unsigned holds;

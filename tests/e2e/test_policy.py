@@ -159,8 +159,9 @@ def test_the_compose_file_of_an_mx(gateways, peer):
     assert [d.recipient for d in peer.find(token)] == [ALICE]
     assert gateway.grep("INFO  Applying custom postfix setting: smtpd_client_restrictions=permit_mynetworks, ")
     assert gateway.grep("accepts mail for example.com from everybody, relays for nobody")
-    # that a certificate of its own is no CA's is said to everybody
-    assert not [line for line in gateway.grep("WARN") if "No certificate of a CA is set" not in line], gateway.log()
+    # what is said to everybody: that a certificate of its own is no CA's, that root is more than it needs
+    usual = ("No certificate of a CA is set", "Running as root", "The sandbox is not complete")
+    assert not [line for line in gateway.grep("WARN") if not any(words in line for words in usual)], gateway.log()
 
 
 def test_allowed_sender_domains(gateways, peer):

@@ -70,6 +70,9 @@ static void check_received(struct span in)
     char buf[TRACE_RECEIVED_CAP];
     char address[SMTP_ADDRESS_CAP];
     struct envelope *e = envelope_new();
+    struct tls_facts tls = {
+        .protocol = "TLSv1.2", .cipher = "ECDHE-RSA-CHACHA20-POLY1305", .bits = 256};
+    bool secured = in.len % 5 < 2;
     struct text t;
 
     require(e != NULL);
@@ -85,7 +88,7 @@ static void check_received(struct span in)
         require(envelope_add_recipient(e, span_of(address), 0, span_of(NULL)));
     } while (in.len > 0);
     text_init(&t, buf, sizeof buf);
-    trace_received(&t, e, "mx.example.com", "Postfix");
+    trace_received(&t, e, secured ? &tls : NULL, "mx.example.com", "Postfix");
     require(!t.overflow);
     check_lines(text_as_span(&t));
     envelope_free(&e);
