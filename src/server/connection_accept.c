@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <utlist.h>
 
@@ -42,6 +43,22 @@ static bool read_address(struct connection *c)
         return false;
     name_address(c, text, &port);
     return true;
+}
+
+/*
+ * Whether it took one of the last descriptors, which files and the upstream need; and when there is
+ * none at all, a connection can be neither taken nor refused, and the loop turns in vain.
+ */
+static bool takes_a_last_descriptor(const struct connection *c)
+{
+    struct rlimit limit;
+    uv_os_fd_t fd;
+    rlim_t spare;
+
+    if (uv_fileno(&c->stream.io.handle, &fd) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return false;
+    spare = limit.rlim_cur / 4 < LISTENER_SPARE ? limit.rlim_cur / 4 : LISTENER_SPARE;
+    return (rlim_t)fd >= limit.rlim_cur - spare;
 }
 
 static bool has_place(const struct smtp_server *s, bool trusted)
@@ -244,12 +261,17 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server, bool wrapped)
     if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
         connection_enter(c, s);
         c->wrapped = wrapped;
-        if (!read_address(c))
+        if (takes_a_last_descriptor(c)) {
+            s->rejected++;
+            log_warning(s->log, "smtpd", "too few descriptors: a client is turned away");
+            stream_close(&c->stream); /* without a word: the next one may need its place */
+        } else if (!read_address(c)) {
             stream_close(&c->stream);
-        else if (connection_is_proxied(c))
+        } else if (connection_is_proxied(c)) {
             connection_await_header(c);
-        else
+        } else {
             connection_start(c);
+        }
         return;
     }
     free(c);

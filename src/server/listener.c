@@ -18,16 +18,17 @@ static int spare_descriptor(const struct smtp_server *s)
 /*
  * A connection that there is no descriptor for would be offered again and again: it is taken with
  * the spare one, and closed. libuv has one for that as well, which it opens anew by name: in the
- * sandbox that works once.
+ * sandbox that works once. (Its newer versions do not tell us; see takes_a_last_descriptor.)
  */
 static void turn_away_unseen(struct smtp_server *s, uv_stream_t *stream)
 {
     uv_os_fd_t listening;
     int fd;
 
-    if (s->spare <= 0 || uv_fileno((uv_handle_t *)stream, &listening) < 0)
+    if (uv_fileno((uv_handle_t *)stream, &listening) < 0)
         return;
-    close(s->spare);
+    if (s->spare > 0)
+        close(s->spare);
     fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         close(fd);
