@@ -84,14 +84,19 @@ static void settle(struct scheduler *s, const struct queue_intent *i)
 void scheduler_recovered(struct scheduler *s)
 {
     struct queue_intent *i, *next;
+    bool lasting = true;
 
     if (s->spool->last_seen.text[0])
         queue_id_seen(&s->ids, &s->spool->last_seen);
-    /* the name of a report must last before its message goes */
-    if (s->intents && disk_fsync(s->spool->queue_fd) < 0)
-        log_error(s->log, "bounce", "the queue's folder cannot be synced");
+    /* the name of a report must last before its message goes; else it is told of twice, not lost */
+    if (s->intents && disk_fsync(s->spool->queue_fd) < 0) {
+        log_error(s->log, "bounce",
+                  "the queue's folder cannot be synced: reports may be made again");
+        lasting = false;
+    }
     LL_FOREACH_SAFE(s->intents, i, next) {
-        settle(s, i);
+        if (lasting)
+            settle(s, i);
         free(i);
     }
     s->intents = NULL;

@@ -204,6 +204,31 @@ static void a_report_that_was_taken_is_not_made_again(void **state)
     queue_end(&q);
 }
 
+/* Is the report's name there to stay? If that cannot be made sure, the message goes only when a
+ * second one is safe: told twice, but told. */
+static void a_report_that_may_not_last_is_made_again(void **state)
+{
+    struct queue_id id, report;
+    char records[300];
+
+    queue_begin(&q, BACK_OFF);
+    queue_stop(&q);
+    queue_put_from(&q, &report, "", SENDER, "");
+    snprintf(records, sizeof records,
+             "attempt 1763770300 rcpt=0 failed 5.1.1 \"550 5.1.1 unknown\"\n"
+             "hold 1763770300 \"failed\"\n"
+             "bounce 1763770300 \"%s\"\n",
+             report.text);
+    queue_put_from(&q, &id, SENDER, JOE, records);
+    disk_fault(DISK_FSYNC, 4, 1, EIO); /* after those of the start itself */
+    queue_start(&q);
+    loop_wait(&q.r.f, is_empty());
+    assert_true(disk_fault_fired());
+    disk_fault_none();
+    assert_int_equal(reports(), 2);
+    queue_end(&q);
+}
+
 /* Some are tried again: who failed was told of. */
 static void told_ones_are_not_told_again(void **state)
 {
@@ -254,6 +279,7 @@ int main(void)
         cmocka_unit_test(orders_in_between),
         cmocka_unit_test(a_report_that_was_begun_is_made_anew),
         cmocka_unit_test(a_report_that_was_taken_is_not_made_again),
+        cmocka_unit_test(a_report_that_may_not_last_is_made_again),
         cmocka_unit_test(told_ones_are_not_told_again),
         cmocka_unit_test(requeued_at_that_moment_stays),
     };
