@@ -48,7 +48,7 @@ enum config_sandbox { SANDBOX_AUTO, SANDBOX_YES, SANDBOX_NO };
 /* What smtpd_tls_* come to. */
 struct smtpd_tls {
     enum smtpd_tls_level level;
-    unsigned min_version; /* as on the wire, see tls_versions.h */
+    unsigned min_version; /* as on the wire, see tls_words.h */
     unsigned max_version;
     bool medium; /* AES-CBC too */
 };

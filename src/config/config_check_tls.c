@@ -7,7 +7,7 @@
  */
 #include "config/config_private.h"
 
-#include "config/tls_versions.h"
+#include "config/tls_words.h"
 
 /* In the order of the words in settings.def. */
 enum level_word { LEVEL_MAY, LEVEL_NONE, LEVEL_ENCRYPT, LEVEL_VERIFY };
@@ -38,12 +38,12 @@ static enum smtpd_tls_level pick_level(struct config_builder *b)
 }
 
 static void note_versions(struct config_builder *b, enum setting_index at,
-                          const struct tls_versions *versions)
+                          const struct tls_protocols *versions)
 {
-    if (versions->wants_13)
+    if (versions->names_1_3)
         config_note(b, CONFIG_NOTE_INFO, "%s: there is no TLSv1.3 here; TLSv1.2 is spoken",
                     settings[at].name);
-    if (versions->min < TLS_VERSION_12)
+    if (versions->min < TLS_VERSION_1_2)
         config_note(b, CONFIG_NOTE_WARNING,
                     "%s admits versions of TLS that are not safe any more; ciphers of medium grade "
                     "are offered too, as these versions have no others",
@@ -55,12 +55,12 @@ static void check_versions(struct config_builder *b, enum setting_index at, cons
                            bool counts)
 {
     struct smtpd_tls *tls = &b->config->smtpd_tls;
-    struct tls_versions versions;
+    struct tls_protocols versions;
     struct errbuf err;
 
     if (config_value(b, at)->bad)
         return;
-    if (tls_versions_parse(&versions, span_of(value), &err) < 0) {
+    if (tls_protocols_parse(span_of(value), &versions, &err) < 0) {
         config_fault_from(b, at, -1, &err);
         return;
     }
@@ -69,7 +69,7 @@ static void check_versions(struct config_builder *b, enum setting_index at, cons
     note_versions(b, at, &versions);
     tls->min_version = versions.min;
     tls->max_version = versions.max;
-    tls->medium = tls->medium || versions.min < TLS_VERSION_12;
+    tls->medium = tls->medium || versions.min < TLS_VERSION_1_2;
 }
 
 static void check_ehlo_maps(struct config_builder *b)
@@ -91,7 +91,7 @@ void config_check_tls(struct config_builder *b)
     bool required;
 
     c->smtpd_tls = (struct smtpd_tls){
-        .level = pick_level(b), .min_version = TLS_VERSION_12, .max_version = TLS_VERSION_12};
+        .level = pick_level(b), .min_version = TLS_VERSION_1_2, .max_version = TLS_VERSION_1_2};
     required = c->smtpd_tls.level == SMTPD_TLS_ENCRYPT || c->smtpd_tls_wrappermode;
     c->smtpd_tls.medium = (required ? c->smtpd_tls_mandatory_ciphers : c->smtpd_tls_ciphers) > 0;
     check_versions(b, SETTING_AT_smtpd_tls_protocols, c->smtpd_tls_protocols, !required);

@@ -125,11 +125,14 @@ static int set_versions(struct making *m, struct errbuf *err)
     bool mandatory = m->tls->level > TLS_LEVEL_MAY;
     struct span protocols =
         chosen(m, m->protocols, mandatory ? RELAY_TLS_MANDATORY_PROTOCOLS : RELAY_TLS_PROTOCOLS);
+    struct tls_protocols versions;
     struct span ciphers;
-    int rc = tls_protocols_parse(protocols, &m->tls->min_version, &m->tls->max_version, err);
+    int rc = tls_protocols_parse(protocols, &versions, err);
 
     if (rc < 0)
         return rc;
+    m->tls->min_version = versions.min;
+    m->tls->max_version = versions.max;
     ciphers = chosen(m, m->ciphers, mandatory ? RELAY_TLS_MANDATORY_CIPHERS : RELAY_TLS_CIPHERS);
     return tls_ciphers_parse(ciphers, &m->tls->medium, err);
 }

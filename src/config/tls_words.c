@@ -12,17 +12,18 @@ static const struct protocol {
     const char *name;
     unsigned version;
 } protocols[] = {
-    {"SSLv2",   0x0002},
-    {"SSLv3",   0x0300},
-    {"TLSv1",   0x0301},
-    {"TLSv1.1", 0x0302},
-    {"TLSv1.2", 0x0303},
-    {"TLSv1.3", 0x0304},
+    {"SSLv2",   0x0002         },
+    {"SSLv3",   0x0300         },
+    {"TLSv1",   TLS_VERSION_1_0},
+    {"TLSv1.1", TLS_VERSION_1_1},
+    {"TLSv1.2", TLS_VERSION_1_2},
+    {"TLSv1.3", 0x0304         },
 };
 #define PROTOCOL_COUNT (sizeof protocols / sizeof protocols[0])
 /* Positions of the first and the last that are spoken here. */
 #define SPOKEN_FIRST 2
 #define SPOKEN_LAST  4
+#define NOT_SPOKEN   5 /* TLSv1.3 */
 
 static int bad(struct span word, struct errbuf *err, const char *why)
 {
@@ -64,6 +65,9 @@ static size_t find_protocol(struct span word)
     unsigned version = 0;
     bool hex = hex_version(word, &version);
 
+    if (span_equal_nocase(word, SPAN_LIT("TLSv1.0"))) /* OpenSSL knows it by both names */
+        return SPOKEN_FIRST;
+
     for (size_t i = 0; i < PROTOCOL_COUNT; i++) {
         if (hex ? protocols[i].version == version
                 : span_equal_nocase(word, span_of(protocols[i].name)))
@@ -75,6 +79,7 @@ static size_t find_protocol(struct span word)
 /* Bits by position. */
 struct protocol_bits {
     unsigned named, excluded;
+    bool asks; /* for something, not only to leave some out */
 };
 
 static int take_protocol(struct span word, struct protocol_bits *bits, struct errbuf *err)
@@ -87,6 +92,7 @@ static int take_protocol(struct span word, struct protocol_bits *bits, struct er
 
     if (at == PROTOCOL_COUNT)
         return bad(word, err, "is no protocol; write >=TLSv1.2, or >=TLSv1 for old peers too");
+    bits->asks = bits->asks || !except;
     if (floor)
         bits->excluded |= (1u << at) - 1;
     else if (ceiling)
@@ -98,9 +104,16 @@ static int take_protocol(struct span word, struct protocol_bits *bits, struct er
     return 0;
 }
 
-int tls_protocols_parse(struct span list, unsigned *min, unsigned *max, struct errbuf *err)
+static unsigned bits_left(const struct protocol_bits *bits)
 {
-    struct protocol_bits bits = {0, 0};
+    unsigned all = bits->named ? bits->named : ~0u;
+
+    return (bits->asks ? all : 1u << SPOKEN_LAST) & ~bits->excluded;
+}
+
+int tls_protocols_parse(struct span list, struct tls_protocols *out, struct errbuf *err)
+{
+    struct protocol_bits bits = {0, 0, false};
     struct span rest = list;
     struct span word;
     unsigned left;
@@ -112,7 +125,7 @@ int tls_protocols_parse(struct span list, unsigned *min, unsigned *max, struct e
         if (rc < 0)
             return rc;
     }
-    left = (bits.named ? bits.named : ~0u) & ~bits.excluded;
+    left = bits_left(&bits);
     while (high >= SPOKEN_FIRST && !(left >> high & 1))
         high--;
     if (high < SPOKEN_FIRST)
@@ -122,8 +135,9 @@ int tls_protocols_parse(struct span list, unsigned *min, unsigned *max, struct e
     low = high;
     while (low > SPOKEN_FIRST && (left >> (low - 1) & 1))
         low--;
-    *min = protocols[low].version;
-    *max = protocols[high].version;
+    out->min = protocols[low].version;
+    out->max = protocols[high].version;
+    out->names_1_3 = bits.named >> NOT_SPOKEN & 1;
     return 0;
 }
 

@@ -9,8 +9,9 @@
  *     !SSLv2 !TLSv1       all but these
  *
  * Known are SSLv2 to TLSv1.3; spoken here are TLSv1, TLSv1.1 and TLSv1.2, one range of them. A list
- * with a gap (TLSv1 TLSv1.2) means its upper part: nothing is spoken that the list excludes. An
- * empty list excludes nothing.
+ * with a gap (TLSv1 TLSv1.2) means its upper part: nothing is spoken that the list excludes. Unlike
+ * in Postfix, a list that only leaves protocols out, or is empty, asks for no old one: "!SSLv2,
+ * !SSLv3", which many copied from each other, is TLSv1.2.
  *
  * All parsers: 0, or -EINVAL with the reason in err.
  */
@@ -25,8 +26,13 @@
 #define TLS_VERSION_1_1 0x0302u
 #define TLS_VERSION_1_2 0x0303u
 
+struct tls_protocols {
+    unsigned min, max;
+    bool names_1_3; /* there is none here */
+};
+
 /* -EINVAL also when no protocol is left that is spoken here. */
-int tls_protocols_parse(struct span list, unsigned *min, unsigned *max, struct errbuf *err);
+int tls_protocols_parse(struct span list, struct tls_protocols *out, struct errbuf *err);
 
 /*
  * high: no CBC; medium, low, export and null: CBC as well, for old peers (nothing weaker exists

@@ -18,12 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned char print[TLS_FINGERPRINT_LEN];
     struct errbuf err = {""};
     enum tls_level level;
-    unsigned min, max;
+    struct tls_protocols p;
     bool medium;
-    int rc = tls_protocols_parse(in, &min, &max, &err);
+    int rc = tls_protocols_parse(in, &p, &err);
 
     check(rc, &err);
-    assert(rc != 0 || (min >= TLS_VERSION_1_0 && min <= max && max <= TLS_VERSION_1_2));
+    assert(rc != 0 || (p.min >= TLS_VERSION_1_0 && p.min <= p.max && p.max <= TLS_VERSION_1_2));
     check(tls_ciphers_parse(in, &medium, &err), &err);
     check(tls_level_parse(in, &level, &err), &err);
     assert(level <= TLS_LEVEL_SECURE);

@@ -1,6 +1,6 @@
 /* test_config_tls - TLS with clients: versions, levels, the words left out for single clients */
 #include "config/ehlo_map.h"
-#include "config/tls_versions.h"
+#include "config/tls_words.h"
 #include "config_fixture.h"
 
 #include <setjmp.h>
@@ -19,31 +19,33 @@ static void test_versions(void **state)
         const char *text;
         unsigned min, max;
     } rows[] = {
-        {"",                               TLS_VERSION_12, TLS_VERSION_12},
-        {">=TLSv1.2",                      TLS_VERSION_12, TLS_VERSION_12},
-        {">=TLSv1",                        TLS_VERSION_10, TLS_VERSION_12},
-        {">=tlsv1.0",                      TLS_VERSION_10, TLS_VERSION_12},
-        {">=TLSv1, <=TLSv1.1",             TLS_VERSION_10, TLS_VERSION_11},
-        {">=SSLv3",                        TLS_VERSION_10, TLS_VERSION_12},
-        {">=TLSv1 !TLSv1",                 TLS_VERSION_11, TLS_VERSION_12},
-        {">=TLSv1:!TLSv1:!TLSv1.1",        TLS_VERSION_12, TLS_VERSION_12},
-        {"TLSv1.2",                        TLS_VERSION_12, TLS_VERSION_12},
-        {"TLSv1.2 TLSv1.3",                TLS_VERSION_12, TLS_VERSION_12},
-        {"TLSv1.1, TLSv1.2",               TLS_VERSION_11, TLS_VERSION_12},
-        {"TLSv1",                          TLS_VERSION_10, TLS_VERSION_10},
-        {"SSLv3, TLSv1",                   TLS_VERSION_10, TLS_VERSION_10},
-        {"!SSLv2, !SSLv3",                 TLS_VERSION_12, TLS_VERSION_12},
-        {"!SSLv2,!SSLv3,!TLSv1,!TLSv1.1",  TLS_VERSION_12, TLS_VERSION_12},
-        {"!SSLv2 !SSLv3 !TLSv1 !TLSv1.3",  TLS_VERSION_12, TLS_VERSION_12},
-        {"<=TLSv1.3",                      TLS_VERSION_10, TLS_VERSION_12},
-        {"\t>=TLSv1.1,\r\n  !TLSv1.3  ,,", TLS_VERSION_11, TLS_VERSION_12},
+        {"",                               TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {">=TLSv1.2",                      TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {">=TLSv1",                        TLS_VERSION_1_0, TLS_VERSION_1_2},
+        {">=tlsv1.0",                      TLS_VERSION_1_0, TLS_VERSION_1_2},
+        {">=TLSv1, <=TLSv1.1",             TLS_VERSION_1_0, TLS_VERSION_1_1},
+        {">=SSLv3",                        TLS_VERSION_1_0, TLS_VERSION_1_2},
+        {">=TLSv1 !TLSv1",                 TLS_VERSION_1_1, TLS_VERSION_1_2},
+        {">=TLSv1:!TLSv1:!TLSv1.1",        TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"TLSv1.2",                        TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"TLSv1.2 TLSv1.3",                TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"TLSv1.1, TLSv1.2",               TLS_VERSION_1_1, TLS_VERSION_1_2},
+        {"TLSv1",                          TLS_VERSION_1_0, TLS_VERSION_1_0},
+        {"SSLv3, TLSv1",                   TLS_VERSION_1_0, TLS_VERSION_1_0},
+        {"!SSLv2, !SSLv3",                 TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"!SSLv2,!SSLv3,!TLSv1,!TLSv1.1",  TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"!SSLv2 !SSLv3 !TLSv1 !TLSv1.3",  TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {">=TLSv1 !TLSv1.1",               TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"TLSv1 TLSv1.2",                  TLS_VERSION_1_2, TLS_VERSION_1_2},
+        {"<=TLSv1.3",                      TLS_VERSION_1_0, TLS_VERSION_1_2},
+        {"\t>=TLSv1.1,\r\n  !TLSv1.3  ,,", TLS_VERSION_1_1, TLS_VERSION_1_2},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct tls_versions versions;
+        struct tls_protocols versions;
         struct errbuf err;
 
-        if (tls_versions_parse(&versions, span_of(rows[i].text), &err) != 0 ||
+        if (tls_protocols_parse(span_of(rows[i].text), &versions, &err) != 0 ||
             versions.min != rows[i].min || versions.max != rows[i].max)
             fail_msg("\"%s\": 0x%x to 0x%x", rows[i].text, versions.min, versions.max);
     }
@@ -52,16 +54,15 @@ static void test_versions(void **state)
 static void test_bad_versions(void **state)
 {
     static const char *const rows[] = {
-        "TLSv1.3", ">=TLSv1.3", "!TLSv1.2", "SSLv3",  ">=TLSv1 !TLSv1.1", "TLSv1 TLSv1.2",
-        "TLSv2",   ">TLSv1.2",  ">=",       "!",      "=TLSv1.2",         ">= TLSv1.2",
-        "<=SSLv3", "-TLSv1",    "1.2",      "TLSv1.", "!!TLSv1",          ">=!TLSv1",
+        "TLSv1.3",  ">=TLSv1.3",  "!TLSv1.2", "SSLv3",  "TLSv2", ">TLSv1.2", ">=",      "!",
+        "=TLSv1.2", ">= TLSv1.2", "<=SSLv3",  "-TLSv1", "1.2",   "TLSv1.",   "!!TLSv1", ">=!TLSv1",
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct tls_versions versions;
+        struct tls_protocols versions;
         struct errbuf err;
 
-        if (tls_versions_parse(&versions, span_of(rows[i]), &err) == 0)
+        if (tls_protocols_parse(span_of(rows[i]), &versions, &err) == 0)
             fail_msg("\"%s\" was taken", rows[i]);
         assert_non_null(strstr(err.text, "write >=TLSv1.2"));
     }
@@ -77,26 +78,26 @@ static void test_levels(void **state)
         unsigned min;
         bool medium;
     } rows[] = {
-        {"",                                                                                 SMTPD_TLS_MAY,     TLS_VERSION_12, false},
-        {"POSTFIX_smtpd_tls_security_level=none",                                            SMTPD_TLS_NONE,    TLS_VERSION_12, false},
-        {"POSTFIX_smtpd_tls_security_level=encrypt",                                         SMTPD_TLS_ENCRYPT, TLS_VERSION_12, false},
-        {"POSTFIX_smtpd_tls_security_level=secure",                                          SMTPD_TLS_ENCRYPT, TLS_VERSION_12, false},
-        {"POSTFIX_smtpd_use_tls=no",                                                         SMTPD_TLS_NONE,    TLS_VERSION_12, false},
-        {"POSTFIX_smtpd_use_tls=yes",                                                        SMTPD_TLS_MAY,     TLS_VERSION_12, false},
+        {"",                                                                                 SMTPD_TLS_MAY,     TLS_VERSION_1_2, false},
+        {"POSTFIX_smtpd_tls_security_level=none",                                            SMTPD_TLS_NONE,    TLS_VERSION_1_2, false},
+        {"POSTFIX_smtpd_tls_security_level=encrypt",                                         SMTPD_TLS_ENCRYPT, TLS_VERSION_1_2, false},
+        {"POSTFIX_smtpd_tls_security_level=secure",                                          SMTPD_TLS_ENCRYPT, TLS_VERSION_1_2, false},
+        {"POSTFIX_smtpd_use_tls=no",                                                         SMTPD_TLS_NONE,    TLS_VERSION_1_2, false},
+        {"POSTFIX_smtpd_use_tls=yes",                                                        SMTPD_TLS_MAY,     TLS_VERSION_1_2, false},
         {"POSTFIX_smtpd_enforce_tls=yes\nPOSTFIX_smtpd_use_tls=no",                          SMTPD_TLS_ENCRYPT,
-         TLS_VERSION_12,                                                                                                        false},
+         TLS_VERSION_1_2,                                                                                                        false},
         {"POSTFIX_smtpd_enforce_tls=yes\nPOSTFIX_smtpd_tls_security_level=may",              SMTPD_TLS_MAY,
-         TLS_VERSION_12,                                                                                                        false},
+         TLS_VERSION_1_2,                                                                                                        false},
         {"POSTFIX_smtpd_use_tls=no\nPOSTFIX_smtpd_tls_security_level=may",                   SMTPD_TLS_MAY,
-         TLS_VERSION_12,                                                                                                        false},
-        {"POSTFIX_smtpd_tls_protocols=>=TLSv1.1",                                            SMTPD_TLS_MAY,     TLS_VERSION_11, true },
-        {"POSTFIX_smtpd_tls_ciphers=medium",                                                 SMTPD_TLS_MAY,     TLS_VERSION_12, true },
-        {"POSTFIX_smtpd_tls_ciphers=low",                                                    SMTPD_TLS_MAY,     TLS_VERSION_12, true },
-        {"POSTFIX_smtpd_tls_mandatory_ciphers=medium",                                       SMTPD_TLS_MAY,     TLS_VERSION_12, false},
+         TLS_VERSION_1_2,                                                                                                        false},
+        {"POSTFIX_smtpd_tls_protocols=>=TLSv1.1",                                            SMTPD_TLS_MAY,     TLS_VERSION_1_1, true },
+        {"POSTFIX_smtpd_tls_ciphers=medium",                                                 SMTPD_TLS_MAY,     TLS_VERSION_1_2, true },
+        {"POSTFIX_smtpd_tls_ciphers=low",                                                    SMTPD_TLS_MAY,     TLS_VERSION_1_2, true },
+        {"POSTFIX_smtpd_tls_mandatory_ciphers=medium",                                       SMTPD_TLS_MAY,     TLS_VERSION_1_2, false},
         {"POSTFIX_smtpd_tls_security_level=encrypt\nPOSTFIX_smtpd_tls_ciphers=medium",
-         SMTPD_TLS_ENCRYPT,                                                                                     TLS_VERSION_12, false},
+         SMTPD_TLS_ENCRYPT,                                                                                     TLS_VERSION_1_2, false},
         {"POSTFIX_smtpd_tls_wrappermode=yes\nPOSTFIX_smtpd_tls_mandatory_protocols=>=TLSv1",
-         SMTPD_TLS_MAY,                                                                                         TLS_VERSION_10, true },
+         SMTPD_TLS_MAY,                                                                                         TLS_VERSION_1_0, true },
     };
     static struct built built;
 
@@ -107,7 +108,7 @@ static void test_levels(void **state)
         assert_int_equal(built.rc, 0);
         tls = &built.config->smtpd_tls;
         if (tls->level != rows[i].level || tls->min_version != rows[i].min ||
-            tls->max_version != TLS_VERSION_12 || tls->medium != rows[i].medium)
+            tls->max_version != TLS_VERSION_1_2 || tls->medium != rows[i].medium)
             fail_msg("%s: level %d, 0x%x to 0x%x, medium %d", rows[i].variables, tls->level,
                      tls->min_version, tls->max_version, tls->medium);
         built_free(&built);

@@ -14,7 +14,7 @@ static void test_protocols(void **state)
         const char *list;
         unsigned min, max; /* 0: refused */
     } rows[] = {
-        {"",                               0x0301, 0x0303},
+        {"",                               0x0303, 0x0303},
         {">=TLSv1",                        0x0301, 0x0303},
         {">=TLSv1.1",                      0x0302, 0x0303},
         {">=TLSv1.2",                      0x0303, 0x0303},
@@ -23,11 +23,11 @@ static void test_protocols(void **state)
         {">=SSLv3 <=TLSv1.1",              0x0301, 0x0302},
         {"<=TLSv1",                        0x0301, 0x0301},
         {"<=0x0302",                       0x0301, 0x0302},
-        {"!SSLv2, !SSLv3",                 0x0301, 0x0303},
+        {"!SSLv2, !SSLv3",                 0x0303, 0x0303},
         {"!SSLv2,!SSLv3,!TLSv1,!TLSv1.1",  0x0303, 0x0303},
-        {"!SSLv2 !SSLv3 !TLSv1",           0x0302, 0x0303},
-        {"!SSLv2:!SSLv3:!TLSv1",           0x0302, 0x0303},
-        {"!TLSv1.3",                       0x0301, 0x0303},
+        {"!SSLv2 !SSLv3 !TLSv1",           0x0303, 0x0303},
+        {"!SSLv2:!SSLv3:!TLSv1",           0x0303, 0x0303},
+        {"!TLSv1.3",                       0x0303, 0x0303},
         {"TLSv1.2 TLSv1.1",                0x0302, 0x0303},
         {"TLSv1.2",                        0x0303, 0x0303},
         {"TLSv1.2, TLSv1.3",               0x0303, 0x0303},
@@ -52,11 +52,11 @@ static void test_protocols(void **state)
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct errbuf err = {""};
-        unsigned min = 0, max = 0;
-        int rc = tls_protocols_parse(span_of(rows[i].list), &min, &max, &err);
+        struct tls_protocols p = {0};
+        int rc = tls_protocols_parse(span_of(rows[i].list), &p, &err);
 
-        if (rc != (rows[i].min ? 0 : -EINVAL) || min != rows[i].min || max != rows[i].max)
-            fail_msg("\"%s\": %d, %x to %x (%s)", rows[i].list, rc, min, max, err.text);
+        if (rc != (rows[i].min ? 0 : -EINVAL) || p.min != rows[i].min || p.max != rows[i].max)
+            fail_msg("\"%s\": %d, %x to %x (%s)", rows[i].list, rc, p.min, p.max, err.text);
         assert_true(rc == 0 || err.text[0]);
     }
 }
