@@ -172,7 +172,7 @@ suite_e2e() {
     rm -f "$logs"/sanitizer-e2e.*
     sanitize "$logs/sanitizer-e2e"
     MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck reports=sanitizer_reports \
-        pytest_suite e2e tests/e2e 1800 --timeout=300 -n 3
+        pytest_suite e2e tests/e2e 1800 --timeout=300 -n 3 --dist loadfile
 }
 
 # The same tests of how mail goes, with every client inside TLS. MXGATE_E2E_STARTTLS=1 does so for any others.
@@ -182,7 +182,7 @@ suite_starttls() {
     rm -f "$logs"/sanitizer-e2e.*
     sanitize "$logs/sanitizer-e2e"
     MXGATE_E2E_STARTTLS=1 MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck \
-        reports=sanitizer_reports pytest_suite starttls tests/e2e/test_delivery.py 600 --timeout=300 -n 3 \
+        reports=sanitizer_reports pytest_suite starttls tests/e2e/test_delivery.py 600 --timeout=300 -n 3 --dist loadfile \
         tests/e2e/test_{custody,conformance,dialogues,limits,recipients}.py
 }
 

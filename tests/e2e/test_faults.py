@@ -16,7 +16,7 @@ from harness.gateway import Gateway
 from harness.lmtp_peer import LHLO_WORDS, XCLIENT_WORD, LmtpPeer
 
 # a large body takes its time here, with many cases side by side
-BIG = dict(lmtp_data_xfer_timeout="1s", lmtp_data_done_timeout="10s", direct_timeout="6s")
+BIG = dict(lmtp_data_xfer_timeout="2s", lmtp_data_done_timeout="10s", direct_timeout="8s")
 MORE_THAN_ONCE = "message may be sent more than once"
 BROKEN = ("drop", "rst", "stall", "garbage", "http", "empty-line", "short-code", "code-change", "long-line", "no-crlf",
           "endless")

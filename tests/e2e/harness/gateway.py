@@ -34,7 +34,7 @@ def healthcheck_binary():
 def clean_environment(settings):
     """Nothing of ours leaks in: only what the test sets, and what sanitizers read."""
     keep = ("PATH", "HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
-    environment = {k: v for k, v in os.environ.items() if k in keep}
+    environment = {k: os.environ[k] for k in keep if k in os.environ}  # threads use it while pytest writes there
     environment.update({k.upper() if k == k.lower() else k: str(v) for k, v in settings.items()})
     return environment
 
@@ -88,6 +88,8 @@ class Gateway:
         Before the start they are put where the gateway looks, at its end they are kept."""
         made = KEPT / str(self.settings.get("myhostname") or self.settings.get("hostname"))
         here, there = (self.spool / "tls", made) if keep else (made, self.spool / "tls")
+        if not keep and "smtpd_tls_chain_files" in self.settings:
+            return
         if (here / "self-signed-rsa.pem").exists() and not there.exists() and os.access(there.parent, os.W_OK):
             shutil.copytree(here, there)
 
