@@ -230,8 +230,9 @@ suite_arm64() {
         printf '#!/bin/sh\nexec qemu-aarch64-static -0 "$0" %s "$@"\n' "$PWD/build/static/arm64/$program" >"$run/$program"
         chmod +x "$run/$program"
     done
+    # The sandbox is the kernel's, and the emulator passes none of it on.
     MXGATE_BIN=$run/mxgate HEALTHCHECK_BIN=$run/healthcheck MXGATE_TIME_SCALE=4 \
-        pytest_suite arm64-e2e tests/e2e 600 --timeout=240 -n 3 -m smoke
+        pytest_suite arm64-e2e tests/e2e 600 --timeout=240 -n 3 -m smoke --ignore=tests/e2e/test_confinement.py
 }
 
 suite_container() {
