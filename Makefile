@@ -76,6 +76,8 @@ PKGS = libuv inih libcares
 ifdef DEPS
 # A newer compiler or library must not stop a user's build by a new warning; no _FORTIFY_SOURCE in musl.
 WERROR     =
+# Small: a message costs system calls, not instructions, and what does cost (BearSSL) has its own flags.
+OPT        = -Os -g
 HARD       = -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections \
              -fno-unwind-tables -fno-asynchronous-unwind-tables
 # Packed relocations: musl can, and another 4 % are gone (a linker that cannot yet says so and goes on).
