@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import select
 import socket
 import ssl
 
@@ -97,9 +98,20 @@ class Speaker:
         self.log.append(b"C: " + data)
         try:
             for piece in ([data[i:i + 1] for i in range(len(data))] if self.trickle else [data]):
+                if self.trickle and self._hung_up():
+                    return
                 self.sock.sendall(piece)
-        except ssl.SSLEOFError:
-            pass  # it has hung up in the middle of it: TLS tells at once. What it said is looked at next
+        except (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError):
+            pass  # it has hung up in the middle of it. What it said is looked at next
+
+    def _hung_up(self):
+        """Takes what was said meanwhile: a byte that comes after the server has closed makes it say so by a reset, and
+        what was not read by then is gone."""
+        if isinstance(self.sock, ssl.SSLSocket) or not select.select([self.sock], [], [], 0)[0]:
+            return False
+        data = self.sock.recv(65536)
+        self.buffer += data
+        return not data
 
     def _secure(self):
         assert not self.buffer, self.buffer
