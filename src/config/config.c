@@ -60,7 +60,6 @@ static int build(struct config_builder *b)
         return -ENOMEM;
     b->hostname = span_trim(span_of(b->source->system_hostname));
     b->hostname_is_set = false;
-    b->relayhost = SPAN_LIT("");
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && !b->no_memory; i++)
         steps[i](b);
     config_string_clear(&b->smtp_only);
@@ -139,6 +138,7 @@ void config_unref(struct config **c)
     domain_list_free(&old->domains);
     cidr_list_free(&old->networks);
     transport_map_free(&old->transports);
+    inline_table_free(&old->sender_relayhosts);
     relay_tls_free(&old->relay_tls[ROUTE_LMTP]);
     relay_tls_free(&old->relay_tls[ROUTE_SMTP]);
     domain_list_free(&old->senders);

@@ -21,6 +21,7 @@
 #include "config/cidr.h"
 #include "config/domains.h"
 #include "config/ehlo_map.h"
+#include "config/inline_table.h"
 #include "config/peer_list.h"
 #include "config/relay_tls.h"
 #include "config/restrictions.h"
@@ -43,6 +44,7 @@ enum config_log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
 enum smtpd_tls_level { SMTPD_TLS_MAY, SMTPD_TLS_NONE, SMTPD_TLS_ENCRYPT };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
+enum config_outbound { OUTBOUND_NONE, OUTBOUND_DIRECT };
 enum config_sandbox { SANDBOX_AUTO, SANDBOX_YES, SANDBOX_NO };
 
 /* What smtpd_tls_* come to. */
@@ -74,12 +76,13 @@ struct config {
 #include "config/settings.def"
 #undef SETTING
     /* compiled from the above */
-    struct domain_list domains;        /* relay_domains */
-    struct cidr_list networks;         /* mynetworks */
-    struct transport_map transports;   /* transport_maps */
-    struct relay_tls_map relay_tls[2]; /* of lmtp: and smtp: targets, by enum route_kind */
-    struct domain_list senders;        /* allowed_sender_domains, with their subdomains */
-    struct cidr_list unlimited;        /* smtpd_client_event_limit_exceptions */
+    struct domain_list domains;            /* relay_domains */
+    struct cidr_list networks;             /* mynetworks */
+    struct transport_map transports;       /* transport_maps */
+    struct inline_table sender_relayhosts; /* sender_dependent_relayhost_maps */
+    struct relay_tls_map relay_tls[2];     /* of lmtp: and smtp: targets, by enum route_kind */
+    struct domain_list senders;            /* allowed_sender_domains, with their subdomains */
+    struct cidr_list unlimited;            /* smtpd_client_event_limit_exceptions */
     struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
     struct cidr_list proxies;                                   /* smtpd_upstream_proxy_hosts */
     struct peer_list debugged;                                  /* debug_peer_list */

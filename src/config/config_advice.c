@@ -220,12 +220,7 @@ static void advise_capitals(struct config_builder *b, struct span name)
 
 void config_advise_environment(struct config_builder *b, struct span name, struct span value)
 {
-    bool relayhost = span_equal(name, SPAN_LIT("POSTFIX_relayhost"));
-
-    if (relayhost || span_equal(name, SPAN_LIT("RELAYHOST"))) {
-        if (relayhost || b->relayhost.len == 0)
-            b->relayhost = value;
-    } else if (span_starts_nocase(name, SPAN_LIT("POSTFIX_"))) {
+    if (span_starts_nocase(name, SPAN_LIT("POSTFIX_"))) {
         advise_postfix(b, name, value);
     } else if (!config_note_boky(b, name)) {
         advise_capitals(b, name);

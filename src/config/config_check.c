@@ -5,6 +5,7 @@
 #include "config/listen.h"
 #include "config/route.h"
 #include "config/user.h"
+#include "config/way.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static void check_domains(struct config_builder *b)
     rc = domain_list_parse(&b->config->domains, span_of(b->config->relay_domains), &err);
     if (rc < 0)
         config_fault_from(b, SETTING_AT_relay_domains, rc, &err);
-    else if (b->config->domains.count == 0 && !b->lenient)
+    else if (b->config->domains.count == 0 && !b->lenient && !way_out_exists(b->config))
         config_note(b, CONFIG_NOTE_ERROR,
                     "No domain to take mail for: relay_domains is empty; "
                     "set ALLOWED_DOMAINS=example.com");
@@ -77,27 +78,6 @@ static bool has_smtp(const char *transports)
     return false;
 }
 
-/* RELAYHOST of boky/postfix: where mail of one's own goes out. Some set it in the hope that mail
- * comes in that way. */
-static void check_relayhost(struct config_builder *b, bool has_transport)
-{
-    struct config_shown host = config_shown(SETTING_AT_relay_transport, b->relayhost);
-
-    if (b->relayhost.len == 0)
-        return;
-    if (has_transport)
-        config_note(b, CONFIG_NOTE_WARNING,
-                    "RELAYHOST=%s is not supported by this version and is ignored: all mail goes "
-                    "to relay_transport=%s; remove RELAYHOST",
-                    host.text, b->config->relay_transport);
-    else
-        config_note(b, CONFIG_NOTE_WARNING,
-                    "RELAYHOST=%s is not supported by this version and is ignored: mail leaves "
-                    "only for relay_transport; set RELAY_TRANSPORT=smtp:%s, or "
-                    "RELAY_TRANSPORT=lmtp:%s if LMTP is spoken there",
-                    host.text, host.text, host.text);
-}
-
 static void check_transport(struct config_builder *b)
 {
     struct span transport = span_trim(span_of(b->config->relay_transport));
@@ -106,17 +86,18 @@ static void check_transport(struct config_builder *b)
 
     if (is_bad(b, SETTING_AT_relay_transport))
         return;
-    check_relayhost(b, transport.len > 0);
-    b->smtp_used = has_smtp(b->config->relay_transport) || has_smtp(b->config->transport_maps) ||
-                   has_smtp(b->config->fallback_relay);
+    b->smtp_used = way_out_exists(b->config) || has_smtp(b->config->relay_transport) ||
+                   has_smtp(b->config->transport_maps) || has_smtp(b->config->fallback_relay);
     config_check_smtp_only(b, b->smtp_used);
     if (transport.len > 0) {
         if (route_list_parse(transport, &list, &err) < 0)
             config_fault_from(b, SETTING_AT_relay_transport, -EINVAL, &err);
-    } else if (!b->lenient) {
+    } else if (!b->lenient && (b->config->domains.count > 0 || !way_out_exists(b->config))) {
         config_note(b, CONFIG_NOTE_ERROR,
                     "Nowhere to deliver mail to: relay_transport is empty; "
-                    "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24");
+                    "set RELAY_TRANSPORT=lmtp:[192.0.2.10]:24%s",
+                    b->config->relayhost[0] ? " (RELAYHOST is the way out, for other domains)"
+                                            : "");
     }
 }
 
@@ -387,6 +368,7 @@ static void check_user(struct config_builder *b)
 
 void config_check(struct config_builder *b)
 {
+    config_check_ways(b);
     check_domains(b);
     check_parents(b);
     check_transport(b);

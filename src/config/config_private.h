@@ -54,7 +54,6 @@ struct config_builder {
     void *note_ctx;
     struct span hostname;           /* of this machine: HOSTNAME, else source->system_hostname */
     bool hostname_is_set;           /* it came from HOSTNAME */
-    struct span relayhost;          /* value of RELAYHOST or POSTFIX_relayhost; empty: not set */
     bool smtp_used;                 /* some transport is smtp: */
     struct config_string smtp_only; /* see config_foreign.c: "LABEL\tWHY\n" each */
     unsigned conditions;            /* that are being expanded, one within the other */
@@ -105,6 +104,7 @@ void config_read_overrides(struct config_builder *b);
 void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
+void config_check_ways(struct config_builder *b); /* the part of it about relayhost and its like */
 void config_check_relay_tls(
     struct config_builder *b);                      /* the part of it about TLS to the upstream */
 void config_check_access(struct config_builder *b); /* the part of it about who may send what */

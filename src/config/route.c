@@ -104,6 +104,91 @@ int route_parse(struct span text, struct route *out, struct errbuf *err)
     return parse_host(text, out, err);
 }
 
+/* ---- ways out ---- */
+
+static int bad_relayhost(const struct route *r, struct errbuf *err, const char *why)
+{
+    char buf[ROUTE_TEXT_CAP];
+    struct text shown;
+
+    text_init(&shown, buf, sizeof buf);
+    text_printable(&shown, span_of(r->text));
+    return errbuf_set(err, -EINVAL,
+                      "\"%s\": %s; write [smtp.example.net]:587, or smtp.example.net:587 if its MX "
+                      "hosts are to be asked",
+                      buf, why);
+}
+
+static bool take_port(struct span text, uint64_t *port)
+{
+    static const struct {
+        const char *name;
+        uint16_t port;
+    } services[] = {
+        {"smtp",        25 },
+        {"submission",  587},
+        {"submissions", 465},
+        {"smtps",       465},
+    };
+
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
+        if (span_equal_nocase(text, span_of(services[i].name))) {
+            *port = services[i].port;
+            return true;
+        }
+    }
+    return span_to_u64(text, 65535, port) && *port > 0;
+}
+
+int route_parse_relayhost(struct span text, uint16_t default_port, struct route *out,
+                          struct errbuf *err)
+{
+    uint64_t port = default_port;
+    bool bracketed;
+    size_t end;
+    struct span host;
+
+    *out = (struct route){.kind = ROUTE_SMTP, .out = true};
+    text = span_trim(text);
+    if (!span_copy(text, out->text, sizeof out->text))
+        return bad_relayhost(out, err, "too long");
+    bracketed = text.len > 0 && text.ptr[0] == '[';
+    end = span_find(text, bracketed ? ']' : ':');
+    if (bracketed && end == text.len)
+        return bad_relayhost(out, err, "the closing ] is missing");
+    host = bracketed ? span_make(text.ptr + 1, end - 1) : span_first(text, end);
+    text = span_from(text, bracketed ? end + 1 : end);
+    if (bracketed)
+        take_prefix(&host, SPAN_LIT("IPv6:"));
+    if (text.len > 0 && (text.ptr[0] != ':' || !take_port(span_from(text, 1), &port)))
+        return bad_relayhost(out, err, "the port must be a number from 1 to 65535");
+    if (!host_valid(host, bracketed) || !span_copy(host, out->host, sizeof out->host))
+        return bad_relayhost(out, err, "that is no host name and no address");
+    out->port = (uint16_t)port;
+    out->mx = !bracketed && !cidr_address_parse(host, (unsigned char[16]){0});
+    return 0;
+}
+
+bool route_direct(struct span domain, uint16_t port, struct route *out)
+{
+    bool literal = domain.len > 2 && domain.ptr[0] == '[' && domain.ptr[domain.len - 1] == ']';
+    struct span host = literal ? span_make(domain.ptr + 1, domain.len - 2) : domain;
+
+    *out = (struct route){.kind = ROUTE_SMTP, .out = true, .mx = !literal, .port = port};
+    if (literal)
+        take_prefix(&host, SPAN_LIT("IPv6:"));
+    else if (host.len > 0 && host.ptr[host.len - 1] == '.')
+        host.len--;
+    if (!host_valid(host, literal) || !span_copy(host, out->host, sizeof out->host) ||
+        !span_copy(domain, out->text, sizeof out->text))
+        return false;
+    for (char *c = out->text; *c; c++)
+        *c = ascii_lower(*c);
+    if (!literal)
+        memcpy(out->host, out->text, host.len); /* lower case; the same bytes */
+    return true;
+}
+
 /* ---- several ---- */
 
 static bool is_blank(char c)

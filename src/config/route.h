@@ -29,7 +29,20 @@ struct route {
     char host[256];            /* name or numeric address without brackets; "" for a path */
     uint16_t port;
     char path[256]; /* unix socket or maildir, absolute; "" for a host */
+    bool out;       /* a way out: a server of others, asked with patience (relay/upstream.h) */
+    bool mx;        /* host is a domain: its MX hosts are asked, in the order of their preference */
 };
+
+/*
+ * The syntax of relayhost: [host]:port, [host], [192.0.2.25]:port, [IPv6:2001:db8::1], or without
+ * brackets a domain whose MX hosts are asked. The port may be smtp, submission, submissions or
+ * smtps; without one it is default_port. `out` is set, the kind is ROUTE_SMTP. 0, or -EINVAL with
+ * the reason and an example.
+ */
+int route_parse_relayhost(struct span text, uint16_t default_port, struct route *out,
+                          struct errbuf *err);
+/* outbound=direct for a domain or an address literal ("[192.0.2.1]"); false: neither. */
+bool route_direct(struct span domain, uint16_t port, struct route *out);
 
 #define ROUTE_TARGETS_MAX   8
 #define ROUTE_LIST_TEXT_CAP (ROUTE_TARGETS_MAX * (ROUTE_TEXT_CAP + 2))

@@ -1,6 +1,8 @@
 /* policy - running the lists; see policy.h. What each word means: policy_word.c */
 #include "server/policy_internal.h"
 
+#include "config/way.h"
+
 /* RFC 5321 4.5.1: <postmaster> without a domain is always ours. False when it is not that. */
 static bool rewrite_postmaster(const struct config *config, struct smtp_address *recipient)
 {
@@ -87,11 +89,19 @@ static bool refuse_sender(const struct policy_facts *f, struct smtp_verdict *ver
     return true;
 }
 
+/* P5: trust alone is not enough, there must be a way that the operator opened. */
+static bool may_relay(const struct policy_facts *f)
+{
+    return (f->trusted || f->login[0]) &&
+           way_find(f->config, span_of(f->sender), smtp_address_span(f->recipient)).kind !=
+               WAY_NONE;
+}
+
 /* What no list can overrule. */
 static enum policy_step finish(struct policy_run *r, const struct policy_facts *f)
 {
-    if (f->recipient &&
-        (refuse_relay(f->config, f->recipient, &r->verdict) || refuse_sender(f, &r->verdict)))
+    if (f->recipient && ((!may_relay(f) && refuse_relay(f->config, f->recipient, &r->verdict)) ||
+                         refuse_sender(f, &r->verdict)))
         return POLICY_REFUSE;
     if (!r->deferred)
         return POLICY_ACCEPT;

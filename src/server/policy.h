@@ -8,9 +8,10 @@
  *     policy_begin --> policy_next --ASK--> policy_answer --> policy_next --...--> ACCEPT, REFUSE
  *                          |--WARN, NOTE (to be logged), PAUSE (to be waited)--> policy_next
  *
- * After all lists, whatever they said: a recipient outside relay_domains is refused (there is no
- * route outwards that trust could lead to), a sender outside allowed_sender_domains is, and what a
- * word could not find out for the DNS' fault becomes "try again later".
+ * After all lists, whatever they said: a recipient outside relay_domains is refused unless the
+ * client is trusted or logged in and there is a way out for this mail (config/way.h), a sender
+ * outside allowed_sender_domains is, and what a word could not find out for the DNS' fault becomes
+ * "try again later".
  *
  * Limits: names asked for are host names by smtp_domain_valid(). Owns: nothing; a run points into
  * nobody's memory.
@@ -46,6 +47,7 @@ struct policy_facts {
     const struct smtp_address *recipient; /* with a domain; NULL at DATA */
     size_t recipient_count;               /* accepted before */
     bool trusted;                         /* in mynetworks */
+    const char *login;                    /* who logged in (AUTH); "" nobody */
     bool secured;                         /* in TLS */
     bool pipelined; /* the client did not wait where it had to, as of this command */
 };

@@ -254,8 +254,9 @@ enum policy_effect policy_run_word(struct policy_run *r, const struct policy_fac
     case RESTRICTION_SLEEP:
         r->pause_ms = word->seconds * 1000u;
         return word->seconds > 0 ? POLICY_EFFECT_PAUSE : POLICY_EFFECT_NONE;
-    case RESTRICTION_PERMIT_SASL_AUTHENTICATED: /* nobody logs in */
-    case RESTRICTION_REJECT_UNLISTED_SENDER:    /* there is no list of senders, as in Postfix */
+    case RESTRICTION_PERMIT_SASL_AUTHENTICATED:
+        return permit_if(f->login[0] != '\0');
+    case RESTRICTION_REJECT_UNLISTED_SENDER: /* there is no list of senders, as in Postfix */
     case RESTRICTION_WORD_COUNT:
         break;
     }

@@ -30,6 +30,7 @@ static struct policy_facts gather_facts(const struct session *s)
         .recipient = s->check->stage == SESSION_CHECK_RCPT ? &s->rcpt->recipient : NULL,
         .recipient_count = s->envelope->recipient_count,
         .trusted = s->trusted,
+        .login = "",
         .secured = s->tls != NULL,
         .pipelined = s->pipelined,
     };

@@ -184,9 +184,8 @@ static const struct said {
      "ignored"                                                                                  },
     {"POSTFIX_smtp_sasl_password_maps=static:a:hunter2",
      "W POSTFIX_smtp_sasl_password_maps is not supported by this version and is ignored: this"  },
-    {"RELAYHOST=[192.0.2.1]:587",
-     "W RELAYHOST=[192.0.2.1]:587 is not supported by this version and is ignored: all mail goes "
-     "to relay_transport=lmtp:[192.0.2.10]:24; remove RELAYHOST"                                },
+    {"RELAYHOST=[192.0.2.1]:0",
+     "E RELAYHOST: relayhost \"[192.0.2.1]:0\" cannot be used: \"[192.0.2.1]:0\": the port must"},
     {"RELAYHOST_PASSWORD=hunter2",
      "W RELAYHOST_PASSWORD is not supported by this version and is ignored: this version does"  },
     {"RELAYHOST_PASSWORD_FILE=/run/secrets/p",
@@ -246,14 +245,17 @@ static void test_ini(void **state)
                          "the filter behind this gateway, or remove it");
 }
 
+/* Some set RELAYHOST in the hope that mail comes in that way. */
 static void test_relayhost_alone(void **state)
 {
     built_from(&built, "relay_domains = example.com\n", "RELAYHOST=[192.0.2.53]:2525");
     assert_int_equal(built.rc, -EINVAL);
-    built_expect(
-        &built, "W RELAYHOST=[192.0.2.53]:2525 is not supported by this version and is ignored: "
-                "mail leaves only for relay_transport; set RELAY_TRANSPORT=smtp:[192.0.2.53]:2525, "
-                "or RELAY_TRANSPORT=lmtp:[192.0.2.53]:2525 if LMTP is spoken there");
+    built_expect(&built, "E Nowhere to deliver mail to: relay_transport is empty; set "
+                         "RELAY_TRANSPORT=lmtp:[192.0.2.10]:24 (RELAYHOST is the way out, for "
+                         "other domains)");
+    built_from(&built, "", "RELAYHOST=[192.0.2.53]:2525"); /* only a way out */
+    assert_int_equal(built.rc, 0);
+    built_free(&built);
 }
 
 /* Of services named postfix-smtp and postfix-mail. */

@@ -26,6 +26,7 @@ static void set_recipient(const char *address)
 static void begin(const char *ini)
 {
     facts = (struct policy_facts){.config = built_good(&built, ini, NULL),
+                                  .login = "",
                                   .client_name = "client.example.net",
                                   .client_address = "203.0.113.9",
                                   .client_reverse = DNS_FOUND,

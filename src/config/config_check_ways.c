@@ -1,0 +1,51 @@
+/* config_check_ways - the ways out: relayhost and its like; see way.h and config_private.h */
+#include "config/config_private.h"
+
+#include "config/route.h"
+
+#include <string.h>
+
+#define RELAYHOSTS_MAX 1000
+#define ANY_PORT       25 /* only whether it can be read counts here */
+
+static int check_relayhost(struct span value, struct errbuf *err)
+{
+    struct route route;
+
+    return route_parse_relayhost(value, ANY_PORT, &route, err);
+}
+
+static int check_senders_relayhost(struct span value, struct errbuf *err)
+{
+    return span_equal_nocase(value, SPAN_LIT("DUNNO")) ? 0 : check_relayhost(value, err);
+}
+
+static bool fold_sender(struct span name, struct text *folded)
+{
+    size_t at = span_find_last(name, '@');
+
+    return at + 1 < name.len && inline_fold_lower(name, folded);
+}
+
+void config_check_ways(struct config_builder *b)
+{
+    static const struct inline_rules rules = {
+        .max = RELAYHOSTS_MAX,
+        .example = "write inline:{ ann@example.com=[smtp.example.net]:587 }",
+        .names = "is no sender (ann@example.com, or @example.com for all of a domain)",
+        .fold = fold_sender,
+        .check = check_senders_relayhost,
+    };
+    struct config *c = b->config;
+    struct errbuf err;
+
+    if (!config_value(b, SETTING_AT_relayhost)->bad && c->relayhost[0])
+        config_fault_from(b, SETTING_AT_relayhost, check_relayhost(span_of(c->relayhost), &err),
+                          &err);
+    if (!config_value(b, SETTING_AT_sender_dependent_relayhost_maps)->bad)
+        config_fault_from(b, SETTING_AT_sender_dependent_relayhost_maps,
+                          inline_table_parse(&c->sender_relayhosts,
+                                             span_of(c->sender_dependent_relayhost_maps), &rules,
+                                             &err),
+                          &err);
+}
