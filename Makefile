@@ -80,8 +80,8 @@ WERROR     =
 OPT        = -Os -g
 HARD       = -fno-common -fstack-protector-strong -ffunction-sections -fdata-sections \
              -fno-unwind-tables -fno-asynchronous-unwind-tables
-# Packed relocations: musl can, and another 4 % are gone (a linker that cannot yet says so and goes on).
-HARD_LD    = -Wl,--gc-sections,-z,text,-z,relro,-z,now,-z,noexecstack,-z,pack-relative-relocs
+# Packed relocations: musl can, and another 4 % are gone.
+HARD_LD    = -Wl,--gc-sections,-z,text,-z,relro,-z,now,-z,noexecstack,--pack-dyn-relocs=relr
 AR         = $(CROSS)ar
 # Stripped, with the symbols kept beside it for a debugger.
 define strip_program

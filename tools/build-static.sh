@@ -125,9 +125,12 @@ make_compiler() {
     else
         ln -s "/usr/$gnu/include/linux" "/usr/$gnu/include/asm-generic" "/usr/$gnu/include/asm" "$deps/kernel/"
     fi
+    # LLVM's linker: binutils' packs no relocations for arm64. gcc finds it by this name beside a cross compiler too.
+    mkdir -p "$deps/bin"
+    ln -s "$(command -v ld.lld)" "$deps/bin/ld.lld"
     # Same bytes from every folder: no path of this one goes into the program.
-    printf '#!/bin/sh\nexec %s-gcc -static-pie -fPIE -ffile-prefix-map="%s"= "$@" -specs "%s" -idirafter "%s"\n' \
-        "$gnu" "$PWD/" "$specs" "$deps/kernel" >"$deps/mcc"
+    printf '#!/bin/sh\nexec %s-gcc -B "%s" -fuse-ld=lld -static-pie -fPIE -ffile-prefix-map="%s"= "$@" -specs "%s" -idirafter "%s"\n' \
+        "$gnu" "$deps/bin/" "$PWD/" "$specs" "$deps/kernel" >"$deps/mcc"
     chmod +x "$deps/mcc"
 }
 

@@ -70,7 +70,7 @@ for mode in "$@"; do
         wanted+=" yamllint jq python3-yaml python3-jsonschema python3-botocore python3-kubernetes"
         wanted+=" golang-go golang-github-masterminds-sprig-dev golang-github-hashicorp-hcl-v2-dev golang-k8s-sigs-yaml-dev"
         ;;
-    static) wanted+=" gcc libc6-dev make cmake xz-utils uthash-dev binutils $(cross_packages)" ;;
+    static) wanted+=" gcc libc6-dev make cmake xz-utils uthash-dev binutils lld $(cross_packages)" ;;
     image) wanted+=" ca-certificates libc-bin tzdata" ;;
     container) wanted+=" docker.io docker-compose mmdebstrap busybox-static ca-certificates e2fsprogs iproute2 iptables mount" ;;
     arm64) wanted+=" qemu-user-static" ;;
