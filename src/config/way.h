@@ -37,5 +37,7 @@ struct way {
 struct way way_find(const struct config *config, struct span sender, struct span address);
 /* Whether any way leads out of relay_domains. */
 bool way_out_exists(const struct config *config);
+/* Whether all mail goes the same way by both. */
+bool way_equal(const struct config *a, const struct config *b);
 
 #endif

@@ -72,7 +72,8 @@ ask_upstream(struct relay *relay, const struct smtp_address *address,
              void (*done)(void *ctx, int exit_code, const char *words), void *ctx)
 {
     struct control_verify *v = calloc(1, sizeof *v);
-    const struct destination *d = relay_destination(relay, smtp_address_span(address));
+    const struct destination *d =
+        relay_destination(relay, SPAN_LIT(""), smtp_address_span(address));
 
     if (!v) {
         done(ctx, EX_TEMPFAIL, "out of memory");

@@ -208,7 +208,7 @@ void queue_run_say_expired(const struct queue_run *run, bool returned)
 static bool bounce_now(const struct queue_run *run)
 {
     return run->failed_recipients > 0 && !run->split &&
-           relay_way_for(run->s->relay, span_of(run->entry->sender));
+           relay_way_for(run->s->relay, SPAN_LIT(""), span_of(run->entry->sender));
 }
 
 static void run_end(struct queue_run *run)
@@ -251,7 +251,7 @@ static void run_end(struct queue_run *run)
         run_free(run, site);
         return;
     }
-    if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {
+    if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX || e->destination->dead_end) {
         run_back_off(run);
         return;
     }
