@@ -608,6 +608,7 @@ static bool flush_entry(struct scheduler *s, struct queue_entry *first, const ch
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         if (site && !queue_part_may_have(e, span_of(site)))
             continue;
+        e->resume_ms = 0;
         if (e->state == QUEUE_WAITING && !e->forced_expire &&
             (!queue_part_moves(e) || queue_part_alone(e) || e->unsaved.len > 0)) {
             e->breaks = 0;

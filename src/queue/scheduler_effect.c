@@ -56,6 +56,7 @@ static void begin_anew(struct scheduler *s, struct queue_entry *first)
 {
     first->look = true;
     first->bounce_due = false;
+    first->resume_ms = 0;
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         e->attempts = 0;
         e->breaks = 0;

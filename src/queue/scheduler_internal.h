@@ -77,13 +77,14 @@ struct queue_entry {
     char *sender; /* owned by the first part */
     enum queue_state state;
     unsigned attempts;
-    unsigned breaks;   /* conversations about it that broke, in a row */
-    bool fresh;        /* never tried */
-    bool decided;      /* no recipient is pending: only the file's removal is left */
-    bool unrouted;     /* its destination is by former settings */
-    bool bounce_due;   /* somebody is to be told of failed recipients; it is alone */
-    bool bounce_final; /* ... and it is on hold, or about to go: nobody else is pending */
-    bool look;         /* only the file tells what is to be done next */
+    unsigned breaks;    /* conversations about it that broke, in a row */
+    bool fresh;         /* never tried */
+    bool decided;       /* no recipient is pending: only the file's removal is left */
+    bool unrouted;      /* its destination is by former settings */
+    uint64_t resume_ms; /* it backed off until then when a reload made it so; 0: it did not */
+    bool bounce_due;    /* somebody is to be told of failed recipients; it is alone */
+    bool bounce_final;  /* ... and it is on hold, or about to go: nobody else is pending */
+    bool look;          /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
     bool handed;              /* its next run is for the fallback: scheduler_drain.h */

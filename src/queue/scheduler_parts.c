@@ -237,6 +237,8 @@ static void reroute(struct scheduler *s, struct queue_entry *first)
 {
     struct queue_entry *at_rest = NULL;
 
+    if (first->state == QUEUE_WAITING && queue_part_alone(first) && !first->destination->dead_end)
+        first->resume_ms = first->due.due_ms;
     for (struct queue_entry *p = first; p; p = queue_part_next(first, p)) {
         p->unrouted = true;
         if (!is_busy(p) && p->state != QUEUE_HOLD && p->state != QUEUE_GONE &&

@@ -498,10 +498,14 @@ static void run_route(struct queue_run *run)
     struct scheduler *s = run->s;
     struct queue_site *site = place_of(run);
     struct queue_entry *first = run->entry;
+    uint64_t resume_ms = first->resume_ms, now = clock_mono_ms();
 
+    first->resume_ms = 0;
     queue_entry_leave(s, first);
     if (!queue_part_route(s, first, run->envelope)) {
         queue_entry_wait(s, first, s->config->minimal_backoff_time);
+    } else if (resume_ms > now && queue_part_alone(first)) {
+        queue_entry_wait(s, first, resume_ms - now);
     } else {
         for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
             queue_entry_ready(s, e);
