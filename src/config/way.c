@@ -78,6 +78,13 @@ struct way way_find(const struct config *config, struct span sender, struct span
     return way;
 }
 
+bool way_is_inside(const struct config *config, struct span address)
+{
+    size_t at = span_find_last(address, '@');
+
+    return at < address.len && domain_list_match(&config->domains, span_from(address, at + 1));
+}
+
 /* ---- a reload ---- */
 
 static bool same_domains(const struct domain_list *a, const struct domain_list *b)

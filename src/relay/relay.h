@@ -71,8 +71,6 @@ int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
 struct destination *relay_destination(struct relay *r, struct span sender, struct span address);
 /* The same, or NULL when there is no way: can such mail (a report, say) go? */
 struct destination *relay_way_for(struct relay *r, struct span sender, struct span address);
-/* In relay_domains: the upstreams there may be asked about recipients. */
-bool relay_is_ours(const struct relay *r, struct span address);
 /*
  * Frees the destinations made on demand that nobody refers to: begin, then mark (`wanted`) those
  * that still are in use, then sweep. From a timer only.

@@ -180,11 +180,3 @@ struct destination *relay_way_for(struct relay *r, struct span sender, struct sp
         return NULL;
     return relay_destination(r, sender, address);
 }
-
-bool relay_is_ours(const struct relay *r, struct span address)
-{
-    size_t at = span_find_last(address, '@');
-
-    return at < address.len &&
-           domain_list_match(&r->context.config->domains, span_from(address, at + 1));
-}

@@ -10,6 +10,8 @@
  */
 #include "server/connection_internal.h"
 
+#include "config/way.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -129,7 +131,8 @@ static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_
     struct span address = smtp_address_span(recipient);
 
     /* servers of others are not asked: they would take it for a search for addresses */
-    if (!relay_is_ours(relay, address) || (!must && !c->server->config->verify_recipients)) {
+    if (!way_is_inside(relay->context.config, address) ||
+        (!must && !c->server->config->verify_recipients)) {
         session_rcpt_answer(&c->session, SESSION_RCPT_ACCEPT, 250, "2.1.5", "");
         return;
     }
