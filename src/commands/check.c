@@ -11,6 +11,7 @@
 #include "commands/settings.h"
 #include "commands/surroundings.h"
 #include "commands/zone.h"
+#include "config/way.h"
 #include "server/server_tls.h"
 
 #include <errno.h>
@@ -88,18 +89,44 @@ static void put_senders(struct text *t, const struct config *c)
         text_cstr(t, restricted ? "whom its restrictions admit" : "everybody");
 }
 
+/* Whom mail to other domains is taken from, and where it leaves. */
+static void put_ways_out(struct text *t, const struct config *c)
+{
+    bool by_sender = c->sender_relayhosts.count > 0;
+
+    if (!way_out_exists(c)) {
+        text_cstr(t, "relays for nobody");
+        return;
+    }
+    text_printf(t, "relays for %s", c->mynetworks[0] ? c->mynetworks : "programs of this machine");
+    if (c->relayhost[0])
+        text_printf(t, " through %s", c->relayhost);
+    else if (c->outbound == OUTBOUND_DIRECT)
+        text_cstr(t, " to the MX hosts of each domain");
+    if (by_sender)
+        text_printf(t, "%s where sender_dependent_relayhost_maps says",
+                    c->relayhost[0] || c->outbound == OUTBOUND_DIRECT ? ", or" : "");
+}
+
 void check_say_summary(const struct log *log, const struct config *config)
 {
-    char buf[1024];
-    struct text senders;
+    bool ours = config->domains.count > 0; /* else there is only what leaves */
+    char senders_buf[1024], out_buf[2048];
+    struct text senders, out;
 
-    text_init(&senders, buf, sizeof buf);
-    put_senders(&senders, config);
+    text_init(&senders, senders_buf, sizeof senders_buf);
+    if (ours) {
+        text_cstr(&senders, " from ");
+        put_senders(&senders, config);
+    }
+    text_init(&out, out_buf, sizeof out_buf);
+    put_ways_out(&out, config);
     log_startup(log, LOG_SEVERITY_INFO,
-                "%s accepts mail for %s from %s, relays for nobody, and delivers to %s%s "
-                "(delivery_mode=%s, queue in %s)",
-                config->myhostname, config->relay_domains, senders.ptr, config->relay_transport,
-                config->transports.count > 0 ? ", or where transport_maps says" : "",
+                "%s accepts mail for %s%s, %s%s%s%s (delivery_mode=%s, queue in %s)",
+                config->myhostname, ours ? config->relay_domains : "no domain of its own",
+                senders_buf, out_buf, ours ? ", and delivers to " : "",
+                ours ? config->relay_transport : "",
+                ours && config->transports.count > 0 ? ", or where transport_maps says" : "",
                 config->delivery_mode == DELIVERY_MODE_DIRECT ? "direct" : "queue",
                 config->queue_directory);
 }

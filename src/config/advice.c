@@ -216,7 +216,7 @@ void advice_relayhost_lmtp(const char *relayhost, config_note_fn note, void *not
     text_init(&host, buf, sizeof buf);
     text_printable_max(&host, span_of(relayhost), SHOWN_MAX);
     say(&g,
-        "RELAYHOST=%s answers as LMTP: a mail store, not a way out; it is not used; set "
-        "RELAY_TRANSPORT=lmtp:%s and remove RELAYHOST",
+        "RELAYHOST=%s answers as LMTP: a mail store, not a way out for the mail of other "
+        "domains; set RELAY_TRANSPORT=lmtp:%s and remove RELAYHOST",
         buf, buf);
 }

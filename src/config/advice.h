@@ -28,7 +28,7 @@ struct advice_facts {
 
 void advice_give(const struct config *config, const struct advice_facts *facts, config_note_fn note,
                  void *note_ctx);
-/* RELAYHOST is set, relay_transport is not, and LMTP answers there. */
+/* RELAYHOST is set, relay_transport is missing, and LMTP answers there. */
 void advice_relayhost_lmtp(const char *relayhost, config_note_fn note, void *note_ctx);
 
 #endif

@@ -10,9 +10,9 @@
 
 static int check_relayhost(struct span value, struct errbuf *err)
 {
-    struct route route;
+    struct route_list list;
 
-    return route_parse_relayhost(value, ANY_PORT, &route, err);
+    return route_parse_relayhosts(value, ANY_PORT, &list, err);
 }
 
 static int check_senders_relayhost(struct span value, struct errbuf *err)

@@ -242,6 +242,16 @@ static bool has_target(const struct route_list *list, const struct route *route)
     return false;
 }
 
+static int add_target(struct route_list *list, const struct route *route, struct errbuf *err)
+{
+    if (has_target(list, route))
+        return 0;
+    if (list->count == ROUTE_TARGETS_MAX)
+        return errbuf_set(err, -EINVAL, "more than %d targets; remove some", ROUTE_TARGETS_MAX);
+    list->targets[list->count++] = *route;
+    return 0;
+}
+
 int route_list_parse(struct span text, struct route_list *out, struct errbuf *err)
 {
     struct span target;
@@ -251,18 +261,33 @@ int route_list_parse(struct span text, struct route_list *out, struct errbuf *er
     while (take_target(&text, &target)) {
         int rc = parse_next(out, target, &route, err);
 
+        if (rc == 0)
+            rc = add_target(out, &route, err);
         if (rc < 0)
             return rc;
-        if (has_target(out, &route))
-            continue;
-        if (out->count == ROUTE_TARGETS_MAX)
-            return errbuf_set(err, -EINVAL, "more than %d targets; remove some", ROUTE_TARGETS_MAX);
-        out->targets[out->count++] = route;
     }
     if (out->count > 0)
         return 0;
     route = (struct route){.kind = ROUTE_LMTP};
     return bad(&route, err, "it is empty");
+}
+
+int route_parse_relayhosts(struct span text, uint16_t default_port, struct route_list *out,
+                           struct errbuf *err)
+{
+    struct span target;
+    struct route route;
+
+    out->count = 0;
+    while (span_next_word(&text, ", \t\r\n", &target)) {
+        int rc = route_parse_relayhost(target, default_port, &route, err);
+
+        if (rc == 0)
+            rc = add_target(out, &route, err);
+        if (rc < 0)
+            return rc;
+    }
+    return out->count > 0 ? 0 : route_parse_relayhost(text, default_port, &route, err);
 }
 
 void route_list_text(const struct route_list *list, struct text *t)

@@ -41,6 +41,10 @@ struct route {
  */
 int route_parse_relayhost(struct span text, uint16_t default_port, struct route *out,
                           struct errbuf *err);
+struct route_list;
+/* Several, with commas or blanks between them, are tried in order, as in Postfix from 3.5 on. */
+int route_parse_relayhosts(struct span text, uint16_t default_port, struct route_list *out,
+                           struct errbuf *err);
 /* outbound=direct for a domain or an address literal ("[192.0.2.1]"); false: neither. */
 bool route_direct(struct span domain, uint16_t port, struct route *out);
 

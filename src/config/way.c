@@ -2,6 +2,7 @@
 #include "config/way.h"
 
 #include "base/text.h"
+#include "config/route.h"
 
 #include <string.h>
 
@@ -33,6 +34,14 @@ static bool is_for_all(const struct config *config, int transport)
     return strcmp(config->transports.entries[transport].name, "*") == 0;
 }
 
+/* A name in Unicode has no MX records: nobody here makes xn--... of it. */
+static bool can_be_asked_for(struct span domain)
+{
+    struct route route;
+
+    return route_direct(domain, 1, &route);
+}
+
 static struct way way_out(const struct config *config, struct span sender, struct span domain,
                           int transport)
 {
@@ -50,7 +59,7 @@ static struct way way_out(const struct config *config, struct span sender, struc
         way.relayhost = config->relayhost;
     if (way.relayhost)
         way.kind = WAY_RELAYHOST;
-    else if (config->outbound == OUTBOUND_DIRECT)
+    else if (config->outbound == OUTBOUND_DIRECT && can_be_asked_for(domain))
         way.kind = WAY_DIRECT;
     return way;
 }
@@ -67,4 +76,34 @@ struct way way_find(const struct config *config, struct span sender, struct span
     if (transport < 0 && !config->relay_transport[0])
         way.kind = WAY_NONE;
     return way;
+}
+
+bool way_is_inside(const struct config *config, struct span address)
+{
+    size_t at = span_find_last(address, '@');
+
+    return at < address.len && domain_list_match(&config->domains, span_from(address, at + 1));
+}
+
+/* ---- a reload ---- */
+
+static bool same_domains(const struct domain_list *a, const struct domain_list *b)
+{
+    if (a->count != b->count || a->subdomains != b->subdomains)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->names[i], b->names[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool way_equal(const struct config *a, const struct config *b)
+{
+    return strcmp(a->relay_transport, b->relay_transport) == 0 &&
+           strcmp(a->recipient_delimiter, b->recipient_delimiter) == 0 &&
+           strcmp(a->relayhost, b->relayhost) == 0 && a->outbound == b->outbound &&
+           transport_map_equal(&a->transports, &b->transports) &&
+           inline_table_equal(&a->sender_relayhosts, &b->sender_relayhosts) &&
+           same_domains(&a->domains, &b->domains);
 }

@@ -35,7 +35,11 @@ struct way {
 
 /* sender "" is the null sender; address is "local@domain". */
 struct way way_find(const struct config *config, struct span sender, struct span address);
+/* In relay_domains: the servers there may be asked about recipients. */
+bool way_is_inside(const struct config *config, struct span address);
 /* Whether any way leads out of relay_domains. */
 bool way_out_exists(const struct config *config);
+/* Whether all mail goes the same way by both. */
+bool way_equal(const struct config *a, const struct config *b);
 
 #endif

@@ -66,7 +66,7 @@ static void add_advice(const struct config *config, struct smtp_verdict *verdict
                 config->myorigin);
 }
 
-int control_recipient(const struct config *config, struct span argument,
+int control_recipient(const struct config *config, struct span sender, struct span argument,
                       struct smtp_rcpt_params *out, struct smtp_verdict *verdict_out)
 {
     bool completed;
@@ -76,7 +76,7 @@ int control_recipient(const struct config *config, struct span argument,
     completed = gets_origin(&out->recipient);
     if (completed && !complete(config, &out->recipient))
         return refuse_syntax(argument, verdict_out);
-    if (policy_recipient(config, &out->recipient, verdict_out))
+    if (policy_recipient(config, sender, &out->recipient, verdict_out))
         return EX_OK;
     if (completed)
         add_advice(config, verdict_out);

@@ -162,7 +162,7 @@ enum submission_step submission_rcpt(struct control_submission *s, struct span a
     if (e->recipient_count >= s->config->smtpd_recipient_limit)
         return fail(s, EX_DATAERR, 552, "552 5.5.3 Error: too many recipients, %ju are allowed",
                     (uintmax_t)s->config->smtpd_recipient_limit);
-    s->exit_code = control_recipient(s->config, argument, &params, &s->failure);
+    s->exit_code = control_recipient(s->config, span_of(e->sender), argument, &params, &s->failure);
     if (s->exit_code != EX_OK) {
         forget(s);
         return SUBMISSION_FAILED;

@@ -1,6 +1,7 @@
 /* control_verify - see control_verify.h */
 #include "control/control_verify.h"
 
+#include "config/way.h"
 #include "control/control_recipient.h"
 
 #include <stdlib.h>
@@ -72,7 +73,8 @@ ask_upstream(struct relay *relay, const struct smtp_address *address,
              void (*done)(void *ctx, int exit_code, const char *words), void *ctx)
 {
     struct control_verify *v = calloc(1, sizeof *v);
-    const struct destination *d = relay_destination(relay, smtp_address_span(address));
+    const struct destination *d =
+        relay_destination(relay, SPAN_LIT(""), smtp_address_span(address));
 
     if (!v) {
         done(ctx, EX_TEMPFAIL, "out of memory");
@@ -100,11 +102,15 @@ struct control_verify *control_verify_ask(struct relay *relay, const struct conf
 {
     struct smtp_rcpt_params recipient;
     struct smtp_verdict verdict;
-    int rc = control_recipient(config, argument, &recipient, &verdict);
+    int rc = control_recipient(config, SPAN_LIT(""), argument, &recipient, &verdict);
 
-    if (rc == EX_OK && config->verify_recipients)
+    if (rc == EX_OK && !way_is_inside(config, smtp_address_span(&recipient.recipient)))
+        done(ctx, rc, "accepted: it leaves for another domain, whose server is not asked");
+    else if (rc == EX_OK && config->verify_recipients)
         return ask_upstream(relay, &recipient.recipient, done, ctx);
-    done(ctx, rc, rc == EX_OK ? "accepted: it was not asked (verify_recipients=no)" : verdict.line);
+    else
+        done(ctx, rc,
+             rc == EX_OK ? "accepted: it was not asked (verify_recipients=no)" : verdict.line);
     return NULL;
 }
 

@@ -309,7 +309,7 @@ void custody_give_up(struct custody *c, const char *why)
 }
 
 /* The delivery that has room for one more of this destination; NULL: memory is out. */
-static struct delivery *delivery_for(struct custody *c, const struct destination *to)
+static struct delivery *delivery_for(struct custody *c, struct destination *to)
 {
     size_t limit = destination_recipients_limit(to, DELIVERY_RECIPIENTS_MAX);
     struct delivery *grown;
@@ -338,8 +338,8 @@ static bool deliveries_new(struct custody *c, bool down)
 {
     c->generation = c->in->relay->generation;
     for (size_t i = 0; i < c->envelope->recipient_count; i++) {
-        const struct destination *to =
-            relay_destination(c->in->relay, span_of(c->envelope->recipients[i].address));
+        struct destination *to = relay_destination(c->in->relay, span_of(c->envelope->sender),
+                                                   span_of(c->envelope->recipients[i].address));
         struct delivery *d;
 
         if (down && !destination_is_down(to))

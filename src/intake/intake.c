@@ -65,8 +65,8 @@ static size_t count_down(const struct intake *in, const struct envelope *e)
     size_t down = 0;
 
     for (size_t i = 0; i < e->recipient_count; i++)
-        down +=
-            destination_is_down(relay_destination(in->relay, span_of(e->recipients[i].address)));
+        down += destination_is_down(
+            relay_destination(in->relay, span_of(e->sender), span_of(e->recipients[i].address)));
     return down;
 }
 

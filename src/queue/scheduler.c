@@ -19,15 +19,48 @@ static struct queue_site *site_of(struct scheduler *s, struct destination *d)
 {
     struct queue_site *site;
 
-    LL_SEARCH_SCALAR(s->sites, site, destination, d);
-    if (site)
-        return site;
+    if (d && d->site)
+        return d->site;
+    if (!d && s->chores)
+        return s->chores;
     site = calloc(1, sizeof *site);
-    if (site) {
-        site->destination = d;
-        LL_PREPEND(s->sites, site);
-    }
+    if (!site)
+        return NULL;
+    site->destination = d;
+    if (d)
+        d->site = site;
+    else
+        s->chores = site;
+    DL_PREPEND(s->sites, site);
     return site;
+}
+
+static void site_free(struct scheduler *s, struct queue_site *site)
+{
+    DL_DELETE(s->sites, site);
+    if (site->destination)
+        site->destination->site = NULL;
+    free(site);
+}
+
+/* Destinations that were made for mail go when nothing of it is left here. */
+static void sweep(struct scheduler *s)
+{
+    struct queue_entry *first, *next;
+    struct queue_site *site, *site_next;
+
+    relay_sweep_begin(s->relay);
+    HASH_ITER(hh, s->entries, first, next) {
+        for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
+            e->destination->wanted = true; /* unrouted or not */
+    }
+    DL_FOREACH_SAFE(s->sites, site, site_next) {
+        const struct destination *d = site->destination;
+
+        if (d && d->on_demand && !d->wanted && site->queued == 0 && site->running == 0)
+            site_free(s, site);
+    }
+    relay_sweep(s->relay);
 }
 
 static struct queue_entry *site_take(struct queue_site *site)
@@ -117,6 +150,13 @@ void queue_entry_ready(struct scheduler *s, struct queue_entry *e)
         DL_APPEND(e->site->fresh, e);
     else
         DL_APPEND(e->site->old, e);
+}
+
+/* There may be a way by now, or room. */
+void queue_entry_due(struct scheduler *s, struct queue_entry *e)
+{
+    e->unrouted = e->unrouted || e->destination->dead_end;
+    queue_entry_ready(s, e);
 }
 
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms)
@@ -242,7 +282,7 @@ static bool has_place(const struct scheduler *s, const struct queue_site *site)
     to = queue_drain_target(s, site->destination, false);
     /* those that stand still with its own destination take none of the fallback's places */
     running = to == site->destination ? site->running : queue_drain_running(s, site);
-    return !destination_is_down(to) &&
+    return (!destination_is_down(to) || to->dead_end) &&
            running < destination_sessions_limit(to) + destination_stale(to);
 }
 
@@ -279,7 +319,7 @@ void queue_dispatch(struct scheduler *s)
 
     if (s->stopping && s->run_count == 0)
         save_before_stop(s);
-    LL_FOREACH(s->sites, site) {
+    DL_FOREACH(s->sites, site) {
         while ((site->fresh || site->old) && has_place(s, site)) {
             struct queue_entry *e = site_take(site);
 
@@ -318,7 +358,7 @@ static void on_due(uv_timer_t *timer)
         struct queue_entry *e = (struct queue_entry *)item;
 
         if (!start_chore(s, e))
-            queue_entry_ready(s, e);
+            queue_entry_due(s, e);
     }
     arm_due_timer(s);
     queue_dispatch(s);
@@ -375,6 +415,8 @@ static void on_expiry_check(uv_timer_t *timer)
     struct scheduler *s = timer->data;
     struct queue_entry *first, *next;
 
+    if (!s->stopping)
+        sweep(s);
     HASH_ITER(hh, s->entries, first, next) {
         struct queue_entry *e = s->stopping ? NULL : expired_part(s, first);
 
@@ -446,7 +488,7 @@ static void begin_part(struct scheduler *s, struct queue_entry *e, enum queue_or
     e->fresh = origin == QUEUE_FROM_FRESH;
     e->attempts = e->fresh || origin == QUEUE_FROM_CLAIMED ? 0 : 1;
     e->destination_trouble = origin == QUEUE_FROM_TROUBLE;
-    if (origin == QUEUE_FROM_LATER)
+    if (origin == QUEUE_FROM_LATER || (origin == QUEUE_FROM_TROUBLE && e->destination->dead_end))
         queue_entry_wait(s, e,
                          retry_delay_ms(1, c->minimal_backoff_time, c->maximal_backoff_time,
                                         (uint32_t)random()));
@@ -566,10 +608,11 @@ static bool flush_entry(struct scheduler *s, struct queue_entry *first, const ch
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         if (site && !queue_part_may_have(e, span_of(site)))
             continue;
+        e->resume_ms = 0;
         if (e->state == QUEUE_WAITING && !e->forced_expire &&
             (!queue_part_moves(e) || queue_part_alone(e) || e->unsaved.len > 0)) {
             e->breaks = 0;
-            queue_entry_ready(s, e);
+            queue_entry_due(s, e);
         }
         if (e->state != QUEUE_READY)
             continue;
@@ -593,7 +636,7 @@ size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)
         HASH_ITER(hh, s->entries, e, next)
             count += flush_entry(s, e, NULL) ? 1 : 0;
     }
-    LL_FOREACH(s->sites, site) {
+    DL_FOREACH(s->sites, site) {
         if (!id && site->destination)
             destination_probe(site->destination);
     }
@@ -676,9 +719,9 @@ static void on_timer_closed(uv_handle_t *handle)
         return;
     HASH_ITER(hh, s->entries, e, next)
         queue_part_free_all(s, e);
-    LL_FOREACH_SAFE(s->sites, site, site_next)
-        free(site);
-    s->sites = NULL;
+    DL_FOREACH_SAFE(s->sites, site, site_next)
+        free(site); /* its destination may be gone */
+    s->sites = s->chores = NULL;
     due_heap_deinit(&s->waiting);
     s->on_closed(s->on_closed_ctx);
 }

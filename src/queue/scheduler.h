@@ -53,6 +53,7 @@ struct scheduler {
     const struct log *log;
     struct queue_entry *entries; /* owned hash by id */
     struct queue_site *sites;    /* owned: ready lists per destination */
+    struct queue_site *chores;   /* of these: that without one; NULL: not yet */
     struct queue_id_source ids;  /* of all messages: those that come in, and reports */
     struct due_heap waiting;
     uv_timer_t due_timer;

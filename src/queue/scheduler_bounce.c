@@ -40,7 +40,7 @@ static bool notify_address(const struct scheduler *s, char *buf, size_t cap)
         text_cstr(&t, set);
     else
         text_printf(&t, "postmaster@%s", domain_list_first(&s->config->domains));
-    return !t.overflow && relay_way_for(s->relay, text_as_span(&t));
+    return !t.overflow && relay_way_for(s->relay, SPAN_LIT(""), text_as_span(&t));
 }
 
 /* It is the operator himself who does not get his mail. */
@@ -100,7 +100,7 @@ static enum verdict decide(struct queue_run *run, bool final, bool expired)
                     run->entry->id.text);
         return final ? RELEASE : GO_ON;
     }
-    if (relay_way_for(run->s->relay, span_of(e->sender)))
+    if (relay_way_for(run->s->relay, SPAN_LIT(""), span_of(e->sender)))
         return TELL_SENDER;
     return final ? decide_operator(run, expired) : GO_ON;
 }

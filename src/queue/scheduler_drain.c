@@ -3,8 +3,8 @@
 
 #include "queue/scheduler_internal.h"
 
-const struct destination *queue_drain_target(const struct scheduler *s, const struct destination *d,
-                                             bool handed)
+struct destination *queue_drain_target(const struct scheduler *s, struct destination *d,
+                                       bool handed)
 {
     bool away = handed || (s->fallback && (destination_is_down(d) ||
                                            destination_stands_still(d, SCHEDULER_STILL_MS)));

@@ -54,8 +54,9 @@ unsigned queue_effect_wanted(const struct queue_order_request *r, const struct q
  * maybe at another destination than the rest. */
 static void begin_anew(struct scheduler *s, struct queue_entry *first)
 {
-    first->look = first->look || !relay_is_single(s->relay);
+    first->look = true;
     first->bounce_due = false;
+    first->resume_ms = 0;
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
         e->attempts = 0;
         e->breaks = 0;

@@ -77,13 +77,14 @@ struct queue_entry {
     char *sender; /* owned by the first part */
     enum queue_state state;
     unsigned attempts;
-    unsigned breaks;   /* conversations about it that broke, in a row */
-    bool fresh;        /* never tried */
-    bool decided;      /* no recipient is pending: only the file's removal is left */
-    bool unrouted;     /* its destination is by former settings */
-    bool bounce_due;   /* somebody is to be told of failed recipients; it is alone */
-    bool bounce_final; /* ... and it is on hold, or about to go: nobody else is pending */
-    bool look;         /* only the file tells what is to be done next */
+    unsigned breaks;    /* conversations about it that broke, in a row */
+    bool fresh;         /* never tried */
+    bool decided;       /* no recipient is pending: only the file's removal is left */
+    bool unrouted;      /* its destination is by former settings */
+    uint64_t resume_ms; /* it backed off until then when a reload made it so; 0: it did not */
+    bool bounce_due;    /* somebody is to be told of failed recipients; it is alone */
+    bool bounce_final;  /* ... and it is on hold, or about to go: nobody else is pending */
+    bool look;          /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
     bool handed;              /* its next run is for the fallback: scheduler_drain.h */
@@ -102,7 +103,7 @@ struct queue_entry {
 
 struct queue_site {
     struct destination *destination; /* borrowed; NULL: see above */
-    struct queue_site *next;
+    struct queue_site *prev, *next;
     struct queue_entry *fresh, *old;
     unsigned running;
     unsigned queued;
@@ -129,7 +130,7 @@ struct queue_run {
     bool destination_trouble;
     bool broken;
     bool handed; /* its deliveries go to `to`, which is the fallback */
-    const struct destination *to;
+    struct destination *to;
     bool split;   /* other parts of the message have, or had, recipients of their own */
     bool more;    /* another batch follows this append */
     bool expired; /* the record that says so is in this append */
@@ -145,6 +146,8 @@ void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay
  * on. Only when it is alone. */
 void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool final);
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
+/* Its time has come, or is made to come. */
+void queue_entry_due(struct scheduler *s, struct queue_entry *e);
 /* Only when it is alone. */
 void queue_entry_free(struct scheduler *s, struct queue_entry *e);
 void queue_dispatch(struct scheduler *s);
@@ -202,8 +205,8 @@ void queue_part_free_all(struct scheduler *s, struct queue_entry *e); /* none ma
 void queue_part_reroute_all(struct scheduler *s);
 
 /* scheduler_drain.c: where a run of a message of this destination goes now. */
-const struct destination *queue_drain_target(const struct scheduler *s, const struct destination *d,
-                                             bool handed);
+struct destination *queue_drain_target(const struct scheduler *s, struct destination *d,
+                                       bool handed);
 /* Runs that have a place here, and are not with its destination. */
 unsigned queue_drain_running(const struct scheduler *s, const struct queue_site *site);
 

@@ -171,7 +171,8 @@ bool queue_part_route(struct scheduler *s, struct queue_entry *first,
 
         if (r->state != RECIPIENT_PENDING)
             continue;
-        p = part_for(s, first, relay_destination(s->relay, span_of(r->address)));
+        p = part_for(s, first,
+                     relay_destination(s->relay, span_of(envelope->sender), span_of(r->address)));
         if (!p) { /* no memory: it is routed later */
             merge(s, first);
             first->look = true;
@@ -179,21 +180,20 @@ bool queue_part_route(struct scheduler *s, struct queue_entry *first,
         }
         p->domains |= domain_bits(recipient_domain(r));
     }
-    if (!first->destination)
-        first->destination = s->relay->destinations;
+    if (!first->destination) /* nobody is pending: it is never asked */
+        first->destination = &s->relay->dead_ends[RELAY_NO_WAY].destination;
     return true;
 }
 
 void queue_part_mark_own(const struct scheduler *s, const struct queue_entry *e,
                          struct envelope *envelope)
 {
-    if (queue_part_alone(e) && relay_is_single(s->relay))
-        return;
     for (size_t i = 0; i < envelope->recipient_count; i++) {
         struct recipient *r = &envelope->recipients[i];
 
         if (r->state == RECIPIENT_PENDING &&
-            relay_destination(s->relay, span_of(r->address)) != e->destination)
+            relay_destination(s->relay, span_of(envelope->sender), span_of(r->address)) !=
+                e->destination)
             r->state = RECIPIENT_ELSEWHERE;
     }
 }
@@ -215,10 +215,6 @@ struct queue_entry *queue_part_gather(struct scheduler *s, struct queue_entry *e
     if (!quiet)
         return NULL; /* whatever is busy comes here when it ends */
     merge(s, first);
-    if (!first->look && relay_is_single(s->relay)) {
-        first->destination = s->relay->destinations;
-        first->unrouted = false;
-    }
     return first;
 }
 
@@ -241,11 +237,8 @@ static void reroute(struct scheduler *s, struct queue_entry *first)
 {
     struct queue_entry *at_rest = NULL;
 
-    if (first->state == QUEUE_WAITING && queue_part_alone(first) && !first->look &&
-        relay_is_single(s->relay)) {
-        first->destination = s->relay->destinations; /* and keeps its time */
-        return;
-    }
+    if (first->state == QUEUE_WAITING && queue_part_alone(first) && !first->destination->dead_end)
+        first->resume_ms = first->due.due_ms;
     for (struct queue_entry *p = first; p; p = queue_part_next(first, p)) {
         p->unrouted = true;
         if (!is_busy(p) && p->state != QUEUE_HOLD && p->state != QUEUE_GONE &&

@@ -208,7 +208,7 @@ void queue_run_say_expired(const struct queue_run *run, bool returned)
 static bool bounce_now(const struct queue_run *run)
 {
     return run->failed_recipients > 0 && !run->split &&
-           relay_way_for(run->s->relay, span_of(run->entry->sender));
+           relay_way_for(run->s->relay, SPAN_LIT(""), span_of(run->entry->sender));
 }
 
 static void run_end(struct queue_run *run)
@@ -251,7 +251,7 @@ static void run_end(struct queue_run *run)
         run_free(run, site);
         return;
     }
-    if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX) {
+    if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX || e->destination->dead_end) {
         run_back_off(run);
         return;
     }
@@ -498,10 +498,14 @@ static void run_route(struct queue_run *run)
     struct scheduler *s = run->s;
     struct queue_site *site = place_of(run);
     struct queue_entry *first = run->entry;
+    uint64_t resume_ms = first->resume_ms, now = clock_mono_ms();
 
+    first->resume_ms = 0;
     queue_entry_leave(s, first);
     if (!queue_part_route(s, first, run->envelope)) {
         queue_entry_wait(s, first, s->config->minimal_backoff_time);
+    } else if (resume_ms > now && queue_part_alone(first)) {
+        queue_entry_wait(s, first, resume_ms - now);
     } else {
         for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
             queue_entry_ready(s, e);

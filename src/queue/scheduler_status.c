@@ -26,7 +26,13 @@ static void put_serves(const struct relay *r, const struct destination *d,
     }
     if (d == r->fallback)
         text_printf(&t, "%sfallback_relay", t.len > 0 ? ", " : "");
-    if (map->count > 0 && d == r->destinations)
+    for (size_t i = 0; i <= r->context.config->sender_relayhosts.count; i++) {
+        if (r->relayhosts[i] == d) {
+            text_printf(&t, "%s%s", t.len > 0 ? ", " : "", "other domains");
+            break;
+        }
+    }
+    if (map->count > 0 && d == r->main)
         text_cstr(&t, t.len > 0 ? ", all others" : "all others");
     if (t.overflow)
         memcpy(out->serves + sizeof out->serves - sizeof cut, cut, sizeof cut);
@@ -50,7 +56,7 @@ static void put_target(const struct scheduler *s, const struct destination *d, s
     put(out->mismatch, sizeof out->mismatch, u->mismatch);
     put(out->tls, sizeof out->tls, u->tls_now);
     put_serves(s->relay, d, out);
-    LL_SEARCH_SCALAR(s->sites, site, destination, d);
+    site = d->site;
     out->queued = site && i == 0 ? site->queued + site->running : 0;
 }
 

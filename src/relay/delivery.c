@@ -298,13 +298,15 @@ bool delivery_ask_next(struct delivery *d, enum upstream_end end, const char *wh
 
 /* ---- start, cancel, log ---- */
 
-void delivery_start(struct delivery *d, const struct destination *destination, struct lane *disk)
+void delivery_start(struct delivery *d, struct destination *destination, struct lane *disk)
 {
     size_t target = destination_pick(destination, 0);
 
     memset(d->results, 0, sizeof d->results);
     memset(d->relays, 0, sizeof d->relays);
     d->destination = destination;
+    d->counted = true;
+    destination->users++;
     d->disk = disk;
     d->chunk = NULL;
     d->tried = 0;
@@ -362,6 +364,9 @@ void delivery_log(const struct delivery *d, const struct log *log, size_t positi
 
 void delivery_deinit(struct delivery *d)
 {
+    if (d->counted)
+        d->destination->users--;
+    d->counted = false;
     for (size_t i = 0; i < d->count; i++) {
         free(d->results[i].text);
         d->results[i].text = NULL;

@@ -62,7 +62,8 @@ struct delivery {
     bool broken; /* a conversation about this message broke (a poison message does that every time)
                   */
     /* private */
-    const struct destination *destination; /* borrowed */
+    struct destination *destination;       /* borrowed */
+    bool counted;                          /* among its users */
     struct upstream *upstream;             /* borrowed; the target that is asked now */
     size_t target;                         /* its index */
     unsigned tried;                        /* bits: targets that were asked, it included */
@@ -91,7 +92,7 @@ struct delivery {
 };
 
 /* disk: the lane for reading body files. done() may come before this returns. */
-void delivery_start(struct delivery *d, const struct destination *destination, struct lane *disk);
+void delivery_start(struct delivery *d, struct destination *destination, struct lane *disk);
 /*
  * True: no result will come from the upstream any more; done() comes (maybe later) with the
  * undecided recipients DEFERRED_DESTINATION and `why`. False: the final dot is out (or everything

@@ -9,8 +9,9 @@
  * mail goes to the next, and back when it answers a probe; when all are down the mail waits and all
  * are probed. What takes a message from one target to the next is in delivery.h.
  *
- * Owns:   its name. Targets are borrowed from the relay, which frees destinations last of all: a
- *         queued message may point to one that no setting names any more.
+ * Owns:   nothing. Targets are borrowed from the relay, which frees destinations last of all: a
+ *         queued message may point to one that no setting names any more. Those that are made on
+ *         demand go earlier, when nobody refers to them: relay_way.h.
  */
 #ifndef MXGATE_RELAY_DESTINATION_H
 #define MXGATE_RELAY_DESTINATION_H
@@ -18,10 +19,15 @@
 #include "relay/upstream.h"
 
 struct destination {
-    char *text; /* owned; as route_list_text() gives it: the name */
+    char *text; /* owned by whoever made it; as route_list_text() gives it: the name */
     struct upstream *targets[ROUTE_TARGETS_MAX]; /* borrowed; in the order of the setting */
     size_t count;
-    bool retired; /* no longer in the settings */
+    bool retired;   /* no longer in the settings */
+    bool dead_end;  /* nobody is asked: see relay_way.h, as of what follows */
+    bool on_demand; /* made for mail, gone with it */
+    bool wanted;    /* somebody refers to it; between relay_sweep_begin() and relay_sweep() */
+    unsigned users; /* deliveries */
+    void *site;     /* the queue's, of it; NULL: none */
     struct destination *next;
 };
 

@@ -1,6 +1,7 @@
 /* relay - see relay.h */
-#include "relay/relay.h"
+#include "relay/relay_way.h"
 
+#include "config/way.h"
 #include "relay/relay_anchors.h"
 #include "relay/upstream_internal.h"
 
@@ -14,10 +15,12 @@ struct plan {
     struct relay *r;
     struct upstream *upstreams;       /* owned until it is carried out: new ones, not initialised */
     struct destination *destinations; /* owned likewise */
-    struct destination *first;        /* relay_transport's */
+    struct destination *first;        /* relay_transport's; NULL: none */
     struct destination *fallback;     /* NULL: none */
     struct destination **routes;      /* owned likewise */
     size_t route_count;
+    struct destination **relayhosts; /* owned likewise; as in struct relay */
+    size_t relayhost_count;
 };
 
 /* ---- planning ---- */
@@ -81,41 +84,69 @@ static struct destination *destination_new(struct plan *p, const struct route_li
     return d;
 }
 
-static int plan_destination(struct plan *p, const char *setting, struct destination **out,
-                            struct errbuf *err)
+static int plan_targets(struct plan *p, const struct route_list *list, struct destination **out,
+                        struct errbuf *err)
 {
-    struct route_list list;
     char name[ROUTE_LIST_TEXT_CAP];
     struct text t;
-    int rc = route_list_parse(span_of(setting), &list, err);
 
-    if (rc < 0)
-        return rc;
     text_init(&t, name, sizeof name);
-    route_list_text(&list, &t);
+    route_list_text(list, &t);
     *out = find_destination(p->r->destinations, name);
     if (!*out)
         *out = find_destination(p->destinations, name);
     if (!*out)
-        *out = destination_new(p, &list, name);
+        *out = destination_new(p, list, name);
     return *out ? 0 : errbuf_set(err, -ENOMEM, "out of memory");
+}
+
+static int plan_destination(struct plan *p, const char *setting, struct destination **out,
+                            struct errbuf *err)
+{
+    struct route_list list;
+    int rc = route_list_parse(span_of(setting), &list, err);
+
+    return rc < 0 ? rc : plan_targets(p, &list, out, err);
+}
+
+static int plan_relayhost(struct plan *p, const struct config *config, const char *relayhost,
+                          struct errbuf *err)
+{
+    struct destination **out = &p->relayhosts[p->relayhost_count++];
+    struct route_list list;
+    int rc;
+
+    if (!relayhost[0] || span_equal_nocase(span_of(relayhost), SPAN_LIT("DUNNO")))
+        return 0;
+    rc = route_parse_relayhosts(span_of(relayhost), (uint16_t)config->smtp_tcp_port, &list, err);
+    return rc < 0 ? rc : plan_targets(p, &list, out, err);
+}
+
+static int plan_relayhosts(struct plan *p, const struct config *config, struct errbuf *err)
+{
+    int rc = plan_relayhost(p, config, config->relayhost, err);
+
+    for (size_t i = 0; rc == 0 && i < config->sender_relayhosts.count; i++)
+        rc = plan_relayhost(p, config, config->sender_relayhosts.pairs[i].value, err);
+    return rc;
 }
 
 static int plan_all(struct plan *p, const struct config *config, struct errbuf *err)
 {
-    int rc = plan_destination(p, config->relay_transport, &p->first, err);
+    int rc = 0;
 
-    if (rc == 0 && config->transports.count > 0) {
-        p->routes = calloc(config->transports.count, sizeof(struct destination *));
-        if (!p->routes)
-            return errbuf_set(err, -ENOMEM, "out of memory");
-    }
+    p->routes = calloc(config->transports.count + 1, sizeof(struct destination *));
+    p->relayhosts = calloc(config->sender_relayhosts.count + 1, sizeof(struct destination *));
+    if (!p->routes || !p->relayhosts)
+        return errbuf_set(err, -ENOMEM, "out of memory");
+    if (config->relay_transport[0])
+        rc = plan_destination(p, config->relay_transport, &p->first, err);
     if (rc == 0 && p->r->fallback_wanted && config->fallback_relay[0])
         rc = plan_destination(p, config->fallback_relay, &p->fallback, err);
     for (; rc == 0 && p->route_count < config->transports.count; p->route_count++)
         rc = plan_destination(p, config->transports.entries[p->route_count].targets,
                               &p->routes[p->route_count], err);
-    return rc;
+    return rc == 0 ? plan_relayhosts(p, config, err) : rc;
 }
 
 static void plan_free(struct plan *p)
@@ -130,6 +161,7 @@ static void plan_free(struct plan *p)
         free(d);
     }
     free(p->routes);
+    free(p->relayhosts);
 }
 
 /* ---- carrying it out ---- */
@@ -154,6 +186,8 @@ static void put_first(struct plan *p)
 
     LL_CONCAT(r->destinations, p->destinations);
     p->destinations = NULL;
+    if (!p->first)
+        return;
     LL_DELETE(r->destinations, p->first);
     LL_PREPEND(r->destinations, p->first);
     for (size_t i = p->first->count; i-- > 0;) {
@@ -168,6 +202,8 @@ static bool is_named(const struct plan *p, const struct destination *d)
 
     for (size_t i = 0; i < p->route_count && !named; i++)
         named = d == p->routes[i];
+    for (size_t i = 0; i < p->relayhost_count && !named; i++)
+        named = d == p->relayhosts[i];
     return named;
 }
 
@@ -196,7 +232,10 @@ static void carry_out(struct plan *p)
     add_upstreams(p);
     put_first(p);
     free(r->routes);
+    free(r->relayhosts);
+    r->main = p->first;
     r->routes = p->routes;
+    r->relayhosts = p->relayhosts;
     r->fallback = p->fallback;
     LL_FOREACH(r->destinations, d)
         d->retired = !is_named(p, d);
@@ -237,19 +276,14 @@ int relay_init(struct relay *r, const struct upstream_context *context, struct l
     rc = use_config(r, context->config, err);
     if (rc < 0)
         relay_anchors_free(r->context.anchors);
+    else
+        relay_dead_ends_init(r);
     return rc;
 }
 
 static bool same_fallback(const struct relay *r, const struct config *a, const struct config *b)
 {
     return !r->fallback_wanted || strcmp(a->fallback_relay, b->fallback_relay) == 0;
-}
-
-static bool same_routes(const struct config *a, const struct config *b)
-{
-    return strcmp(a->relay_transport, b->relay_transport) == 0 &&
-           strcmp(a->recipient_delimiter, b->recipient_delimiter) == 0 &&
-           transport_map_equal(&a->transports, &b->transports);
 }
 
 static void swap_anchors(struct relay *r, struct tls_anchors *with[2])
@@ -274,9 +308,9 @@ int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
     /* what is opened on this occasion is opened with these */
     r->context.config = config;
     swap_anchors(r, anchors);
-    if (!same_routes(old, config) || !same_fallback(r, old, config)) {
+    if (!way_equal(old, config) || !same_fallback(r, old, config)) {
         rc = use_config(r, config, err);
-        if (rc == 0 && !same_routes(old, config))
+        if (rc == 0 && !way_equal(old, config))
             r->generation++;
     }
     if (rc < 0) {
@@ -287,6 +321,7 @@ int relay_set_config(struct relay *r, struct config *config, struct errbuf *err)
     if (rc == 0) {
         LL_FOREACH(r->upstreams, u)
             upstream_tls_reload(u, old);
+        relay_direct_reload(r, old);
     }
     return rc;
 }
@@ -305,29 +340,6 @@ int relay_use_fallback(struct relay *r, bool wanted, struct errbuf *err)
     return rc;
 }
 
-struct destination *relay_destination(const struct relay *r, struct span address)
-{
-    const struct config *c = r->context.config;
-    int at = transport_map_find(&c->transports, address, c->recipient_delimiter);
-
-    return at < 0 ? r->destinations : r->routes[at];
-}
-
-struct destination *relay_way_for(const struct relay *r, struct span address)
-{
-    size_t at = span_find_last(address, '@');
-
-    if (at >= address.len ||
-        !domain_list_match(&r->context.config->domains, span_from(address, at + 1)))
-        return NULL;
-    return relay_destination(r, address);
-}
-
-bool relay_is_single(const struct relay *r)
-{
-    return r->context.config->transports.count == 0;
-}
-
 static void free_all(struct relay *r)
 {
     struct destination *d, *next;
@@ -338,9 +350,18 @@ static void free_all(struct relay *r)
     }
     r->destinations = NULL;
     free(r->routes);
-    r->routes = NULL;
+    free(r->relayhosts);
+    r->routes = r->relayhosts = NULL;
     verify_deinit(&r->verify);
     relay_anchors_free(r->context.anchors);
+}
+
+void relay_released(struct relay *r)
+{
+    if (--r->holds > 0 || !r->closing)
+        return;
+    free_all(r);
+    r->on_closed(r->on_closed_ctx);
 }
 
 static void on_upstream_closed(void *ctx, struct upstream *u)
@@ -349,20 +370,21 @@ static void on_upstream_closed(void *ctx, struct upstream *u)
 
     LL_DELETE(r->upstreams, u);
     free(u);
-    if (--r->holds > 0)
-        return;
-    free_all(r);
-    r->on_closed(r->on_closed_ctx);
+    relay_released(r);
 }
 
 void relay_close(struct relay *r, void (*on_closed)(void *ctx), void *ctx)
 {
     struct upstream *u, *next;
 
+    r->closing = true;
     r->on_closed = on_closed;
     r->on_closed_ctx = ctx;
-    LL_FOREACH(r->upstreams, u)
+    r->holds++; /* until all are being closed */
+    LL_FOREACH_SAFE(r->upstreams, u, next) {
         r->holds++;
-    LL_FOREACH_SAFE(r->upstreams, u, next)
         upstream_close(u, on_upstream_closed, r);
+    }
+    relay_ways_close(r);
+    relay_released(r);
 }

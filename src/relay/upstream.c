@@ -251,6 +251,11 @@ void upstream_submit(struct upstream *u, struct upstream_job *job)
     upstream_dispatch(u);
 }
 
+bool upstream_is_idle(const struct upstream *u)
+{
+    return u->session_count == 0 && u->waiting == 0 && u->active == 0;
+}
+
 bool upstream_cancel(struct upstream_job *job)
 {
     struct upstream_session *s = job->session;

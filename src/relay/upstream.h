@@ -149,6 +149,8 @@ size_t upstream_job_pending(const struct upstream_job *job); /* bytes not yet ta
 void upstream_job_abort(struct upstream_job *job, const char *why);
 /* Whether all sessions that it may have are at work, and nothing has come of any for so long. */
 bool upstream_stands_still(const struct upstream *u, uint64_t ms);
+/* No session, no job. */
+bool upstream_is_idle(const struct upstream *u);
 /* Opens a session now to see whether it answers, unless one is being opened. */
 void upstream_probe(struct upstream *u);
 /* This is where mail goes (from now on): finds out whether it is up. */

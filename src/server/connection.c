@@ -10,6 +10,8 @@
  */
 #include "server/connection_internal.h"
 
+#include "config/way.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -125,10 +127,12 @@ static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_
                          bool must)
 {
     struct connection *c = ctx;
-    struct destination *d = relay_destination(c->server->relay, smtp_address_span(recipient));
+    struct relay *relay = c->server->relay;
+    struct span address = smtp_address_span(recipient);
 
-    (void)e;
-    if (!must && !c->server->config->verify_recipients) {
+    /* servers of others are not asked: they would take it for a search for addresses */
+    if (!way_is_inside(relay->context.config, address) ||
+        (!must && !c->server->config->verify_recipients)) {
         session_rcpt_answer(&c->session, SESSION_RCPT_ACCEPT, 250, "2.1.5", "");
         return;
     }
@@ -136,7 +140,7 @@ static void on_recipient(void *ctx, const struct envelope *e, const struct smtp_
         session_rcpt_answer(&c->session, SESSION_RCPT_DEFER, 451, "4.3.0", "out of memory");
         return;
     }
-    verify_ask(c->query, d, recipient->text);
+    verify_ask(c->query, relay_destination(relay, span_of(e->sender), address), recipient->text);
 }
 
 static void on_queue_id(void *ctx, struct queue_id *id_out, int64_t *arrival_us_out)

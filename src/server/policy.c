@@ -60,11 +60,12 @@ static bool refuse_relay(const struct config *config, const struct smtp_address 
     return true;
 }
 
-bool policy_recipient(const struct config *config, struct smtp_address *recipient,
-                      struct smtp_verdict *verdict_out)
+bool policy_recipient(const struct config *config, struct span sender,
+                      struct smtp_address *recipient, struct smtp_verdict *verdict_out)
 {
     return policy_complete_recipient(config, recipient, verdict_out) &&
-           !refuse_relay(config, recipient, verdict_out);
+           (way_find(config, sender, smtp_address_span(recipient)).kind != WAY_NONE ||
+            !refuse_relay(config, recipient, verdict_out));
 }
 
 void policy_begin(struct policy_run *r, enum restriction_stage first, enum restriction_stage last)

@@ -25,13 +25,13 @@
 #include "smtp/verdict.h"
 
 /*
- * True when the recipient may be asked for upstream; `recipient` may be rewritten (<postmaster>
- * without a domain gets the first relay domain). False: the refusal is in *verdict_out ("554 5.7.1
- * <x>: Relay access denied", "504 5.5.2 <x>: Recipient address rejected: need fully-qualified
- * address"). For mail that no list is about (sendmail).
+ * True when there is a way to it; `recipient` may be rewritten (<postmaster> without a domain gets
+ * the first relay domain). False: the refusal is in *verdict_out ("554 5.7.1 <x>: Relay access
+ * denied", "504 5.5.2 <x>: Recipient address rejected: need fully-qualified address"). For mail
+ * that no list is about: programs of this machine (sendmail) are trusted.
  */
-bool policy_recipient(const struct config *config, struct smtp_address *recipient,
-                      struct smtp_verdict *verdict_out);
+bool policy_recipient(const struct config *config, struct span sender,
+                      struct smtp_address *recipient, struct smtp_verdict *verdict_out);
 /* Only the part of it about recipients without a domain. */
 bool policy_complete_recipient(const struct config *config, struct smtp_address *recipient,
                                struct smtp_verdict *verdict_out);

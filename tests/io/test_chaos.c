@@ -329,6 +329,7 @@ static void one_sequence(unsigned seed, bool two)
     memset(messages, 0, sizeof messages);
     message_count = 0;
     snprintf(ini, sizeof ini,
+             "relay_domains = a.example b.example\n"
              "delivery_mode = %s\ndirect_timeout = 100ms\ndestination_probe_max = 500ms\n"
              "lmtp_connect_timeout = 200ms\nlmtp_mail_timeout = 150ms\nlmtp_rcpt_timeout = 150ms\n"
              "lmtp_data_init_timeout = 150ms\nlmtp_data_xfer_timeout = 150ms\n"

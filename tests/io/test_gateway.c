@@ -365,7 +365,9 @@ static void reload_with_another_transport(void **state)
 /* Where a setting is bad there is no config at all; one made for commands has no transport. */
 static void reload_with_bad_settings_changes_nothing(void **state)
 {
-    struct config_source source = {.ini_text = "myhostname = bad.example.org\n",
+    struct config_source source = {.ini_text = "myhostname = bad.example.org\n"
+                                               "lmtp_tls_security_level = verify\n"
+                                               "lmtp_tls_CAfile = /nowhere/ca.pem\n",
                                    .ini_name = "test.ini"};
     struct errbuf err = {""};
     struct config *bad;

@@ -139,7 +139,7 @@ static void test_relayhost(void **state)
     given[0] = '\0';
     advice_relayhost_lmtp("[192.0.2.53]:2525\r\n", on_note, NULL);
     assert_string_equal(given, "RELAYHOST=[192.0.2.53]:2525?? answers as LMTP: a mail store, not a "
-                               "way out; it is not used; set "
+                               "way out for the mail of other domains; set "
                                "RELAY_TRANSPORT=lmtp:[192.0.2.53]:2525?? and remove RELAYHOST\n");
 }
 
