@@ -2,10 +2,13 @@
 can be tried; nobody is told twice of the same failure, and everybody of a new one."""
 
 import itertools
+import re
+import subprocess
 
 import pytest
 
 from harness import mail, smtp_client, wait
+from harness.gateway import clean_environment, healthcheck_binary
 
 OPERATOR = "postmaster@example.com"
 STRANGER = "bob@example.net"  # there is no way to him: the operator is told
@@ -247,3 +250,33 @@ def put_expired(gateway, peer):
     wait.until(lambda: len(notices(peer)) == 2, "its notice")
     wait_in(gateway, queue_id, "hold")
     return queue_id
+
+
+# --- who tells that somebody has to decide
+
+def test_what_waits_for_an_operator_is_told(gateway, peer):
+    """mxgate status with the reasons and what to type, the healthcheck in a word; both are silent when all is decided."""
+    failed = fail(gateway, peer)
+    peer.fail("rcpt", "4xx")
+    held = put(gateway)
+    wait_in(gateway, held, "deferred")
+    peer.lift()
+    expired = put_expired(gateway, peer)
+    order(gateway, "-h", held, [f"{held}: placed on hold", "Placed on hold: 1 message"])
+    for _ in range(2):
+        status = gateway.ask_status()
+        assert {k: v for k, v in status.items() if "held" in k or k == "operator_needed"} == {
+            "operator_needed": 2, "held_failed": 1, "held_expired": 1, "held_ordered": 1, "held_oldest_id": failed,
+            "held_oldest": status["oldest"]}
+        text = gateway.run("status", check=0).stdout.decode()
+        assert re.search(rf"(?m)^on hold: 1 failed, 1 expired, 1 by an operator's order; the oldest is {failed}, since .*\n"
+                         r"  mailq shows them .* mxgate resend ID tries it again, .* postsuper -d ID deletes it$", text), text
+        done = subprocess.run([healthcheck_binary()], env=clean_environment({"queue_directory": gateway.spool}), capture_output=True)
+        assert done.returncode == 0
+        assert b"; but 2 messages wait for an operator to decide (mxgate status says more)" in done.stdout
+        restart(gateway)
+    gateway.run("postsuper", "-r", failed, "-H", held, "-d", expired, check=0)
+    gateway.wait_queue_empty()
+    status = gateway.ask_status()
+    assert [status[k] for k in ("held_failed", "held_expired", "held_ordered", "held_oldest_id", "held_oldest")] == [0, 0, 0, "", 0]
+    assert "on hold: " not in gateway.run("status", check=0).stdout.decode()
