@@ -36,7 +36,7 @@ PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/obse
                src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/server/proxy_protocol.c src/net/dns_cache.c \
                src/control/control_format.c src/control/control_format_*.c src/control/control_recipient.c \
                src/message/address_list.c src/message/local_mail.c src/message/local_header.c \
-               src/message/trace_local.c \
+               src/message/trace_local.c src/message/resent.c \
                src/tls/der.c src/tls/pem.c src/tls/public_key.c src/tls/private_key.c src/tls/x509.c src/tls/x509_names.c))
 # Other names for the one program, as people and scripts call it.
 LINKS      = postqueue postcat postconf postfix postsuper mailq newaliases sendmail

@@ -26,6 +26,7 @@ static const struct command {
     {"flush",      command_flush,     "try all queued mail now, or the message named by its id" },
     {"postcat",    command_postcat,   "show a queued message (-q ID)"                           },
     {"postsuper",  command_postsuper, "delete, hold, release, requeue, expire queued messages"  },
+    {"resend",     command_resend,    "try a message again (ID), or send it elsewhere (ID to X)"},
     {"sendmail",   command_sendmail,  "give a message to the gateway, from standard input"      },
     {"newaliases", command_sendmail,  "succeeds: there are no aliases"                          },
     {"postfix",    command_postfix,   "status, check, reload, flush, stop, start-fg, version"   },

@@ -20,6 +20,7 @@ int command_postqueue(int argc, char **argv);
 int command_postconf(int argc, char **argv);
 int command_mailq(int argc, char **argv);
 int command_postsuper(int argc, char **argv);
+int command_resend(int argc, char **argv);
 int command_postcat(int argc, char **argv);
 int command_flush(int argc, char **argv);
 int command_sendmail(int argc, char **argv); /* also as newaliases */

@@ -11,6 +11,7 @@
 #include "commands/commands.h"
 #include "commands/daemon.h"
 #include "commands/sendmail.h"
+#include "control/control_send.h"
 #include "message/address_list.h"
 #include "message/local_header.h"
 
@@ -113,34 +114,6 @@ static int find_recipients(struct submission *s)
 
 /* ---- to the daemon ---- */
 
-/* A request line: "from <a@b> RET=HDRS". */
-static int send_line(struct submission *s, const char *verb, const char *address,
-                     const char *parameters)
-{
-    char buf[CONTROL_LINE_MAX];
-    struct text t;
-
-    text_init(&t, buf, sizeof buf);
-    text_printf(&t, "%s <%s>%s\n", verb, address, parameters);
-    if (t.overflow)
-        return errbuf_set(&s->err, EX_USAGE, "an argument is too long");
-    return control_client_send(&s->client, text_as_span(&t), &s->err);
-}
-
-/* " KEYWORD=value", the value as xtext (RFC 3461 4). */
-static void put_parameter(struct text *t, const char *keyword, const char *value)
-{
-    if (!value)
-        return;
-    text_printf(t, " %s=", keyword);
-    for (const char *c = value; *c; c++) {
-        if (*c <= ' ' || *c == '+' || *c == '=' || *c > '~')
-            text_printf(t, "+%02X", (unsigned)(unsigned char)*c);
-        else
-            text_char(t, *c);
-    }
-}
-
 static int send_envelope(struct submission *s)
 {
     char buf[CONTROL_LINE_MAX];
@@ -148,38 +121,15 @@ static int send_envelope(struct submission *s)
     int rc = control_client_send(&s->client, SPAN_LIT("submit\n"), &s->err);
 
     text_init(&parameters, buf, sizeof buf);
-    put_parameter(&parameters, "BODY", s->options->body);
-    put_parameter(&parameters, "RET", s->options->ret);
-    put_parameter(&parameters, "ENVID", s->options->envid);
+    control_put_parameter(&parameters, "BODY", s->options->body);
+    control_put_parameter(&parameters, "RET", s->options->ret);
+    control_put_parameter(&parameters, "ENVID", s->options->envid);
     if (rc == 0)
-        rc = send_line(s, "from", s->sender, buf);
+        rc = control_send_address(&s->client, "from", s->sender, buf, &s->err);
     text_init(&parameters, buf, sizeof buf);
-    put_parameter(&parameters, "NOTIFY", s->options->notify);
+    control_put_parameter(&parameters, "NOTIFY", s->options->notify);
     for (size_t i = 0; rc == 0 && i < s->recipients.count; i++)
-        rc = send_line(s, "rcpt", s->recipients.list[i], buf);
-    return rc;
-}
-
-static int send_chunk(struct submission *s, struct span bytes)
-{
-    char buf[32];
-    struct text t;
-    int rc;
-
-    text_init(&t, buf, sizeof buf);
-    text_printf(&t, "chunk %zu\n", bytes.len);
-    rc = control_client_send(&s->client, text_as_span(&t), &s->err);
-    return rc < 0 ? rc : control_client_send(&s->client, bytes, &s->err);
-}
-
-static int send_bytes(struct submission *s, struct span bytes)
-{
-    int rc = 0;
-
-    while (rc == 0 && bytes.len > 0) {
-        rc = send_chunk(s, span_first(bytes, CONTROL_CHUNK_MAX));
-        bytes = span_from(bytes, CONTROL_CHUNK_MAX);
-    }
+        rc = control_send_address(&s->client, "rcpt", s->recipients.list[i], buf, &s->err);
     return rc;
 }
 
@@ -228,7 +178,7 @@ static int send_header(struct submission *s)
     buf = write_header(span_make(s->input.start, s->input.header.len), &sender, &t);
     if (!buf)
         return errbuf_set(&s->err, EX_OSERR, "out of memory");
-    rc = send_bytes(s, text_as_span(&t));
+    rc = control_send_bytes(&s->client, text_as_span(&t), &s->err);
     free(buf);
     return rc;
 }
@@ -239,14 +189,14 @@ static int send_body(struct submission *s)
     char buf[SENDMAIL_BLOCK + 2];
     struct span first =
         span_from(span_make(s->input.start, s->input.start_len), s->input.header.body_at);
-    int rc = send_bytes(s, first);
+    int rc = control_send_bytes(&s->client, first, &s->err);
 
     while (rc == 0 && !s->input.ended) {
         size_t len;
 
         rc = sendmail_input_read(&s->input, buf, &len, KEEP_ALIVE_MS, &s->err);
         if (rc == 0)
-            rc = send_chunk(s, span_make(buf, len));
+            rc = control_send_chunk(&s->client, span_make(buf, len), &s->err);
     }
     return rc;
 }

@@ -39,8 +39,11 @@ static void on_ordered(void *ctx, const struct queue_order_result *result);
 static void run_submit(struct control_connection *c, const struct control_request *r)
 {
     const struct control_setup *setup = c->setup;
-    struct submission_setup with = {&submission_events, c,          setup->intake,
-                                    setup->config,      setup->log, c->uid};
+    struct submission_setup with = {&submission_events, c,      setup->intake, setup->config,
+                                    setup->log,         c->uid, {""}};
+
+    if (r->verb == CONTROL_RESUBMIT)
+        with.original = r->id;
 
     if (*setup->submissions >= CONTROL_SUBMISSIONS_MAX) {
         control_answer_failure(c, EX_TEMPFAIL, SPAN_LIT("too many messages are being handed in"));
@@ -151,9 +154,9 @@ static void run_smtp(struct control_connection *c, const struct control_request 
 
 typedef void (*run_fn)(struct control_connection *c, const struct control_request *r);
 static const run_fn runs[CONTROL_VERB_COUNT] = {
-    [CONTROL_SUBMIT] = run_submit, [CONTROL_FROM] = run_from, [CONTROL_RCPT] = run_rcpt,
-    [CONTROL_CHUNK] = run_chunk,   [CONTROL_END] = run_end,   [CONTROL_ORDER] = run_order,
-    [CONTROL_VERIFY] = run_verify, [CONTROL_SMTP] = run_smtp,
+    [CONTROL_SUBMIT] = run_submit, [CONTROL_RESUBMIT] = run_submit, [CONTROL_FROM] = run_from,
+    [CONTROL_RCPT] = run_rcpt,     [CONTROL_CHUNK] = run_chunk,     [CONTROL_END] = run_end,
+    [CONTROL_ORDER] = run_order,   [CONTROL_VERIFY] = run_verify,   [CONTROL_SMTP] = run_smtp,
 };
 
 static void run_request(struct control_connection *c, const struct control_request *r)

@@ -36,6 +36,7 @@ static const struct request_row {
     {"verify",     ARG_TEXT,  CONTROL_VERIFY,      IN(IDLE),                    CONTROL_IDLE     },
     {"smtp",       ARG_NONE,  CONTROL_SMTP,        IN(IDLE),                    CONTROL_IDLE     },
     {"submit",     ARG_NONE,  CONTROL_SUBMIT,      IN(IDLE),                    CONTROL_WANT_FROM},
+    {"submit",     ARG_ID,    CONTROL_RESUBMIT,    IN(IDLE),                    CONTROL_WANT_FROM},
     {"from",       ARG_TEXT,  CONTROL_FROM,        IN(WANT_FROM),               CONTROL_WANT_RCPT},
     {"rcpt",       ARG_TEXT,  CONTROL_RCPT,        IN(WANT_RCPT) | IN(IN_RCPT), CONTROL_IN_RCPT  },
     {"chunk",      ARG_SIZE,  CONTROL_CHUNK,       IN(IN_RCPT) | IN(IN_BODY),   CONTROL_IN_BODY  },

@@ -45,8 +45,9 @@ enum control_verb {
     CONTROL_VERIFY, /* argument: "<address>"; one text line, or the refusal as an error */
     CONTROL_SMTP,   /* no reply: the connection becomes an SMTP session, its greeting comes */
     CONTROL_SUBMIT,
-    CONTROL_FROM, /* argument: "<address>" and parameters as in MAIL */
-    CONTROL_RCPT, /* argument: "<address>" and parameters as in RCPT */
+    CONTROL_RESUBMIT, /* argument: id of the queued message whose content comes; else as SUBMIT */
+    CONTROL_FROM,     /* argument: "<address>" and parameters as in MAIL */
+    CONTROL_RCPT,     /* argument: "<address>" and parameters as in RCPT */
     CONTROL_CHUNK,
     CONTROL_END,
     CONTROL_VERB_COUNT
@@ -71,7 +72,7 @@ struct control_parser {
 struct control_request {
     enum control_verb verb;
     struct span argument; /* points into the parser; valid until the next call */
-    struct queue_id id;   /* of FLUSH_ID */
+    struct queue_id id;   /* of FLUSH_ID, RESUBMIT */
 };
 
 enum control_event {

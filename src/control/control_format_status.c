@@ -75,6 +75,32 @@ static void put_destination(struct text *t, const struct status_destination *d, 
         text_printf(t, "  WRONG SETTING: %s\n", d->mismatch);
 }
 
+static void put_count(struct text *t, unsigned count, const char *what, const char **before)
+{
+    if (count == 0)
+        return;
+    text_printf(t, "%s%u %s", *before, count, what);
+    *before = ", ";
+}
+
+/* Why, since when, and what ends it: nothing of it ends by itself. */
+static void put_held(struct text *t, const struct status *s, int64_t now_s)
+{
+    const char *before = "on hold: ";
+
+    if (!s->held_oldest_id[0])
+        return;
+    put_count(t, s->held_failed, "failed", &before);
+    put_count(t, s->held_expired, "expired", &before);
+    put_count(t, s->held_ordered, "by an operator's order", &before);
+    text_printf(t, "; the oldest is %s,", s->held_oldest_id);
+    put_since(t, s->held_oldest_s, now_s);
+    text_cstr(t,
+              "\n  mailq shows them (with !), postcat -q ID what is in one; mxgate resend ID tries "
+              "it again, mxgate resend ID to ADDRESS sends it elsewhere, postsuper -d ID deletes "
+              "it\n");
+}
+
 static void put_queue(struct text *t, const struct status *s, int64_t now_s)
 {
     text_printf(t, "queue: %u message%s", s->queued, s->queued == 1 ? "" : "s");
@@ -83,6 +109,7 @@ static void put_queue(struct text *t, const struct status *s, int64_t now_s)
         put_since(t, s->oldest_s, now_s);
     }
     text_printf(t, ", %u on hold, %u for an operator to decide\n", s->on_hold, s->operator_needed);
+    put_held(t, s, now_s);
     if (s->on_hold_limit > 0 && s->on_hold >= s->on_hold_limit)
         text_cstr(t, "OPERATOR NEEDED: too much is on hold, mail is refused until some of it is "
                      "decided\n");
@@ -253,6 +280,11 @@ static void put_counts_json(struct text *t, const struct status *s)
     put_number(t, "queued", s->queued);
     put_number(t, "on_hold", s->on_hold);
     put_number(t, "operator_needed", s->operator_needed);
+    put_number(t, "held_failed", s->held_failed);
+    put_number(t, "held_expired", s->held_expired);
+    put_number(t, "held_ordered", s->held_ordered);
+    put_string(t, "held_oldest_id", s->held_oldest_id);
+    put_number(t, "held_oldest", s->held_oldest_s);
     put_number(t, "on_hold_limit", (int64_t)s->on_hold_limit);
     put_number(t, "oldest", s->oldest_s);
     put_number(t, "corrupt", (int64_t)s->corrupt);

@@ -96,6 +96,7 @@ enum submission_step submission_begin(struct control_submission *s,
         .config = config_ref(setup->config),
         .log = setup->log,
         .uid = setup->uid,
+        .original = setup->original,
     };
     if (!intake_may_come(s->intake, 0, &s->failure))
         return fail_verdict(s);
@@ -135,22 +136,29 @@ static bool set_sender(struct control_submission *s, const struct smtp_mail_para
            envelope_set_sender(s->envelope, text_as_span(&t));
 }
 
-enum submission_step submission_from(struct control_submission *s, struct span argument)
+static bool parse_from(struct span argument, const char *suffix, struct smtp_mail_params *out)
 {
-    struct smtp_mail_params params;
     char buf[ARGS_CAP];
     struct text args;
 
     text_init(&args, buf, sizeof buf);
-    if (!make_args(&args, "FROM:", argument, " SMTPUTF8") ||
-        smtp_command_mail(text_as_span(&args), &params) != SMTP_PARAM_OK)
+    return make_args(&args, "FROM:", argument, suffix) &&
+           smtp_command_mail(text_as_span(&args), out) == SMTP_PARAM_OK;
+}
+
+enum submission_step submission_from(struct control_submission *s, struct span argument)
+{
+    struct smtp_mail_params params;
+    bool said = !parse_from(argument, " SMTPUTF8", &params); /* or it is no sender at all */
+
+    if (said && !parse_from(argument, "", &params))
         return fail(s, EX_USAGE, 501, "501 5.1.7 Bad sender address syntax: %.*s",
                     (int)(argument.len < 400 ? argument.len : 400), argument.ptr);
     s->envelope->ret = params.ret;
     if (params.has_body)
         s->envelope->eight_bit = params.body == SMTP_BODY_8BITMIME;
     copy_name(s->envelope->envid, sizeof s->envelope->envid, params.envid);
-    s->envelope->smtputf8 = params.sender.non_ascii;
+    s->envelope->smtputf8 = said || params.sender.non_ascii;
     return set_sender(s, &params) ? SUBMISSION_OK : fail_memory(s);
 }
 
@@ -217,6 +225,11 @@ static enum submission_step open_body(struct control_submission *s)
     return SUBMISSION_OK;
 }
 
+static bool is_too_big(const struct control_submission *s)
+{
+    return s->size > s->config->message_size_limit && !s->original.text[0];
+}
+
 static void took(struct control_submission *s, const char *bytes, size_t len)
 {
     header_scan_feed(&s->headers, span_make(bytes, len));
@@ -239,10 +252,8 @@ enum submission_step submission_bytes(struct control_submission *s, struct span 
         room = body_room(s->body, &cap);
         smtp_normalise(&s->normaliser, bytes, room, cap, &len);
         took(s, room, len);
-        if (s->size > s->config->message_size_limit)
-            return fail(s, EX_DATAERR, 552,
-                        "552 5.3.4 Message size exceeds fixed limit (%ju bytes)",
-                        (uintmax_t)s->config->message_size_limit);
+        if (is_too_big(s))
+            return fail_size(s);
     }
     return step;
 }
@@ -261,11 +272,12 @@ static enum submission_step submit(struct control_submission *s)
     struct envelope *e = s->envelope;
     struct body *body = s->body;
 
-    if (s->size > s->config->message_size_limit)
+    if (is_too_big(s))
         return fail_size(s);
     if (s->headers.received > s->config->hopcount_limit)
         return fail(s, EX_UNAVAILABLE, 554, "554 5.4.0 Error: too many hops");
-    log_pickup(s->log, e->id.text, s->uid, span_first(span_of(e->sender), s->sender_given));
+    log_pickup(s->log, e->id.text, s->uid, span_first(span_of(e->sender), s->sender_given),
+               s->original.text);
     log_message_id(s->log, e->id.text, s->headers.message_id);
     s->envelope = NULL;
     s->body = NULL;

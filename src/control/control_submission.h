@@ -8,6 +8,9 @@
  * written out first, submission_bytes() and submission_end() answer SUBMISSION_WAIT: on_ready()
  * comes, and the call is to be repeated with the bytes that were not taken.
  *
+ * What is resent (an operator sends the content of a queued message to somebody else) is in custody
+ * here already: message_size_limit, which may be another by now, does not stop it.
+ *
  * Policy: a local program is trusted like a client in mynetworks, no more: recipients outside
  * relay_domains are refused while there is no route for them (DESIGN P5).
  */
@@ -45,7 +48,8 @@ struct control_submission {
     bool submitted;            /* the verdict is due */
     int body_error;            /* what on_ready's cause was told: 0 or -errno */
     unsigned uid;
-    uint64_t size; /* canonical bytes, without our Received header */
+    struct queue_id original; /* whose content it is; "": nobody's */
+    uint64_t size;            /* canonical bytes, without our Received header */
     struct smtp_normaliser normaliser;
     struct header_scan headers;
     int exit_code; /* sysexits.h */
@@ -59,12 +63,13 @@ struct submission_setup {
     struct config *config;
     const struct log *log;
     unsigned uid;
+    struct queue_id original; /* the message that is resent; "": none is */
 };
 
 enum submission_step submission_begin(struct control_submission *s,
                                       const struct submission_setup *setup);
 /* "<address> [parameters]" as in MAIL and RCPT. A name without a domain gets
- * "@myorigin"; BODY=7BIT is believed. */
+ * "@myorigin"; BODY=7BIT is believed, SMTPUTF8 is not needed for the addresses' sake. */
 enum submission_step submission_from(struct control_submission *s, struct span argument);
 enum submission_step submission_rcpt(struct control_submission *s, struct span argument);
 enum submission_step submission_bytes(struct control_submission *s, struct span *bytes);

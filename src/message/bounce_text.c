@@ -38,6 +38,8 @@ static void put_notice(const struct bounce *b, struct text *t)
                  "attached below.\r\n\r\n");
     text_printf(t, "    postcat -q %s     shows it\r\n", id);
     text_printf(t, "    postsuper -r %s   tries it again\r\n", id);
+    text_printf(t, "    mxgate resend %s to ADDRESS\r\n", id);
+    text_cstr(t, "                                   sends its content to somebody else\r\n");
     text_printf(t, "    postsuper -d %s   deletes it\r\n", id);
     if (b->unnoticed > 0) {
         text_cstr(t, "\r\nOther messages that were put on hold before it, too many to tell of "

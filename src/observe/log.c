@@ -309,7 +309,8 @@ void log_reject(const struct log *l, const struct log_reject *r)
 
 /* --- pickup, cleanup, qmgr --- */
 
-void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct span sender)
+void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct span sender,
+                const char *original)
 {
     char address[LOG_ADDRESS_MAX + 1];
     struct text t;
@@ -321,6 +322,10 @@ void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct 
     text_cstr(&line.text, "uid=");
     log_put_number(&line, "uid", uid);
     log_put_address(&line, "from", " from=", address);
+    if (original[0]) {
+        text_cstr(&line.text, " orig_id=");
+        log_put_plain(&line, "orig_id", original, LOG_NAME_MAX);
+    }
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 

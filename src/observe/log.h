@@ -105,8 +105,10 @@ struct log_reject {
 };
 void log_reject(const struct log *l, const struct log_reject *r);
 
-/* pickup: mail that the sendmail command brought; sender "" is the null sender */
-void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct span sender);
+/* pickup: mail that a local command brought; sender "" is the null sender; original: the id of the
+ * message that was resent, "" none */
+void log_pickup(const struct log *l, const char *queue_id, unsigned uid, struct span sender,
+                const char *original);
 
 /* cleanup, qmgr, lmtp */
 void log_message_id(const struct log *l, const char *queue_id,

@@ -62,10 +62,14 @@ struct status {
     unsigned queued;          /* messages in the spool */
     unsigned on_hold;         /* of these: held */
     unsigned operator_needed; /* of these: expired or failed, waiting for an operator */
-    uint64_t on_hold_limit;   /* held messages at which no mail is taken any more */
-    int64_t oldest_s;         /* arrival of the oldest queued message, 0 when none */
-    uint64_t corrupt;         /* files in corrupt/ found by this process */
-    bool spool_writable;      /* last commit or probe worked */
+    /* why the held ones are: somebody refused them, they were too old, an operator ordered it */
+    unsigned held_failed, held_expired, held_ordered;
+    char held_oldest_id[17]; /* "" when none is */
+    int64_t held_oldest_s;   /* its arrival */
+    uint64_t on_hold_limit;  /* held messages at which no mail is taken any more */
+    int64_t oldest_s;        /* arrival of the oldest queued message, 0 when none */
+    uint64_t corrupt;        /* files in corrupt/ found by this process */
+    bool spool_writable;     /* last commit or probe worked */
     char spool_trouble[200];
     int64_t free_bytes;  /* on the spool's file system */
     int64_t floor_bytes; /* queue_minfree in force */

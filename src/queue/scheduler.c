@@ -553,7 +553,10 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
         first = queue_part_merge(s, first);
     if (f->on_hold || (first->decided && failed > 0)) {
         first->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
-        first->operator_needed = failed > 0 || first->hold_expired;
+        /* what an operator put on hold he knows of, whatever failed of it */
+        first->operator_needed =
+            first->hold_expired ||
+            (failed > 0 && (!f->on_hold || strcmp(f->hold_why, SPOOL_WHY_FAILED) == 0));
         if (queue_bounce_is_due(f, envelope_pending(f->envelope), failed))
             queue_entry_bounce(s, first, true);
         else

@@ -573,6 +573,8 @@ static void on_loaded(struct spool_load *l, int rc)
      */
     if (l->file.on_hold && (run->pending > 0 || run->failed_recipients > 0)) {
         run->expired = strcmp(l->file.hold_why, SPOOL_WHY_EXPIRED) == 0;
+        if (strcmp(l->file.hold_why, SPOOL_WHY_FAILED) != 0)
+            run->failed_recipients = 0; /* as scheduler_recover() has it */
         queue_run_hold(run);
         return;
     }

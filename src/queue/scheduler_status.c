@@ -78,6 +78,26 @@ unsigned scheduler_count(const struct scheduler *s)
     return HASH_COUNT(s->entries);
 }
 
+/* ---- what is on hold ---- */
+
+static void count_held(const struct queue_entry *e, struct status *out)
+{
+    int64_t arrival_s = e->arrival_us / 1000000;
+
+    if (e->state != QUEUE_HOLD)
+        return;
+    if (e->hold_expired)
+        out->held_expired++;
+    else if (e->operator_needed)
+        out->held_failed++;
+    else
+        out->held_ordered++;
+    if (out->held_oldest_id[0] && arrival_s >= out->held_oldest_s)
+        return;
+    out->held_oldest_s = arrival_s;
+    put(out->held_oldest_id, sizeof out->held_oldest_id, e->id.text);
+}
+
 void scheduler_status(const struct scheduler *s, struct status *out)
 {
     struct queue_entry *e, *next;
@@ -87,6 +107,7 @@ void scheduler_status(const struct scheduler *s, struct status *out)
     HASH_ITER(hh, s->entries, e, next) {
         if (!oldest || e->arrival_us < oldest)
             oldest = e->arrival_us;
+        count_held(e, out);
     }
     out->queued = HASH_COUNT(s->entries);
     out->on_hold = s->on_hold;

@@ -41,7 +41,7 @@ static void check_request(struct reading *r, const struct control_request *reque
         assert(!ascii_is_control(request->argument.ptr[i]));
     if (request->verb == CONTROL_ORDER)
         check_order(request->argument);
-    if (request->verb == CONTROL_SUBMIT)
+    if (request->verb == CONTROL_SUBMIT || request->verb == CONTROL_RESUBMIT)
         r->recipients = 0;
     r->recipients += request->verb == CONTROL_RCPT;
     if (request->verb == CONTROL_CHUNK) {
@@ -50,7 +50,8 @@ static void check_request(struct reading *r, const struct control_request *reque
     }
     if (request->verb == CONTROL_END)
         assert(r->recipients > 0);
-    r->submitting = request->verb == CONTROL_SUBMIT || (inside && request->verb != CONTROL_END);
+    r->submitting = request->verb == CONTROL_SUBMIT || request->verb == CONTROL_RESUBMIT ||
+                    (inside && request->verb != CONTROL_END);
 }
 
 static void note_events(struct reading *r, struct span in, struct text *out)

@@ -176,7 +176,7 @@ static void log_one(const struct log *l, size_t which, char text[TEXTS][INPUT_MA
         log_dialogue(l, &peer, true, span_of(text[2]));
         break;
     case 8:
-        log_pickup(l, text[2], 7, span_of(text[3]));
+        log_pickup(l, text[2], 7, span_of(text[3]), text[1]);
         break;
     default:
         log_connect_failed(l, "lmtp", text[2], text[3]);

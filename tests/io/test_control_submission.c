@@ -92,6 +92,8 @@ static void test_senders(void **state)
     assert_true(fake.smtputf8);
     talk("submit\nfrom <ops@example.org>\nrcpt <j\xc3\xb6rg@example.com>\nend\n", QUEUED);
     assert_true(fake.smtputf8);
+    talk("submit\nfrom <ops@example.org> SMTPUTF8\nrcpt <ann@example.com>\nend\n", QUEUED);
+    assert_true(fake.smtputf8); /* its header may need it */
     talk("submit\nfrom <ops@example.org>\nrcpt <postmaster>\nend\n", QUEUED);
     assert_string_equal(fake.recipients, "postmaster@example.com");
 }
@@ -118,8 +120,8 @@ static void test_refusals(void **state)
         {"submit\nfrom x y\n",                                                              "error 64 501 5.1.7 Bad sender address syntax: x y\n"           },
         {"submit\nfrom <a@b> SIZE=x\n",
          "error 64 501 5.1.7 Bad sender address syntax: <a@b> SIZE=x\n"                                                                                     },
-        {"submit\nfrom <a@b> SMTPUTF8\n",
-         "error 64 501 5.1.7 Bad sender address syntax: <a@b> SMTPUTF8\n"                                                                                   },
+        {"submit\nfrom <a@b> SMTPUTF8 SMTPUTF8\n",
+         "error 64 501 5.1.7 Bad sender address syntax: <a@b> SMTPUTF8 SMTPUTF8\n"                                                                          },
         {"submit\nfrom <>\nrcpt <>\n",                                                      "error 67 501 5.1.3 Bad recipient address syntax: <>\n"         },
         {"submit\nfrom <>\nrcpt <\"\"@example.com>\n",
          "error 67 501 5.1.3 Bad recipient address syntax: <\"\"@example.com>\n"                                                                            },
@@ -221,6 +223,25 @@ static void test_size_limit(void **state)
             close(fd);
         world_run();
     }
+    assert_int_equal(fake.submissions, 2);
+}
+
+/* What is in custody already is not too big, whatever the limit is by now. */
+static void test_resent(void **state)
+{
+    int fd = client_open();
+
+    client_say(fd, "submit 06401F3A9C2E6001\nfrom <>\nrcpt <ann@example.com>\n");
+    say_chunks(fd, 3000000, 60000); /* its line ends make it larger */
+    client_say(fd, "end\n");
+    client_expect(fd, QUEUED);
+    world_expect_log("postfix/pickup[7]: 06401F3A9C2E7001: uid=0 from=<> "
+                     "orig_id=06401F3A9C2E6001\n");
+    client_say(fd, SUBMIT "end\n"); /* the next is nobody's */
+    client_expect(fd, QUEUED);
+    world_expect_log("uid=0 from=<ops@example.org>\n");
+    close(fd);
+    world_run();
     assert_int_equal(fake.submissions, 2);
 }
 
@@ -403,6 +424,7 @@ int main(void)
         TEST(test_too_many_hops),
         TEST(test_large),
         TEST(test_size_limit),
+        TEST(test_resent),
         TEST(test_disk_full),
         TEST(test_verdicts),
         TEST(test_later_verdict),

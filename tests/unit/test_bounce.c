@@ -294,6 +294,7 @@ static void test_notice(void **state)
     assert_has(report, "Subject: Postmaster Notice: Undelivered Mail on Hold\r\n");
     assert_has(report, "sender was not told: there is no route to bob@example.net.\r\n");
     assert_has(report, "    postsuper -r 06401F3A9C2E6001   tries it again\r\n");
+    assert_has(report, "    mxgate resend 06401F3A9C2E6001 to ADDRESS\r\n");
     assert_has(report, "<full@example.com>: over quota\r\n");
     assert_has(report, "Content-Description: Undelivered Message Headers\r\n");
     assert_has_not(report, "too many");

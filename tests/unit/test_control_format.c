@@ -12,8 +12,9 @@
 #include <cmocka.h>
 
 static const char *const verbs[CONTROL_VERB_COUNT] = {
-    "PING", "STATUS", "JSON", "ACTIVE", "FLUSH", "ID",     "SITE", "RELOAD", "ORDER", "DRAIN",
-    "SHOW", "UNDO",   "STOP", "VERIFY", "SMTP",  "SUBMIT", "FROM", "RCPT",   "CHUNK", "END",
+    "PING",   "STATUS", "JSON",     "ACTIVE", "FLUSH", "ID",    "SITE",
+    "RELOAD", "ORDER",  "DRAIN",    "SHOW",   "UNDO",  "STOP",  "VERIFY",
+    "SMTP",   "SUBMIT", "RESUBMIT", "FROM",   "RCPT",  "CHUNK", "END",
 };
 
 /* Bytes of one chunk are one piece of the trace, however they come. */
@@ -48,7 +49,7 @@ static void take_request(struct subject *s, struct trace *t, const struct contro
         trace_bytes(t, r->argument);
         text_char(&t->text, ')');
     }
-    if (r->verb == CONTROL_FLUSH_ID)
+    if (r->verb == CONTROL_FLUSH_ID || r->verb == CONTROL_RESUBMIT)
         assert_true(span_equal(span_of(r->id.text), r->argument));
     text_char(&t->text, ' ');
 }
@@ -120,6 +121,9 @@ static const struct row {
               "chunk 2\nq\nend\nping\n"),
      "SUBMIT FROM(<a@b> RET=HDRS) RCPT(<c@d>) RCPT(<e@f>) CHUNK(5) {x\\ny\\0\\n} CHUNK(0) "
      "CHUNK(2) {q\\n} END PING "                                                                                                                    },
+    {"resubmission",          SPAN_LIT("submit 06401F3A9C2E7001\nfrom <>\nrcpt <c@d>\nend\n"),
+     "RESUBMIT(06401F3A9C2E7001) FROM(<>) RCPT(<c@d>) END "                                                                                         },
+    {"of what",               SPAN_LIT("submit 123\n"),                                                  BAD_ARG                                    },
     {"no body",               SPAN_LIT("submit\nfrom <>\nrcpt <c@d>\nend\n"),                            "SUBMIT FROM(<>) RCPT(<c@d>) END "         },
     {"ends in a chunk",       SPAN_LIT("submit\nfrom <>\nrcpt <c>\nchunk 5\nend\n"),
      "SUBMIT FROM(<>) RCPT(<c>) CHUNK(5) {end\\n} "                                                                                                 },

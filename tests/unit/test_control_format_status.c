@@ -137,6 +137,32 @@ static void test_too_much_on_hold(void **state)
                            "is decided\n"));
 }
 
+static void test_on_hold(void **state)
+{
+    struct status s = usual();
+
+    s.queued = s.on_hold = 6;
+    s.operator_needed = 4;
+    s.held_failed = 3;
+    s.held_expired = 1;
+    s.held_ordered = 2;
+    s.held_oldest_s = NOW - 93784;
+    span_copy(SPAN_LIT("06401F3A9C2E7001"), s.held_oldest_id, sizeof s.held_oldest_id);
+    assert_non_null(strstr(
+        text_of(&s),
+        "queue: 6 messages, 6 on hold, 4 for an operator to decide\n"
+        "on hold: 3 failed, 1 expired, 2 by an operator's order; the oldest is 06401F3A9C2E7001, "
+        "since Wed Oct  8 06:50:16 (1d 2h)\n"
+        "  mailq shows them (with !), postcat -q ID what is in one; mxgate resend ID tries it "
+        "again, "
+        "mxgate resend ID to ADDRESS sends it elsewhere, postsuper -d ID deletes it\n"));
+    assert_non_null(strstr(json_of(&s), "\"held_failed\": 3, \"held_expired\": 1, "
+                                        "\"held_ordered\": 2, \"held_oldest_id\": "
+                                        "\"06401F3A9C2E7001\", \"held_oldest\": 1759906216, "));
+    s.held_failed = s.held_expired = 0;
+    assert_non_null(strstr(text_of(&s), "\non hold: 2 by an operator's order; the oldest"));
+}
+
 static void test_several_targets(void **state)
 {
     struct status s = usual();
@@ -237,7 +263,8 @@ static void test_json(void **state)
         "3, \"sessions_limit\": "
         "500, \"messages_in\": 120, \"delivered\": 130, \"deferred\": 4, \"failed\": 1, "
         "\"rejected\": 10, \"queued\": 0, \"on_hold\": 0, \"operator_needed\": 0, "
-        "\"on_hold_limit\": 0, \"oldest\": 0, "
+        "\"held_failed\": 0, \"held_expired\": 0, \"held_ordered\": 0, \"held_oldest_id\": \"\", "
+        "\"held_oldest\": 0, \"on_hold_limit\": 0, \"oldest\": 0, "
         "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
         "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"certificate_trouble\": \"\", "
         "\"certificates\": [], \"more_destinations\": 0, "
@@ -264,7 +291,8 @@ static void test_worst_case_fits(void **state)
     memset(&s, 1, sizeof s);
     s.destinations = STATUS_DESTINATIONS_MAX;
     s.draining = s.spool_writable = false;
-    s.started_s = s.oldest_s = s.draining_since_s = NOW;
+    s.started_s = s.oldest_s = s.draining_since_s = s.held_oldest_s = NOW;
+    s.held_oldest_id[sizeof s.held_oldest_id - 1] = '\0';
     s.myhostname[sizeof s.myhostname - 1] = '\0';
     s.listen[sizeof s.listen - 1] = '\0';
     s.listen_proxy[sizeof s.listen_proxy - 1] = '\0';
@@ -303,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_trouble_in_text),
         cmocka_unit_test(test_draining),
         cmocka_unit_test(test_too_much_on_hold),
+        cmocka_unit_test(test_on_hold),
         cmocka_unit_test(test_several_targets),
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_durations),

@@ -145,7 +145,11 @@ static void test_reject(void **state)
 
 static void test_message(void **state)
 {
-    log_pickup(&l, ID, 1000, SPAN_LIT("root@mx.example.com"));
+    log_pickup(&l, ID, 0, SPAN_LIT(""), "06401F3A9C2E7001");
+    info("pickup", "\"queue_id\":\"" ID "\",\"message\":\"" ID
+                   ": uid=0 from=<> orig_id=06401F3A9C2E7001\",\"uid\":0,\"from\":\"\","
+                   "\"orig_id\":\"06401F3A9C2E7001\"");
+    log_pickup(&l, ID, 1000, SPAN_LIT("root@mx.example.com"), "");
     info("pickup", "\"queue_id\":\"" ID "\",\"message\":\"" ID
                    ": uid=1000 from=<root@mx.example.com>\",\"uid\":1000,"
                    "\"from\":\"root@mx.example.com\"");
