@@ -9,7 +9,8 @@
 #   tidy       clang-tidy over src and healthcheck
 #   cppcheck   over src, healthcheck and tests
 #   scripts    shellcheck; python compiles
-#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in docs/ARCHITECTURE.md exist
+#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in ARCHITECTURE, SECURITY and
+#              TESTING exist
 #
 # All checks run even if one fails. What passed and did not change is not checked again (build/lint).
 set -uo pipefail
@@ -98,19 +99,28 @@ lint_scripts() {
     return $bad
 }
 
-lint_docs() {
+# What looks like a name of ours in backticks (it has an underscore, or a slash) must be in the tree; a setting's name may have
+# its value behind it.
+names_exist() {
     local bad=0 name
-    tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
-    tools/postfix-doc.sh | diff -u docs/POSTFIX-PARAMETERS.md - ||
-        { echo 'tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md makes it anew'; bad=1; }
-    # What looks like a name of ours in backticks (it has an underscore, or a slash) must be in the tree.
     # shellcheck disable=SC2016 # backticks of Markdown
     while read -r name; do
         case $name in
-        */*) [ -e "$name" ] || [ -e "src/$name" ] || { echo "docs/ARCHITECTURE.md: there is no $name"; bad=1; } ;;
-        *) grep -rqw -e "$name" src healthcheck tests Makefile tools || { echo "docs/ARCHITECTURE.md: nothing is called $name"; bad=1; } ;;
+        */*) [ -e "$name" ] || [ -e "src/$name" ] || { echo "$1: there is no $name"; bad=1; } ;;
+        *) grep -rqw -e "$name" src healthcheck tests Makefile tools || { echo "$1: nothing is called $name"; bad=1; } ;;
         esac
-    done < <(grep -oE '`[A-Za-z0-9_./-]*[_/][A-Za-z0-9_./-]*(\(\))?`' docs/ARCHITECTURE.md | tr -d '`()' | sort -u)
+    done < <(grep -oE '`[A-Za-z0-9_./-]*[_/][A-Za-z0-9_./-]*(\(\)|=[a-z]+)?`' "$1" | tr -d '`()' | sed 's/=.*//' | sort -u)
+    return $bad
+}
+
+lint_docs() {
+    local bad=0 doc
+    tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
+    tools/postfix-doc.sh | diff -u docs/POSTFIX-PARAMETERS.md - ||
+        { echo 'tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md makes it anew'; bad=1; }
+    for doc in docs/ARCHITECTURE.md docs/SECURITY.md docs/TESTING.md; do
+        [ ! -e "$doc" ] || names_exist "$doc" || bad=1
+    done
     return $bad
 }
 
