@@ -112,7 +112,7 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 
 # --- programs -------------------------------------------------------------------------------------
 
-.PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint format fuzz bench clean help
+.PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint analyze format fuzz bench clean help
 .PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE print-LINKS FORCE
 
 all: programs
@@ -203,6 +203,10 @@ lint:
 	@tools/setup.sh build test
 	@tools/lint.sh
 
+analyze:
+	@tools/setup.sh build test
+	@tools/lint.sh tidy cppcheck analyzer
+
 format:
 	clang-format -i $$(find src healthcheck tests -name '*.[ch]')
 
@@ -226,7 +230,8 @@ help:
 	@echo 'make arm64      the build for arm64, in an emulator: unit tests and the smoke tests'
 	@echo 'make container  the images and the compose files, in a Docker engine of their own (root)'
 	@echo 'make fuzz       FUZZ_SECONDS=60 of each fuzz target'
-	@echo 'make lint       format, clang-tidy, cppcheck, shellcheck, headers, floors, purity'
+	@echo 'make lint       format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, headers, floors, purity'
+	@echo 'make analyze    of these clang-tidy, cppcheck and gcc -fanalyzer'
 	@echo 'make format     apply clang-format'
 	@echo 'make asan       build/asan/mxgate, with address and undefined-behaviour sanitizers'
 	@echo 'make static     build/static/mxgate: one static PIE with musl; TARGET=arm64 or amd64 for the other machine'
