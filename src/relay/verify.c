@@ -56,8 +56,8 @@ static struct verify_entry *entry_find(struct verify *v, struct span key)
 }
 
 /* uthash iterates in the order of insertion: an entry that is used is inserted again, so the first
- * is the oldest. False: there was no memory for that (a hash that was empty meanwhile is made anew),
- * and the entry is the caller's. */
+ * is the oldest. False: there was no memory for that (a hash that was empty meanwhile is made
+ * anew), and the entry is the caller's. */
 static bool entry_touch(struct verify *v, struct verify_entry *e)
 {
     unsigned long len = strlen(e->key);
