@@ -101,8 +101,6 @@ static void control_path(char *out, size_t cap)
 
 static bool ask_status(struct check *c, int fd, struct words *why)
 {
-    char *end;
-
     if (!exchange_send(fd, "status json\n", c->deadline, why) ||
         !exchange_read(fd, c->reply, sizeof c->reply, "ok", c->deadline, why))
         return false;
@@ -111,8 +109,7 @@ static bool ask_status(struct check *c, int fd, struct words *why)
         return false;
     }
     c->json = c->reply + 5;
-    end = strchr(c->reply, '\n');
-    *end = '\0';
+    c->reply[strcspn(c->reply, "\n")] = '\0';
     return true;
 }
 

@@ -8,8 +8,10 @@
 #   floors     an include points to its own folder or to one below (docs/ARCHITECTURE.md)
 #   tidy       clang-tidy over src and healthcheck
 #   cppcheck   over src, healthcheck and tests
+#   analyzer   gcc -fanalyzer over src and healthcheck; tools/analyze.suppress has what is not so, and why
 #   scripts    shellcheck; python compiles
-#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in docs/ARCHITECTURE.md exist
+#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in ARCHITECTURE, SECURITY and
+#              TESTING exist
 #
 # All checks run even if one fails. What passed and did not change is not checked again (build/lint).
 set -uo pipefail
@@ -90,6 +92,40 @@ lint_cppcheck() {
         --std=c11 -Isrc -Ibuild/lint/include -D_GNU_SOURCE '-DMXGATE_VERSION="lint"' --template=gcc --file-list=build/lint/cppcheck.files
 }
 
+# Each file's findings are kept until it or a header changes: "FILE FUNCTION WARNING", then gcc's words.
+analyze_one() {
+    local key found
+    # shellcheck disable=SC2086 # several flags
+    key=$({ gcc --version; gcc $lint_flags -E "$1"; } 2>&1 | sha256sum | cut -c1-32)
+    found=build/lint/analyzer/$key
+    if [ ! -e "$found" ]; then
+        # shellcheck disable=SC2086 # several flags
+        LC_ALL=C gcc $lint_flags -DCARES_NO_DEPRECATED -O1 -fanalyzer -fdiagnostics-plain-output -c -o /dev/null "$1" >"$found.$$" 2>&1 ||
+            { cat "$found.$$"; rm -f "$found.$$"; return 1; }
+        awk '/: In function / { f = $NF; gsub(/[^A-Za-z0-9_]/, "", f) }
+             /\[-Wanalyzer-/ {
+                 w = $0; sub(/.*\[-Wanalyzer-/, "", w); sub(/\].*/, "", w)
+                 file = $0; sub(/:.*/, "", file); print file, f, w, $0
+             }' "$found.$$" >"$found.new.$$" && mv "$found.new.$$" "$found"
+        rm -f "$found.$$"
+    fi
+    cat "$found"
+}
+lint_analyzer() {
+    local all=build/lint/analyzer.found
+    # Another version finds other things; CI has this one.
+    [ "$(gcc -dumpversion)" = 12 ] || { echo "lint: analyzer: not looked at, this is no gcc 12"; return 0; }
+    mkdir -p build/lint/analyzer
+    c_files src healthcheck | each analyze_one >"$all" || { cat "$all"; return 1; }
+    awk 'NR == FNR { if ($0 !~ /^(#|$)/) reason[$1 " " $2 " " $3] = 0; next }
+         ($1 " " $2 " " $3) in reason { reason[$1 " " $2 " " $3]++; next }
+         { $1 = $2 = $3 = ""; print; bad = 1 }
+         END {
+             for (r in reason) if (!reason[r]) { print "tools/analyze.suppress: found no more: " r; bad = 1 }
+             exit bad
+         }' tools/analyze.suppress "$all"
+}
+
 lint_scripts() {
     local bad=0
     find . -path ./build -prune -o -path ./.git -prune -o -path ./var -prune -o -name '*.sh' -print0 |
@@ -98,25 +134,34 @@ lint_scripts() {
     return $bad
 }
 
-lint_docs() {
+# What looks like a name of ours in backticks (it has an underscore, or a slash) must be in the tree; a setting's name may have
+# its value behind it.
+names_exist() {
     local bad=0 name
-    tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
-    tools/postfix-doc.sh | diff -u docs/POSTFIX-PARAMETERS.md - ||
-        { echo 'tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md makes it anew'; bad=1; }
-    # What looks like a name of ours in backticks (it has an underscore, or a slash) must be in the tree.
     # shellcheck disable=SC2016 # backticks of Markdown
     while read -r name; do
         case $name in
-        */*) [ -e "$name" ] || [ -e "src/$name" ] || { echo "docs/ARCHITECTURE.md: there is no $name"; bad=1; } ;;
-        *) grep -rqw -e "$name" src healthcheck tests Makefile tools || { echo "docs/ARCHITECTURE.md: nothing is called $name"; bad=1; } ;;
+        */*) [ -e "$name" ] || [ -e "src/$name" ] || { echo "$1: there is no $name"; bad=1; } ;;
+        *) grep -rqw -e "$name" src healthcheck tests Makefile tools || { echo "$1: nothing is called $name"; bad=1; } ;;
         esac
-    done < <(grep -oE '`[A-Za-z0-9_./-]*[_/][A-Za-z0-9_./-]*(\(\))?`' docs/ARCHITECTURE.md | tr -d '`()' | sort -u)
+    done < <(grep -oE '`[A-Za-z0-9_./-]*[_/][A-Za-z0-9_./-]*(\(\)|=[a-z]+)?`' "$1" | tr -d '`()' | sed 's/=.*//' | sort -u)
     return $bad
 }
 
-export -f header_alone pure_includes tidy_one
+lint_docs() {
+    local bad=0 doc
+    tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
+    tools/postfix-doc.sh | diff -u docs/POSTFIX-PARAMETERS.md - ||
+        { echo 'tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md makes it anew'; bad=1; }
+    for doc in docs/ARCHITECTURE.md docs/SECURITY.md docs/TESTING.md; do
+        [ ! -e "$doc" ] || names_exist "$doc" || bad=1
+    done
+    return $bad
+}
+
+export -f header_alone pure_includes tidy_one analyze_one
 failed=()
-[ $# -gt 0 ] || set -- warnings format headers purity floors tidy cppcheck scripts docs
+[ $# -gt 0 ] || set -- warnings format headers purity floors tidy cppcheck analyzer scripts docs
 for check in "$@"; do
     started=$SECONDS
     if "lint_$check"; then

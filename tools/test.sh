@@ -4,6 +4,7 @@
 #   tools/test.sh [SUITE...]
 #     unit      tests/unit  pure modules                                      (sanitizers)
 #     io        tests/io    modules on a real loop and real files             (sanitizers)
+#     tsan      tests/io    those of modules with threads, under ThreadSanitizer
 #     e2e       tests/e2e   the program between real clients and real servers (sanitizers)
 #     starttls  tests/e2e   how mail goes, with every client inside TLS       (sanitizers)
 #     valgrind  tests/e2e -m smoke, the normal build under valgrind
@@ -68,7 +69,7 @@ have_tests() {
 # --- cmocka ---------------------------------------------------------------------------------------
 
 # cmocka_programs SUITE JOBS FOLDER: runs FOLDER's programs; their results are SUITE's. $emulator, if set, is what
-# runs them; $cmocka_slow are names to leave out.
+# runs them; $cmocka_slow are names to leave out, $cmocka_only, if set, all there are.
 run_cmocka() { # SUITE PROGRAM
     local log=$logs/$1/${2##*/}
     # shellcheck disable=SC2086 # a command and its options
@@ -83,6 +84,7 @@ cmocka_programs() {
     export logs emulator cmocka_limit
     for file in "tests/${folder##*/}"/test_*.c; do
         name=$(basename "$file" .c)
+        case " ${cmocka_only:-$name} " in *" $name "*) ;; *) continue ;; esac
         case " ${cmocka_slow:-} " in *" $name "*) left_out=$((left_out + 1)) ;; *) echo "$folder/$name" ;; esac
     done >"$logs/$suite/programs"
     xargs -P "$jobs" -I {} bash -c "run_cmocka $suite {}" <"$logs/$suite/programs"
@@ -163,6 +165,18 @@ PY
 
 suite_unit() { cmocka_suite unit "$(nproc)"; }
 suite_io() { cmocka_suite io 1; }
+
+# Where threads meet the loop: the pool's lanes, the threads of handshakes, the log's thread, and what goes through them (body,
+# spool, maildir, custody, certificates). A report ends its program with status 66.
+tsan_tests='test_lane test_log_writer test_stream_tls test_body test_body_faults test_spool test_spool_commit'
+tsan_tests+=' test_spool_commit_faults test_maildir test_intake test_scheduler test_server_tls test_gateway'
+suite_tsan() {
+    local name programs=()
+    have_tests tsan 'tests/io/test_*.c' || return
+    for name in $tsan_tests; do programs+=("build/tsan/tests/io/$name"); done
+    built tsan BUILD=build/tsan SAN=thread "${programs[@]}" || return
+    TSAN_OPTIONS=second_deadlock_stack=1 cmocka_only=$tsan_tests cmocka_programs tsan 2 build/tsan/tests/io
+}
 
 # Tests run the program under strace too, where the leak checker cannot work and says so: that is no finding.
 sanitizer_reports() { find "$logs" -name 'sanitizer-e2e.*' -exec grep -L 'does not work under ptrace' {} +; }
@@ -281,11 +295,11 @@ suite_fuzz() {
     result fuzz "$good" "$bad"
 }
 
-[ $# -gt 0 ] || set -- unit io deploy e2e starttls valgrind static arm64 container crash fuzz
+[ $# -gt 0 ] || set -- unit io tsan deploy e2e starttls valgrind static arm64 container crash fuzz
 suites=()
 for suite in "$@"; do
     case $suite in
-    unit | io | deploy | e2e | starttls | valgrind | static | arm64 | container | crash | fuzz) suites+=("$suite") ;;
+    unit | io | tsan | deploy | e2e | starttls | valgrind | static | arm64 | container | crash | fuzz) suites+=("$suite") ;;
     smoke) suites+=(valgrind static) ;;
     *) echo "test: unknown suite $suite" >&2; exit 64 ;;
     esac

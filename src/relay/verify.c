@@ -35,11 +35,16 @@ static bool make_key(const struct destination *d, const char *address, struct te
     return !key->overflow;
 }
 
+static void entry_discard(struct verify_entry *e)
+{
+    free(e->why);
+    free(e);
+}
+
 static void entry_free(struct verify *v, struct verify_entry *e)
 {
     HASH_DEL(v->entries, e);
-    free(e->why);
-    free(e);
+    entry_discard(e);
 }
 
 static struct verify_entry *entry_find(struct verify *v, struct span key)
@@ -51,13 +56,15 @@ static struct verify_entry *entry_find(struct verify *v, struct span key)
 }
 
 /* uthash iterates in the order of insertion: an entry that is used is inserted again, so the first
- * is the oldest. */
-static void entry_touch(struct verify *v, struct verify_entry *e)
+ * is the oldest. False: there was no memory for that (a hash that was empty meanwhile is made
+ * anew), and the entry is the caller's. */
+static bool entry_touch(struct verify *v, struct verify_entry *e)
 {
     unsigned long len = strlen(e->key);
 
     HASH_DEL(v->entries, e);
     HASH_ADD_KEYPTR(hh, v->entries, e->key, len, e);
+    return entry_find(v, span_make(e->key, len)) == e;
 }
 
 static void remember(struct verify *v, struct span key, bool positive, unsigned code,
@@ -79,10 +86,8 @@ static void remember(struct verify *v, struct span key, bool positive, unsigned 
     e->why = positive ? NULL : strdup(why);
     memcpy(e->key, key.ptr, key.len);
     HASH_ADD_KEYPTR(hh, v->entries, e->key, key.len, e);
-    if (!entry_find(v, key)) { /* the hash could not grow */
-        free(e->why);
-        free(e);
-    }
+    if (!entry_find(v, key)) /* the hash could not grow */
+        entry_discard(e);
 }
 
 static bool younger(const struct verify_entry *e, uint64_t positive_ms, uint64_t negative_ms)
@@ -92,12 +97,15 @@ static bool younger(const struct verify_entry *e, uint64_t positive_ms, uint64_t
 
 static void answer_remembered(struct verify_query *q, struct verify_entry *e)
 {
+    bool kept = entry_touch(q->verify, e);
+
     q->verify->remembered++;
-    entry_touch(q->verify, e);
     if (e->positive)
         q->done(q, VERIFY_ACCEPT, 250, "2.1.5", "");
     else
         q->done(q, VERIFY_REJECT, e->code, e->dsn, e->why ? e->why : "");
+    if (!kept)
+        entry_discard(e);
 }
 
 /* Nobody answers now: an older answer, or what the setting says. */

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,12 @@ static bool fails(enum disk_call call)
 
 static size_t at_most(size_t len)
 {
-    return fault.most > 0 && len > fault.most ? fault.most : len;
+    size_t most;
+
+    pthread_mutex_lock(&lock);
+    most = fault.most;
+    pthread_mutex_unlock(&lock);
+    return most > 0 && len > most ? most : len;
 }
 
 static int fault_openat(int dir, const char *name, int flags, mode_t mode)
@@ -81,9 +87,11 @@ static ssize_t fault_pwritev(int fd, const struct iovec *parts, int count, off_t
 
     if (fails(DISK_PWRITEV))
         return -1;
-    if (fault.most == 0)
+    first.iov_len = at_most(SIZE_MAX);
+    if (first.iov_len == SIZE_MAX)
         return disk_calls_real.pwritev(fd, parts, count, offset);
-    first.iov_len = at_most(first.iov_len);
+    if (first.iov_len > parts[0].iov_len)
+        first.iov_len = parts[0].iov_len;
     return disk_calls_real.pwritev(fd, &first, 1, offset);
 }
 
@@ -99,8 +107,13 @@ static int fault_ftruncate(int fd, off_t len)
 
 static int fault_fsync(int fd)
 {
-    if (fault.on_fsync)
-        fault.on_fsync(fd);
+    void (*look)(int fd);
+
+    pthread_mutex_lock(&lock);
+    look = fault.on_fsync;
+    pthread_mutex_unlock(&lock);
+    if (look)
+        look(fd);
     return fails(DISK_FSYNC) ? -1 : disk_calls_real.fsync(fd);
 }
 
@@ -170,14 +183,16 @@ void disk_fault(enum disk_call call, unsigned skip, unsigned times, int error)
 
 void disk_fault_short(size_t most)
 {
+    pthread_mutex_lock(&lock);
     fault.most = most;
+    pthread_mutex_unlock(&lock);
 }
 
 void disk_fault_none(void)
 {
     disk_fault(DISK_CALL_COUNT, 0, 0, 0);
-    fault.most = 0;
-    fault.on_fsync = NULL;
+    disk_fault_short(0);
+    disk_on_fsync(NULL);
 }
 
 bool disk_fault_fired(void)
@@ -197,7 +212,9 @@ unsigned disk_count(enum disk_call call)
 
 void disk_on_fsync(void (*hook)(int fd))
 {
+    pthread_mutex_lock(&lock);
     fault.on_fsync = hook;
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- the folder ------------------------------------------------------------ */
