@@ -45,6 +45,7 @@ enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
 enum smtpd_tls_level { SMTPD_TLS_MAY, SMTPD_TLS_NONE, SMTPD_TLS_ENCRYPT };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
 enum config_outbound { OUTBOUND_NONE, OUTBOUND_DIRECT };
+enum config_address_preference { PREFER_ANY, PREFER_IPV6, PREFER_IPV4 };
 enum config_sandbox { SANDBOX_AUTO, SANDBOX_YES, SANDBOX_NO };
 
 /* What smtpd_tls_* come to. */

@@ -441,7 +441,7 @@ bool relay_tls_is_used(const struct relay_tls_map *map)
     return used;
 }
 
-size_t relay_tls_names(const struct relay_tls *tls, const char *host,
+size_t relay_tls_names(const struct relay_tls *tls, const char *host, const char *nexthop,
                        char names[][RELAY_TLS_NAME_CAP])
 {
     size_t count = 0;
@@ -449,13 +449,13 @@ size_t relay_tls_names(const struct relay_tls *tls, const char *host,
     for (size_t i = 0; i < tls->match_count; i++) {
         struct span word = span_of(tls->match[i]);
         bool dot = span_equal_nocase(word, SPAN_LIT("dot-nexthop"));
-        bool host_itself = span_equal_nocase(word, SPAN_LIT("hostname")) ||
-                           span_equal_nocase(word, SPAN_LIT("nexthop"));
+        bool hop = dot || span_equal_nocase(word, SPAN_LIT("nexthop"));
+        bool host_itself = span_equal_nocase(word, SPAN_LIT("hostname"));
         struct text t;
 
         text_init(&t, names[count], RELAY_TLS_NAME_CAP);
         text_cstr(&t, dot ? "." : "");
-        text_cstr(&t, dot || host_itself ? host : tls->match[i]);
+        text_cstr(&t, hop ? nexthop : host_itself ? host : tls->match[i]);
         count += !t.overflow;
     }
     return count;

@@ -84,8 +84,9 @@ bool relay_tls_equal(const struct relay_tls *a, const struct relay_tls *b);
 /* Whether any upstream is verified by a CA, or may use TLS at all. */
 bool relay_tls_needs_ca(const struct relay_tls_map *map);
 bool relay_tls_is_used(const struct relay_tls_map *map);
-/* What `match` means for this host; at most RELAY_TLS_MATCH_MAX names. */
-size_t relay_tls_names(const struct relay_tls *tls, const char *host,
+/* What `match` means for this host, found by MX look-up of nexthop (else both are the same); at
+ * most RELAY_TLS_MATCH_MAX names. */
+size_t relay_tls_names(const struct relay_tls *tls, const char *host, const char *nexthop,
                        char names[][RELAY_TLS_NAME_CAP]);
 
 #endif

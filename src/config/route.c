@@ -174,7 +174,8 @@ bool route_direct(struct span domain, uint16_t port, struct route *out)
     bool literal = domain.len > 2 && domain.ptr[0] == '[' && domain.ptr[domain.len - 1] == ']';
     struct span host = literal ? span_make(domain.ptr + 1, domain.len - 2) : domain;
 
-    *out = (struct route){.kind = ROUTE_SMTP, .out = true, .mx = !literal, .port = port};
+    *out = (struct route){
+        .kind = ROUTE_SMTP, .out = true, .direct = true, .mx = !literal, .port = port};
     if (literal)
         take_prefix(&host, SPAN_LIT("IPv6:"));
     else if (host.len > 0 && host.ptr[host.len - 1] == '.')

@@ -30,6 +30,7 @@ struct route {
     uint16_t port;
     char path[256]; /* unix socket or maildir, absolute; "" for a host */
     bool out;       /* a way out: a server of others, asked with patience (relay/upstream.h) */
+    bool direct;    /* outbound=direct: host is the recipients' own domain */
     bool mx;        /* host is a domain: its MX hosts are asked, in the order of their preference */
 };
 

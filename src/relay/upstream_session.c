@@ -97,7 +97,11 @@ static void end_job(struct upstream_session *s, enum client_step step, const cha
 
     s->job = NULL;
     job->session = NULL;
-    s->u->active--;
+    upstream_job_left(s->u);
+    if (s->mx_name) { /* the next session begins with another */
+        upstream_set_text(s->u->shunned, sizeof s->u->shunned, s->mx_name);
+        s->u->shunned_until_ms = clock_mono_ms() + s->config->minimal_backoff_time;
+    }
     upstream_job_broken(
         s->u, job, nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn, why);
 }
@@ -134,6 +138,8 @@ static void on_client_broken(void *ctx, enum client_step step, const struct smtp
     choose_dsn(s, step, reply, dsn);
     s->silent = s->timed_out;
     in_clear = upstream_tls_fall_back(s, step, buf);
+    if (!in_clear && !was_ready && !quitting && upstream_session_walk_on(s, buf))
+        return;
     upstream_session_close(s);
     if (in_clear) {
         upstream_try_again(s->u);
@@ -188,8 +194,11 @@ static void on_client_step(void *ctx, enum client_step step)
     uint64_t left = s->connect_by_ms > now ? s->connect_by_ms - now : 1;
 
     /* The whole opening has one limit (lmtp_connect_timeout), but what TLS takes. */
-    if (!s->ready && left < limit && step != CLIENT_STEP_STARTTLS && step != CLIENT_STEP_TLS &&
-        !stream_tls_facts(&s->stream))
+    if (s->u->route.out) { /* each step has its own: greetings of others may be slow on purpose */
+        if (step == CLIENT_STEP_GREETING)
+            limit = upstream_step_limit_ms(s->u, CLIENT_STEP_HELLO);
+    } else if (!s->ready && left < limit && step != CLIENT_STEP_STARTTLS &&
+               step != CLIENT_STEP_TLS && !stream_tls_facts(&s->stream))
         limit = left;
     s->progress_ms = now;
     if (step != CLIENT_STEP_IDLE && step != CLIENT_STEP_BROKEN)
@@ -204,7 +213,7 @@ static void end_finished_job(struct upstream_session *s)
         return;
     s->job = NULL;
     job->session = NULL;
-    s->u->active--;
+    upstream_job_left(s->u);
     job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
 }
 
@@ -246,10 +255,10 @@ static void on_client_idle(void *ctx)
         upstream_session_idle(s->u, s);
     if (!s->idle || s->closing)
         return;
-    if (s->u->context->config->lmtp_connection_idle_time == 0 || s->u->retired)
+    if (upstream_idle_limit_ms(s->u) == 0 || s->u->retired)
         upstream_session_quit(s);
     else
-        stream_deadline(&s->stream, s->u->context->config->lmtp_connection_idle_time);
+        stream_deadline(&s->stream, upstream_idle_limit_ms(s->u));
 }
 
 static void on_client_result(void *ctx, size_t position, enum client_blame blame,

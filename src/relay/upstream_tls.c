@@ -65,7 +65,7 @@ static enum tls_verify verify_of(enum tls_level level)
  * certificates can only show the one that is verified when it knows. */
 static const char *server_name(const struct upstream_session *s)
 {
-    const char *host = s->u->route.host;
+    const char *host = upstream_session_host(s);
     struct sockaddr_in6 v6;
     struct sockaddr_in v4;
 
@@ -114,7 +114,7 @@ static struct tls_session *make_session(struct upstream_session *s)
                                 .fingerprints = (const unsigned char(*)[32])s->tls->prints,
                                 .fingerprint_count = s->tls->print_count};
 
-    wanted.name_count = relay_tls_names(s->tls, s->u->route.host, names);
+    wanted.name_count = relay_tls_names(s->tls, upstream_session_host(s), s->u->route.host, names);
     for (size_t i = 0; i < wanted.name_count; i++)
         wanted.names[i] = names[i];
     return client ? tls_client_session(client, &wanted) : NULL;
@@ -220,7 +220,7 @@ void upstream_tls_note(struct upstream_session *s)
     if (!facts && s->tls->level == TLS_LEVEL_NONE && (s->client.can & CLIENT_CAN_STARTTLS) &&
         upstream_tls_notes_offer(u, s->config))
         log_info(u->context->log, upstream_program(u), "Host offered STARTTLS: [%s]",
-                 u->route.path[0] ? u->route.path : u->route.host);
+                 u->route.path[0] ? u->route.path : upstream_session_host(s));
 }
 
 void upstream_tls_reload(struct upstream *u, const struct config *old)

@@ -133,13 +133,14 @@ static void test_names(void **state)
 
     w.text[RELAY_TLS_LEVEL] = "secure";
     map = build(&w);
-    assert_int_equal(relay_tls_names(&map.general, "mail.example.com", names), 2);
+    assert_int_equal(relay_tls_names(&map.general, "mx1.example.net", "mail.example.com", names),
+                     2);
     assert_string_equal(names[0], "mail.example.com");
     assert_string_equal(names[1], ".mail.example.com");
     relay_tls_free(&map);
     w.text[RELAY_TLS_SECURE_MATCH] = "Hostname:.example.net, a.example.org 192.0.2.7";
     map = build(&w);
-    assert_int_equal(relay_tls_names(&map.general, "192.0.2.53", names), 4);
+    assert_int_equal(relay_tls_names(&map.general, "192.0.2.53", "192.0.2.53", names), 4);
     assert_string_equal(names[0], "192.0.2.53");
     assert_string_equal(names[1], ".example.net");
     assert_string_equal(names[2], "a.example.org");
@@ -206,7 +207,7 @@ static void test_exceptions(void **state)
     assert_int_equal(tls->max_version, TLS_VERSION_1_1);
     assert_true(tls->medium);
     assert_string_equal(tls->servername, "sni.example.com");
-    assert_int_equal(relay_tls_names(tls, "2001:db8::5", names), 2);
+    assert_int_equal(relay_tls_names(tls, "2001:db8::5", "2001:db8::5", names), 2);
     assert_string_equal(names[1], ".example.org");
     r = route_of("lmtp:a.b.example.net:26");
     assert_int_equal(relay_tls_find(&map, &r)->print_count, 2);
