@@ -66,7 +66,7 @@ def tls_context(certificate, at_most=ssl.TLSVersion.TLSv1_2):
 class LmtpPeer:
     def __init__(self, protocol="lmtp", words=LHLO_WORDS, strict=False, keep_bodies=True, unix_path=None,
                  recipient_limit=None, delay=None, port=0, one_mail_each=None, most_connections=None,
-                 tls=None, wrapper=False):
+                 tls=None, wrapper=False, host="127.0.0.1"):
         self.protocol = protocol
         self.words = tuple(words)
         self.strict = strict  # look for bytes that came too early (costs 30 ms a reply)
@@ -77,6 +77,7 @@ class LmtpPeer:
         self.most_connections = most_connections  # more are greeted with 421
         self.tls = tls  # a tls_context(): STARTTLS is offered; or all is inside TLS
         self.wrapper = wrapper
+        self.host = host  # an address of loopback
         self.delay = dict(delay or {})  # step -> seconds before its reply
         self.faults = []
         self.lock = threading.Lock()
@@ -105,7 +106,7 @@ class LmtpPeer:
         else:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", self.port))
+            listener.bind((self.host, self.port))
             self.port = listener.getsockname()[1]
         listener.listen(128)
         self._listener = listener
@@ -146,7 +147,7 @@ class LmtpPeer:
 
     @property
     def transport(self):
-        where = f"unix:{self.unix_path}" if self.unix_path else f"[127.0.0.1]:{self.port}"
+        where = f"unix:{self.unix_path}" if self.unix_path else f"[{self.host}]:{self.port}"
         return f"{'smtp' if self.protocol == 'smtp' else 'lmtp'}:{where}"
 
     def _accept(self, listener):
