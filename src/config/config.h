@@ -80,6 +80,7 @@ struct config {
     struct domain_list domains;            /* relay_domains */
     struct cidr_list networks;             /* mynetworks */
     struct transport_map transports;       /* transport_maps */
+    uint16_t smtp_port;                    /* smtp_tcp_port */
     struct inline_table sender_relayhosts; /* sender_dependent_relayhost_maps */
     struct relay_tls_map relay_tls[2];     /* of lmtp: and smtp: targets, by enum route_kind */
     struct domain_list senders;            /* allowed_sender_domains, with their subdomains */
