@@ -131,7 +131,8 @@ struct upstream_session *upstream_session_open(struct upstream *u)
         return NULL;
     s->u = u;
     s->config = config_ref(u->context->config);
-    s->tls = upstream_tls_of(u, s->config);
+    upstream_login_choose(s);
+    upstream_tls_choose(s);
     s->opened_ms = clock_mono_ms();
     s->connect_by_ms = s->opened_ms + limit;
     DL_APPEND(u->sessions, s);
