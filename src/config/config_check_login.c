@@ -1,5 +1,5 @@
-/* config_check_login - who we are at servers of others, as struct relay_logins; see relay_login.h and
- * config_private.h */
+/* config_check_login - who we are at servers of others, as struct relay_logins; see relay_login.h
+ * and config_private.h */
 #include "config/config_private.h"
 
 #include <errno.h>
@@ -18,19 +18,19 @@ static void check_mechanisms(struct config_builder *b)
         int (*parse)(struct span text, unsigned *mask_out, struct errbuf *err);
     } rows[] = {
         {SETTING_AT_smtp_sasl_mechanism_filter,     c->smtp_sasl_mechanism_filter,
-         relay_mechanisms_filter                                                                           },
+         relay_mechanisms_filter },
         {SETTING_AT_smtp_sasl_security_options,     c->smtp_sasl_security_options,
-         relay_mechanisms_options                                                                          },
+         relay_mechanisms_options},
         {SETTING_AT_smtp_sasl_tls_security_options, c->smtp_sasl_tls_security_options,
-         relay_mechanisms_options                                                                          },
+         relay_mechanisms_options},
     };
     unsigned masks[3] = {0, 0, 0};
     struct errbuf err;
 
     for (size_t i = 0; i < 3; i++) {
         if (!is_bad(b, rows[i].at))
-            config_fault_from(b, rows[i].at,
-                              rows[i].parse(span_of(rows[i].text), &masks[i], &err), &err);
+            config_fault_from(b, rows[i].at, rows[i].parse(span_of(rows[i].text), &masks[i], &err),
+                              &err);
     }
     c->logins.in_clear = masks[0] & masks[1];
     c->logins.in_tls = masks[0] & masks[2];
@@ -68,7 +68,8 @@ static void check_relayhost_login(struct config_builder *b)
     if (password && token)
         config_fault(b, SETTING_AT_relayhost_token_file,
                      "is set beside a password; remove one of them");
-    if (user && !c->smtp_sasl_auth_enable && config_value(b, SETTING_AT_smtp_sasl_auth_enable)->source)
+    if (user && !c->smtp_sasl_auth_enable &&
+        config_value(b, SETTING_AT_smtp_sasl_auth_enable)->source)
         config_fault(b, SETTING_AT_smtp_sasl_auth_enable,
                      "contradicts RELAYHOST_USERNAME; remove one of them");
 }
@@ -81,13 +82,13 @@ static void check_maps(struct config_builder *b)
 
     if (is_bad(b, at))
         return;
-    config_fault_from(b, at,
-                      relay_logins_parse(&c->logins, span_of(c->smtp_sasl_password_maps), &err),
-                      &err);
+    config_fault_from(
+        b, at, relay_logins_parse(&c->logins, span_of(c->smtp_sasl_password_maps), &err), &err);
     if (c->logins.for_all && c->outbound == OUTBOUND_DIRECT)
-        config_fault(b, at,
-                     "is static:, and with outbound=direct every server in the world would be shown "
-                     "the password; write inline:{ HOST=USER:PASSWORD }");
+        config_fault(
+            b, at,
+            "is static:, and with outbound=direct every server in the world would be shown "
+            "the password; write inline:{ HOST=USER:PASSWORD }");
     if (!is_bad(b, at) && c->smtp_sasl_auth_enable && c->logins.table.count == 0 &&
         !c->relayhost_username[0])
         config_fault(b, SETTING_AT_smtp_sasl_auth_enable,

@@ -5,9 +5,9 @@
  * Every setting is expanded once and remembered, so the work is linear however values refer to each
  * other. $$ is a dollar sign; a dollar that no name follows stands for itself. A name that is no
  * setting gives nothing, as in Postfix, but is said. Logins are taken as they are: a dollar in a
- * password is one; nor is a secret put into another value, which would be shown. ${name?{a}:{b}} is a if name is not empty,
- * else b; ${name?a} and ${name:b} are the halves of it. Comparisons (${{a} == {b} ? ...}) are not
- * supported.
+ * password is one; nor is a secret put into another value, which would be shown. ${name?{a}:{b}} is
+ * a if name is not empty, else b; ${name?a} and ${name:b} are the halves of it. Comparisons (${{a}
+ * == {b} ? ...}) are not supported.
  *
  * Fails:  a loop, a comparison or a value that grows beyond its limit is an error of the setting
  * that has it. Limits: references nest at most as deep as there are settings, since each runs once;

@@ -155,8 +155,9 @@ int relay_logins_parse(struct relay_logins *logins, struct span text, struct err
     static const struct inline_rules rules = {
         .max = RELAY_LOGINS_MAX,
         .example = EXAMPLE,
-        .names = "is no host ([smtp.example.net]:587, or smtp.example.net; logins by sender are not "
-                 "supported)",
+        .names =
+            "is no host ([smtp.example.net]:587, or smtp.example.net; logins by sender are not "
+            "supported)",
         .secret = true,
         .fold = relay_login_fold,
         .check = check_value,
@@ -250,7 +251,8 @@ bool relay_login_equal(const struct config *a, const struct config *b, const str
 
     if (found != relay_login_find(b, route, &other))
         return false;
-    return !found || (span_equal(one.user, other.user) && span_equal(one.password, other.password) &&
-                      strcmp(one.token_file, other.token_file) == 0 &&
-                      one.in_clear == other.in_clear && one.in_tls == other.in_tls);
+    return !found ||
+           (span_equal(one.user, other.user) && span_equal(one.password, other.password) &&
+            strcmp(one.token_file, other.token_file) == 0 && one.in_clear == other.in_clear &&
+            one.in_tls == other.in_tls);
 }

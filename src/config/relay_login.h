@@ -64,9 +64,9 @@ bool relay_login_equal(const struct config *a, const struct config *b, const str
 int relay_logins_parse(struct relay_logins *logins, struct span text, struct errbuf *err);
 void relay_logins_free(struct relay_logins *logins);
 /*
- * smtp_sasl_mechanism_filter: mechanisms, !mechanism, static:all; the first that fits counts; empty:
- * all. smtp_sasl_security_options and smtp_sasl_tls_security_options: Postfix's words; all but
- * noanonymous rule out what sends the password itself, that is all of these. 0, or -EINVAL.
+ * smtp_sasl_mechanism_filter: mechanisms, !mechanism, static:all; the first that fits counts;
+ * empty: all. smtp_sasl_security_options and smtp_sasl_tls_security_options: Postfix's words; all
+ * but noanonymous rule out what sends the password itself, that is all of these. 0, or -EINVAL.
  */
 int relay_mechanisms_filter(struct span text, unsigned *mask_out, struct errbuf *err);
 int relay_mechanisms_options(struct span text, unsigned *mask_out, struct errbuf *err);

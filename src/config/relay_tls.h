@@ -13,7 +13,8 @@
  *
  * Where the level is not said, a way out (route.out) has the level may, not none: servers of others
  * are asked across networks of others. Its port 465 means TLS from the first byte on, whatever is
- * said; and a login, unless it may go in clear text, means the level encrypt at least (relay_tls_raise).
+ * said; and a login, unless it may go in clear text, means the level encrypt at least
+ * (relay_tls_raise).
  *
  * Fails:  -EINVAL with the reason in err, and which setting it is; -ENOMEM.
  * Limits: RELAY_TLS_ENTRIES_MAX names in the table, RELAY_TLS_MATCH_MAX words in a match,
@@ -51,7 +52,7 @@ struct relay_tls_entry {
 
 struct relay_tls_map {
     struct relay_tls general;
-    struct relay_tls out; /* the same for ways out; only where there are any */
+    struct relay_tls out;            /* the same for ways out; only where there are any */
     struct relay_tls_entry *entries; /* owned */
     size_t count;
 };

@@ -67,7 +67,9 @@ void client_break(struct client *c, const struct smtp_reply *reply, const char *
     if (step == CLIENT_STEP_BROKEN)
         return;
     c->todo = CLIENT_TODO_NONE;
-    c->login = (struct client_login){.user = {NULL, 0}};
+    c->login = (struct client_login){
+        .user = {NULL, 0}
+    };
     client_enter(c, CLIENT_STEP_BROKEN);
     c->ops->on_broken(c->ctx, step, reply, text);
 }

@@ -19,8 +19,8 @@
  *
  * AUTH (RFC 4954): after the last hello, where a login is set: XOAUTH2, PLAIN or LOGIN, of which
  * settings say what is allowed inside TLS and in clear text. Without a usable one, and when it is
- * refused, BROKEN: no mail goes out without the login that it needs. Never pipelined; a byte behind a
- * reply: BROKEN. What the peer says while it hears the login is hidden where it repeats it.
+ * refused, BROKEN: no mail goes out without the login that it needs. Never pipelined; a byte behind
+ * a reply: BROKEN. What the peer says while it hears the login is hidden where it repeats it.
  *
  * Bytes in, calls of client_ops out. Nothing is sent that the peer did not offer: SIZE,
  * BODY=8BITMIME, SMTPUTF8, DSN parameters, XCLIENT, pipelining. At most one transaction at a time.
@@ -41,13 +41,13 @@
  *   - XCLIENT refused: nobody's, the mail goes on without it.
  *   - TLS required, and not offered or refused; no login: the destination's trouble.
  * Towards ways out (settings.out) servers of others answer, as they answer Postfix:
- *   - 5xx to MAIL: of this sender or message, for good; in doubt whether our syntax or login is meant
- *     (501, 555, 5.7.0, unless the enhanced code speaks of the message) later.
+ *   - 5xx to MAIL: of this sender or message, for good; in doubt whether our syntax or login is
+ * meant (501, 555, 5.7.0, unless the enhanced code speaks of the message) later.
  *   - 504: later, this message only.
  *   - 534, 535, 538, and 5.7.8 to 5.7.14 (login, account, encryption): the destination's trouble.
- *   - 552 to RCPT without 5.5.3 is for good, as in Postfix (RFC 5321 4.5.3.1.10 would have it later).
- * LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for all of
- * them.
+ *   - 552 to RCPT without 5.5.3 is for good, as in Postfix (RFC 5321 4.5.3.1.10 would have it
+ * later). LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for
+ * all of them.
  */
 #ifndef MXGATE_RELAY_CLIENT_H
 #define MXGATE_RELAY_CLIENT_H
@@ -139,9 +139,9 @@ struct client_settings {
     const char *hello_name; /* borrowed */
     const char *discard;    /* borrowed; words of the hello reply to pass over; may be NULL */
     enum client_tls tls;
-    bool wrapped;            /* inside TLS from the first byte on */
-    bool login;              /* nothing goes without */
-    unsigned auth_in_clear;  /* enum relay_mechanism: those that may be used */
+    bool wrapped;           /* inside TLS from the first byte on */
+    bool login;             /* nothing goes without */
+    unsigned auth_in_clear; /* enum relay_mechanism: those that may be used */
     unsigned auth_in_tls;
     bool xclient;               /* send XCLIENT where offered */
     unsigned xclient_timeout_s; /* for TIMEOUT=: our own limit for the reply after the dot */
@@ -180,8 +180,8 @@ struct client_ops {
      */
     void (*starttls)(void *ctx);
     /*
-     * The peer awaits AUTH. In the end client_login() or client_fail(). NULL where settings.login is
-     * false.
+     * The peer awaits AUTH. In the end client_login() or client_fail(). NULL where settings.login
+     * is false.
      */
     void (*login)(void *ctx);
     /*

@@ -216,7 +216,9 @@ void client_auth_reply(struct client *c, const struct smtp_reply *reply)
         c->todo = CLIENT_TODO_AUTH;
     } else if (reply->code / 100 == 2 && c->auth == CLIENT_AUTH_WHOLE) {
         c->auth = CLIENT_AUTH_NONE;
-        c->login = (struct client_login){.user = {NULL, 0}};
+        c->login = (struct client_login){
+            .user = {NULL, 0}
+        };
         c->logged_in = true;
         c->todo = CLIENT_TODO_IDLE;
     } else if (reply->code >= 400) {

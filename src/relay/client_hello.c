@@ -158,7 +158,7 @@ void client_hello_line(struct client *c, struct span line)
     struct span keyword;
 
     if (c->hello_lines++ == 0 || !span_next_word(&line, " ", &keyword))
-        return; /* the first line holds the peer's name */
+        return;                                           /* the first line holds the peer's name */
     if (span_starts_nocase(keyword, SPAN_LIT("AUTH="))) { /* from before RFC 2554 */
         line = span_make(keyword.ptr + 5, keyword.len - 5 + line.len);
         keyword = span_first(keyword, 4);

@@ -2,8 +2,8 @@
  * client_internal - what the files of relay/client share; nobody else includes it
  *
  * client.c holds the machine (states, input, what is done next), client_hello.c greeting, LHLO/EHLO
- * and XCLIENT, client_starttls.c and client_auth.c what their names say, client_transaction.c the commands of a
- * transaction and the body, client_reply.c the replies to them and the blame.
+ * and XCLIENT, client_starttls.c and client_auth.c what their names say, client_transaction.c the
+ * commands of a transaction and the body, client_reply.c the replies to them and the blame.
  *
  * Replies and actions are kept apart: a reply only notes in `todo` what is to be done next, and
  * client_input() does it after the last byte of its input. So a reply that was not asked for is

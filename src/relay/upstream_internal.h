@@ -13,11 +13,11 @@
 struct upstream_session {
     struct upstream *u; /* borrowed */
     struct upstream_session *prev, *next;
-    struct config *config; /* a reference: the client engine borrows its hello name from it */
-    const struct relay_tls *tls;  /* in it, or tls_own */
-    struct relay_tls tls_own;     /* what the settings say, raised */
-    struct relay_login login;     /* in config */
-    struct login_token *token;    /* owned: being read, or read; NULL: there is none */
+    struct config *config;       /* a reference: the client engine borrows its hello name from it */
+    const struct relay_tls *tls; /* in it, or tls_own */
+    struct relay_tls tls_own;    /* what the settings say, raised */
+    struct relay_login login;    /* in config */
+    struct login_token *token;   /* owned: being read, or read; NULL: there is none */
     bool has_login;
     struct stream stream;
     struct client client;

@@ -1,4 +1,5 @@
-/* sanitizer - whether this build looks into itself, by means that a sandbox forbids (ptrace, /proc) */
+/* sanitizer - whether this build looks into itself, by means that a sandbox forbids (ptrace, /proc)
+ */
 #ifndef MXGATE_SANDBOX_SANITIZER_H
 #define MXGATE_SANDBOX_SANITIZER_H
 

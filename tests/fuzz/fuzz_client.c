@@ -2,9 +2,9 @@
  * Fuzz relay/client: whatever the peer says, each reply is taken for the command it answers.
  *
  * Input: two choices (settings, envelope), then the peer's bytes. Bytes 1 to 8 among them are not
- * the peer's (14 likewise) but ours: see enum deed. Beside the client runs a model that knows nothing of its
- * states: a queue of what was asked, out of the bytes that were sent, and the replies, out of the
- * bytes that were fed. It holds that
+ * the peer's (14 likewise) but ours: see enum deed. Beside the client runs a model that knows
+ * nothing of its states: a queue of what was asked, out of the bytes that were sent, and the
+ * replies, out of the bytes that were fed. It holds that
  *   - a reply that nothing asked for, or no reply at all, breaks the session, and a result names
  * the reply to that recipient's command, or to one that all share;
  *   - each recipient has one result, unless on_broken comes first, and nothing comes after that;

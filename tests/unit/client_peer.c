@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-static const char *const step_names[] = {"GREETING", "HELLO", "STARTTLS", "TLS",   "AUTH",
-                                         "XCLIENT",  "IDLE",  "MAIL",     "RCPT",  "DATA",
-                                         "BODY",     "END",   "RSET",     "QUIT",  "BROKEN"};
+static const char *const step_names[] = {"GREETING", "HELLO", "STARTTLS", "TLS",  "AUTH",
+                                         "XCLIENT",  "IDLE",  "MAIL",     "RCPT", "DATA",
+                                         "BODY",     "END",   "RSET",     "QUIT", "BROKEN"};
 static const char *const blame_names[] = {"none", "recipient", "later", "destination"};
 
 /* Moves what was sent into `got`, one C line per CRLF line; an unfinished line waits. */

@@ -62,9 +62,10 @@ static void test_every_byte_and_length(void **state)
 
 static void test_is_none(void **state)
 {
-    static const char *const bad[] = {"Z",    "Zg",    "Zg=",   "Zg===",    "====",     "=Zg=",
-                                      "Z===", "Zg=g",  "Zm9v=", "Zm9v====", "Zh==",     "Zm9=",
-                                      "Zm 9", "Zm9\n", "Zm-_",  "Zg==Zg==", "*",        "\xff\xff\xff\xff"};
+    static const char *const bad[] = {
+        "Z",    "Zg",    "Zg=",   "Zg===",    "====", "=Zg=",
+        "Z===", "Zg=g",  "Zm9v=", "Zm9v====", "Zh==", "Zm9=",
+        "Zm 9", "Zm9\n", "Zm-_",  "Zg==Zg==", "*",    "\xff\xff\xff\xff"};
     char buf[64];
     size_t len;
 

@@ -23,7 +23,8 @@
 
 static void test_plain(void **state)
 {
-    client_peer_run(__func__, INSIDE HELLO OFFERED ANN PLAIN "S 235 2.7.0 welcome\nE idle\n" ONE_MAIL);
+    client_peer_run(__func__,
+                    INSIDE HELLO OFFERED ANN PLAIN "S 235 2.7.0 welcome\nE idle\n" ONE_MAIL);
     client_peer_run("in several lines",
                     INSIDE HELLO OFFERED ANN PLAIN "S 235-hello\nS 235 welcome\nE idle\n" ONE_MAIL);
 }
@@ -34,9 +35,8 @@ static void test_login(void **state)
                                            "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nC YW5u\n"
                                            "S 334 UGFzc3dvcmQ6\nC c2VjcmV0\n"
                                            "S 235 2.7.0 welcome\nE idle\n" ONE_MAIL);
-    client_peer_run("bare challenges",
-                    INSIDE HELLO "S 250 mail\nE broken AUTH 0 " FAILED
-                                 "did not offer AUTH, and a login is set\n");
+    client_peer_run("bare challenges", INSIDE HELLO "S 250 mail\nE broken AUTH 0 " FAILED
+                                                    "did not offer AUTH, and a login is set\n");
     client_peer_run("a bare 334", INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
                                                "C AUTH LOGIN\nS 334\nC YW5u\nS 334 \nC c2VjcmV0\n"
                                                "S 235 ok\nE idle\n");
@@ -48,8 +48,7 @@ static void test_xoauth2(void **state)
     client_peer_run("refused", TOKEN HELLO OFFERED ANN XOAUTH2
                     "S 334 eyJzdGF0dXMiOiI0MDEifQ==\nC \n"
                     "S 535 5.7.8 no\nE broken AUTH 535 " FAILED "said: 535 5.7.8 no\n");
-    client_peer_run("refused without a challenge",
-                    TOKEN HELLO OFFERED ANN XOAUTH2
+    client_peer_run("refused without a challenge", TOKEN HELLO OFFERED ANN XOAUTH2
                     "S 535 5.7.3 no\nE broken AUTH 535 " FAILED "said: 535 5.7.3 no\n");
     client_peer_run("refused, then taken", TOKEN HELLO OFFERED ANN XOAUTH2
                     "S 334 eyJ9\nC \nS 235 ok\nE broken AUTH 235 " FAILED
@@ -80,18 +79,19 @@ static void test_long_secret(void **state)
 
 static void test_order_of_preference(void **state)
 {
-    client_peer_run("both", "D set smtp\nD set wrapped\nD set login 0 7\n" HELLO OFFERED ANN XOAUTH2);
+    client_peer_run("both",
+                    "D set smtp\nD set wrapped\nD set login 0 7\n" HELLO OFFERED ANN XOAUTH2);
     client_peer_run("plain is off", "D set smtp\nD set wrapped\nD set login 0 1\n" HELLO OFFERED ANN
                                     "C AUTH LOGIN\n");
 }
 
 static void test_words_of_the_offer(void **state)
 {
-    static const char *const offers[] = {"AUTH=PLAIN", "AUTH=PLAIN LOGIN", "AUTH=LOGIN PLAIN",
-                                         "auth=login plain", "AUTH PLAIN", "AUTH CRAM-MD5 PLAIN",
-                                         "AUTH LOGIN plain", "AUTH  PLAIN "};
-    static const char *const none[] = {"AUTH",         "AUTH=",          "AUTH XPLAIN", "AUTH PLAIN1",
-                                       "AUTHX PLAIN", "AUTH GSSAPI",     "XAUTH PLAIN", "PLAIN"};
+    static const char *const offers[] = {
+        "AUTH=PLAIN", "AUTH=PLAIN LOGIN",    "AUTH=LOGIN PLAIN", "auth=login plain",
+        "AUTH PLAIN", "AUTH CRAM-MD5 PLAIN", "AUTH LOGIN plain", "AUTH  PLAIN "};
+    static const char *const none[] = {"AUTH",        "AUTH=",       "AUTH XPLAIN", "AUTH PLAIN1",
+                                       "AUTHX PLAIN", "AUTH GSSAPI", "XAUTH PLAIN", "PLAIN"};
     char script[1024];
 
     for (size_t i = 0; i < sizeof offers / sizeof offers[0]; i++) {
@@ -102,8 +102,8 @@ static void test_words_of_the_offer(void **state)
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         bool said = strncmp(none[i], "AUTH", 4) == 0 && none[i][4] != 'X';
 
-        snprintf(script, sizeof script, INSIDE HELLO "S 250-mail\nS 250 %s\nE broken AUTH 0 " FAILED "%s\n",
-                 none[i],
+        snprintf(script, sizeof script,
+                 INSIDE HELLO "S 250-mail\nS 250 %s\nE broken AUTH 0 " FAILED "%s\n", none[i],
                  said ? "offered no compatible authentication mechanisms for this type of "
                         "connection security"
                       : "did not offer AUTH, and a login is set");
@@ -127,9 +127,9 @@ static void test_clear_text(void **state)
                              "S 250-mail\nS 250 AUTH PLAIN\nE broken AUTH 0 " FAILED
                              "offered AUTH without TLS, and smtp_sasl_security_options forbids "
                              "passwords in clear text\n");
-    client_peer_run("allowed", "D set smtp\nD set out\nD set login 3 3\n" HELLO
-                               "S 250-mail\nS 250 AUTH PLAIN\nE login\n" ANN PLAIN
-                               "S 235 ok\nE idle\n");
+    client_peer_run("allowed",
+                    "D set smtp\nD set out\nD set login 3 3\n" HELLO
+                    "S 250-mail\nS 250 AUTH PLAIN\nE login\n" ANN PLAIN "S 235 ok\nE idle\n");
     client_peer_run("STARTTLS first",
                     "D set smtp\nD set out\nD set tls required\nD set login 3 3\n" HELLO
                     "S 250-mail\nS 250-AUTH PLAIN\nS 250 STARTTLS\nC STARTTLS\n"
@@ -151,28 +151,32 @@ static void test_clear_text(void **state)
 
 static void test_no_login_no_auth(void **state)
 {
-    client_peer_run(__func__, "D set smtp\nD set wrapped\n" HELLO
-                              "S 250-mail\nS 250 AUTH PLAIN\nE idle\n");
+    client_peer_run(__func__,
+                    "D set smtp\nD set wrapped\n" HELLO "S 250-mail\nS 250 AUTH PLAIN\nE idle\n");
 }
 
 static void test_refused(void **state)
 {
-    static const char *const replies[] = {"535 5.7.8 wrong",  "534 5.7.9 weak", "538 5.7.11 TLS",
-                                          "454 4.7.0 not now", "530 5.7.0 no",  "500 5.5.1 what?",
-                                          "501 5.5.2 base64?", "504 5.5.4 no",  "503 5.5.1 no",
-                                          "535 no",            "550 5.7.1 no",  "432 4.7.12 no"};
+    static const char *const replies[] = {
+        "535 5.7.8 wrong", "534 5.7.9 weak",  "538 5.7.11 TLS",    "454 4.7.0 not now",
+        "530 5.7.0 no",    "500 5.5.1 what?", "501 5.5.2 base64?", "504 5.5.4 no",
+        "503 5.5.1 no",    "535 no",          "550 5.7.1 no",      "432 4.7.12 no"};
     char script[1024];
 
     for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
-        snprintf(script, sizeof script, INSIDE HELLO OFFERED ANN PLAIN
-                 "S %s\nE broken AUTH %.3s " FAILED "said: %s\n", replies[i], replies[i], replies[i]);
+        snprintf(script, sizeof script,
+                 INSIDE HELLO OFFERED ANN PLAIN "S %s\nE broken AUTH %.3s " FAILED "said: %s\n",
+                 replies[i], replies[i], replies[i]);
         client_peer_run(replies[i], script);
-        snprintf(script, sizeof script, INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
-                 "C AUTH LOGIN\nS %s\nE broken AUTH %.3s " FAILED "said: %s\n", replies[i],
-                 replies[i], replies[i]);
+        snprintf(script, sizeof script,
+                 INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
+                              "C AUTH LOGIN\nS %s\nE broken AUTH %.3s " FAILED "said: %s\n",
+                 replies[i], replies[i], replies[i]);
         client_peer_run(replies[i], script);
-        snprintf(script, sizeof script, INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
-                 "C AUTH LOGIN\nS 334 x\nC YW5u\nS %s\nE broken AUTH %.3s " FAILED "said: %s\n",
+        snprintf(script, sizeof script,
+                 INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
+                              "C AUTH LOGIN\nS 334 x\nC YW5u\nS %s\nE broken AUTH %.3s " FAILED
+                              "said: %s\n",
                  replies[i], replies[i], replies[i]);
         client_peer_run(replies[i], script);
     }
@@ -189,14 +193,15 @@ static void test_neither_yes_nor_no(void **state)
     client_peer_run("354", INSIDE HELLO OFFERED ANN PLAIN
                     "S 354 go\nE broken AUTH 354 " FAILED
                     "gave an unexpected reply: 354 go (in reply to AUTH command)\n");
-    client_peer_run("235 before the password",
-                    INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
+    client_peer_run("235 before the password", INSIDE HELLO
+                    "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
                     "C AUTH LOGIN\nS 334 x\nC YW5u\nS 235 ok\nE broken AUTH 235 " FAILED
                     "gave an unexpected reply: 235 ok (in reply to AUTH command)\n");
-    client_peer_run("a third challenge",
-                    INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
-                    "C AUTH LOGIN\nS 334 x\nC YW5u\nS 334 x\nC c2VjcmV0\nS 334 y\nE broken AUTH 334 "
-                    FAILED "gave an unexpected reply: 334 y (in reply to AUTH command)\n");
+    client_peer_run(
+        "a third challenge", INSIDE HELLO
+        "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
+        "C AUTH LOGIN\nS 334 x\nC YW5u\nS 334 x\nC c2VjcmV0\nS 334 y\nE broken AUTH 334 " FAILED
+        "gave an unexpected reply: 334 y (in reply to AUTH command)\n");
     client_peer_run("no reply", INSIDE HELLO OFFERED ANN PLAIN
                     "S AGFubgBzZWNyZXQ=\nE broken AUTH 0 malformed reply (in reply to AUTH "
                     "command)\n");
@@ -208,11 +213,10 @@ static void test_neither_yes_nor_no(void **state)
 /* Bytes behind a reply of the login would be taken for that to the next command. */
 static void test_bytes_behind_a_reply(void **state)
 {
-    static const char *const behind[] = {"S 250 mail\n", "s 2\n",      "s 250-\n",    "S \n",
-                                         "S 220 go\n", "S 421 bye\n", "S 250-a\nS 250 b\n"};
+    static const char *const behind[] = {"S 250 mail\n", "s 2\n",       "s 250-\n",          "S \n",
+                                         "S 220 go\n",   "S 421 bye\n", "S 250-a\nS 250 b\n"};
     static const char *const before[] = {
-        INSIDE HELLO "S 250-mail\nS 250 AUTH PLAIN\n",
-        INSIDE HELLO OFFERED ANN PLAIN "S 235 ok\n",
+        INSIDE HELLO "S 250-mail\nS 250 AUTH PLAIN\n", INSIDE HELLO OFFERED ANN PLAIN "S 235 ok\n",
         INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN "C AUTH LOGIN\nS 334 x\n",
         TOKEN HELLO OFFERED ANN XOAUTH2 "S 334 x\n"};
     static struct client_peer p;
@@ -239,8 +243,7 @@ static void test_bytes_while_the_login_is_looked_for(void **state)
                     "(in reply to AUTH command)\nD login ann secret\n");
     client_peer_run("a part", INSIDE HELLO OFFERED
                     "s 23\n" ANN "E broken AUTH 0 host began a reply without being asked\n");
-    client_peer_run("none", INSIDE HELLO OFFERED
-                    "D fail no token\nE broken AUTH 0 no token\n" ANN);
+    client_peer_run("none", INSIDE HELLO OFFERED "D fail no token\nE broken AUTH 0 no token\n" ANN);
 }
 
 /* What a server repeats of the login is not passed on: to nobody, in no form. */
@@ -274,15 +277,14 @@ static void test_repeated(void **state)
         assert_null(memmem(p.client.parser.line, sizeof p.client.parser.line, "secret", 6));
         client_peer_deinit(&p);
     }
-    client_peer_run("code and enhanced code stay",
-                    INSIDE HELLO OFFERED ANN PLAIN
+    client_peer_run("code and enhanced code stay", INSIDE HELLO OFFERED ANN PLAIN
                     "S 535 5.7.8 secret\nE broken AUTH 535 " FAILED
                     "said: 535 5.7.8 (the rest repeats the login and is not shown)\n");
     client_peer_run("LOGIN's two parts",
                     INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
-                    "C AUTH LOGIN\nS 334 x\nC YW5u\nS 334 x\nC c2VjcmV0\n"
-                    "S 500 what is c2VjcmV0?\nE broken AUTH 500 " FAILED
-                    "said: 500 (the rest repeats the login and is not shown)\n");
+                                 "C AUTH LOGIN\nS 334 x\nC YW5u\nS 334 x\nC c2VjcmV0\n"
+                                 "S 500 what is c2VjcmV0?\nE broken AUTH 500 " FAILED
+                                 "said: 500 (the rest repeats the login and is not shown)\n");
 }
 
 static void test_each_step_has_its_time(void **state)
@@ -297,9 +299,9 @@ static void test_each_step_has_its_time(void **state)
 /* The session may end in any callback. */
 static void test_end_in_every_callback(void **state)
 {
-    static const char script[] = INSIDE HELLO
-        "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
-        "C AUTH LOGIN\nS 334 x\nC YW5u\nS 334 x\nC c2VjcmV0\nS 235 ok\nE idle\n";
+    static const char script[] =
+        INSIDE HELLO "S 250-mail\nS 250 AUTH LOGIN\nE login\n" ANN
+                     "C AUTH LOGIN\nS 334 x\nC YW5u\nS 334 x\nC c2VjcmV0\nS 235 ok\nE idle\n";
     static struct client_peer p;
     unsigned calls;
 
@@ -326,23 +328,27 @@ static void test_helo(void **state)
     char script[512];
 
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-        snprintf(script, sizeof script, "D set smtp\nD set out\n" HELLO
-                 "S %s\nC HELO gw.example.com\nS 250 mail\nE idle\n" ONE_MAIL, refusals[i]);
+        snprintf(script, sizeof script,
+                 "D set smtp\nD set out\n" HELLO
+                 "S %s\nC HELO gw.example.com\nS 250 mail\nE idle\n" ONE_MAIL,
+                 refusals[i]);
         client_peer_run(refusals[i], script);
     }
-    client_peer_run("for a while", "D set smtp\nD set out\n" HELLO
+    client_peer_run("for a while",
+                    "D set smtp\nD set out\n" HELLO
                     "S 450 later\nE broken HELLO 450 host refused to talk to me: 450 later\n");
-    client_peer_run("goodbye", "D set smtp\nD set out\n" HELLO "S 500 x\nC HELO gw.example.com\n"
-                    "S 421 bye\nE broken HELLO 421 host said: 421 bye (in reply to HELO command)\n");
-    client_peer_run("both refused", "D set smtp\nD set out\n" HELLO
-                    "S 500 x\nC HELO gw.example.com\nS 554 y\n"
+    client_peer_run(
+        "goodbye", "D set smtp\nD set out\n" HELLO "S 500 x\nC HELO gw.example.com\n"
+                   "S 421 bye\nE broken HELLO 421 host said: 421 bye (in reply to HELO command)\n");
+    client_peer_run("both refused",
+                    "D set smtp\nD set out\n" HELLO "S 500 x\nC HELO gw.example.com\nS 554 y\n"
                     "E broken HELLO 554 host refused to talk to me: 554 y\n");
     client_peer_run("what was offered to nobody does not count",
                     "D set smtp\nD set out\n" HELLO
                     "S 500-PIPELINING\nS 500 PIPELINING\nC HELO gw.example.com\n"
                     "S 250-mail\nS 250 ok\nE idle\n" ONE_MAIL);
-    client_peer_run("a login cannot be had",
-                    INSIDE HELLO "S 500 x\nC HELO gw.example.com\nS 250 mail\n"
+    client_peer_run("a login cannot be had", INSIDE HELLO
+                    "S 500 x\nC HELO gw.example.com\nS 250 mail\n"
                     "E broken AUTH 0 " FAILED "did not offer AUTH, and a login is set\n");
     client_peer_run("TLS cannot be had",
                     "D set smtp\nD set out\nD set tls required\n" HELLO
@@ -354,14 +360,15 @@ static void test_helo(void **state)
 static void test_helo_in_house(void **state)
 {
     client_peer_run("LHLO first", "D set smtp\nD set fallback\n" HELLO
-                    "S 500 a\nC LHLO gw.example.com\nS 500 b\nC HELO gw.example.com\n"
-                    "S 250 mail\nE idle\n" ONE_MAIL);
-    client_peer_run("none", "D set smtp\nD set fallback\n" HELLO
+                                  "S 500 a\nC LHLO gw.example.com\nS 500 b\nC HELO gw.example.com\n"
+                                  "S 250 mail\nE idle\n" ONE_MAIL);
+    client_peer_run("none",
+                    "D set smtp\nD set fallback\n" HELLO
                     "S 500 a\nC LHLO gw.example.com\nS 500 b\nC HELO gw.example.com\nS 500 c\n"
                     "E broken HELLO 500 wrong protocol: host answered EHLO with 500 a, and HELO "
                     "with 500 c\n");
-    client_peer_run("a refusal", "D set smtp\nD set fallback\n" HELLO
-                    "S 550 a\nC HELO gw.example.com\nS 550 b\n"
+    client_peer_run("a refusal",
+                    "D set smtp\nD set fallback\n" HELLO "S 550 a\nC HELO gw.example.com\nS 550 b\n"
                     "E broken HELLO 550 host refused to talk to me: 550 b\n");
 }
 

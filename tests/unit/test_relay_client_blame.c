@@ -147,9 +147,9 @@ static void test_blame(void **state)
 /* Whatever is said at a step that is not about mail, no recipient is to blame. */
 static void test_blame_of_other_steps(void **state)
 {
-    static const enum client_step steps[] = {CLIENT_STEP_GREETING, CLIENT_STEP_HELLO,
-                                             CLIENT_STEP_STARTTLS, CLIENT_STEP_AUTH, CLIENT_STEP_XCLIENT,
-                                             CLIENT_STEP_RSET,     CLIENT_STEP_QUIT};
+    static const enum client_step steps[] = {
+        CLIENT_STEP_GREETING, CLIENT_STEP_HELLO, CLIENT_STEP_STARTTLS, CLIENT_STEP_AUTH,
+        CLIENT_STEP_XCLIENT,  CLIENT_STEP_RSET,  CLIENT_STEP_QUIT};
     static const enum client_step silent[] = {CLIENT_STEP_IDLE, CLIENT_STEP_BODY, CLIENT_STEP_TLS,
                                               CLIENT_STEP_BROKEN};
 
