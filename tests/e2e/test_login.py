@@ -93,8 +93,8 @@ def test_postfix_takes_it(gateways, peers, certificates, provider_auth, mechanis
         token = send(gateway)
         arrives(gateway, peer, token)
         postfix.wait_log(rf"sasl_method={mechanism}, sasl_username={re.escape(USER)}")
-        assert gateway.grep(r"status=sent \(250 2\.0\.0 Ok: queued")
-        assert gateway.grep("TLS connection established to")
+        gateway.wait_log(r"status=sent \(250 2\.0\.0 Ok: queued")
+        gateway.wait_log("TLS connection established to")
         hidden(gateway)
         for secret in secrets():
             assert secret not in postfix.log()
@@ -131,7 +131,7 @@ def test_postfix_refuses_a_recipient(gateways, peers, certificates, provider_aut
         token = send(gateway, ["alice@example.com", "bob@example.com"])
         wait.until(lambda: peer.count(token, "alice@example.com") == 1, "alice's copy")
         gateway.wait_log(r"to=<bob@example\.com>.* dsn=5\.7\.1, status=bounced \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 554 5\.7\.1")
-        assert gateway.grep(r"to=<alice@example\.com>.* status=sent")
+        gateway.wait_log(r"to=<alice@example\.com>.* status=sent")
         assert peer.count(token, "bob@example.com") == 0
 
 
@@ -266,7 +266,7 @@ def test_greylisting(gateways, peers, certificates):
     gateway = make(gateways, peer.port)
     token = send(gateway, ["alice@example.com", "bob@example.com"])
     arrives(gateway, peer, token, 2)
-    assert gateway.grep(r"to=<alice@example\.com>.* dsn=4\.3\.0, status=deferred \(host \S+ said: 451")
+    gateway.wait_log(r"to=<alice@example\.com>.* dsn=4\.3\.0, status=deferred \(host \S+ said: 451")
     assert peer.messages == 2 and not gateway.grep("status=bounced")
 
 
