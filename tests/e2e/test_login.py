@@ -1,6 +1,7 @@
 """Logging in at a provider's relayhost: PLAIN, LOGIN, XOAUTH2; what is refused is kept, and no password gets anywhere."""
 
 import os
+import random
 import re
 import resource
 import signal
@@ -336,6 +337,94 @@ def test_a_token_file_that_hangs(gateways, peers, certificates, tmp_path):
     gateway = make(gateways, peer.port, password=None, relayhost_token_file=tmp_path / "token", run_as_user="")
     send(gateway)
     gateway.wait_log("status=deferred .*cannot be used")
+    gateway.kill()
+
+
+# --- servers of others, without a login
+
+def stranger(gateways, peer, **more):
+    return gateways(allowed_domains="", delivery_mode="queue", relayhost=f"[{peer.host}]:{peer.port}", **more)
+
+
+def said(peer):
+    return [c.split()[0].decode() for connection in peer.connections for c in connection.commands]
+
+
+@pytest.mark.parametrize("level, tls, secured", (
+    (None, True, True),
+    (None, False, False),
+    ("none", True, False),
+))
+def test_tls_is_used_where_it_is(gateways, peers, certificates, level, tls, secured):
+    """Without a word about it, as in boky/postfix; Postfix's default is none."""
+    peer = peers(protocol="smtp", words=WORDS, tls=tls_context(certificates / "good") if tls else None)
+    gateway = stranger(gateways, peer, **({"relayhost_tls_level": level} if level else {}))
+    token = send(gateway)
+    arrives(gateway, peer, token)
+    assert peer.find(token)[0].connection.secured == secured
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a port below 1024")
+def test_port_465(gateways, peers, certificates):
+    """TLS from the first byte, whatever is said of TLS; on an address of our own, since the port is what it is about."""
+    host = f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.{random.randrange(2, 250)}"
+    peer = provider(peers, certificates, wrapper=True, host=host, port=465)
+    gateway = make(gateways, 465, relayhost=f"[{host}]:smtps")
+    token = send(gateway)
+    arrives(gateway, peer, token)
+    assert said(peer)[:2] == ["EHLO", "AUTH"]
+
+
+def test_helo(gateways, peers):
+    """EHLO is refused: HELO (RFC 5321 3.2), never LHLO."""
+    peer = peers(protocol="smtp", words=WORDS)
+    peer.fail("lhlo", "500", times=1)
+    gateway = stranger(gateways, peer)
+    token = send(gateway)
+    arrives(gateway, peer, token)
+    assert said(peer)[:2] == ["EHLO", "HELO"] and "LHLO" not in said(peer)
+
+
+@pytest.mark.parametrize("step", ("greeting", "lhlo"))
+def test_a_server_that_does_not_want_to_talk(gateways, peers, step):
+    peer = peers(protocol="smtp", words=WORDS)
+    peer.fail(step, "5xx")
+    gateway = stranger(gateways, peer)
+    token = send(gateway)
+    gateway.wait_log(r"status=deferred \((?:delivery temporarily suspended: )?host \S+ refused to talk to me: 554 5\.3\.0")
+    peer.lift()
+    gateway.flush()
+    arrives(gateway, peer, token)
+    assert not gateway.grep("status=bounced") and "LHLO" not in said(peer)
+
+
+@pytest.mark.parametrize("step, reply, status", (
+    ("mail", b"550 5.7.1 Sender rejected", "bounced"),
+    ("mail", b"553 5.7.1 not owned by user", "bounced"),
+    ("mail", b"550 no", "bounced"),
+    ("mail", b"530 5.7.0 Authentication required", "deferred"),
+    ("mail", b"530 5.7.0 Must issue a STARTTLS command first", "deferred"),
+    ("mail", b"535 5.7.8 log in", "deferred"),
+    ("mail", b"503 5.5.1 bad sequence", "deferred"),
+    ("mail", b"501 5.5.4 syntax", "deferred"),
+    ("mail", b"451 4.7.1 later", "deferred"),
+    ("rcpt", b"550 5.1.1 unknown", "bounced"),
+    ("rcpt", b"554 5.7.1 Relay access denied", "bounced"),
+    ("rcpt", b"530 5.7.0 Authentication required", "deferred"),
+    ("rcpt", b"552 5.2.2 mailbox full", "bounced"),
+    ("rcpt", b"450 4.2.0 Greylisted", "deferred"),
+    ("data", b"554 5.7.1 no", "bounced"),
+    ("dot", b"550 5.7.1 spam", "bounced"),
+    ("dot", b"554 5.7.9 log in better", "deferred"),
+))
+def test_whose_fault(gateways, peers, step, reply, status):
+    """What Postfix takes for good is for good, unless our login, our syntax or the encryption is meant."""
+    peer = peers(protocol="smtp", words=())
+    peer.fail(step, "say", text=reply)
+    gateway = stranger(gateways, peer)
+    send(gateway)
+    line = gateway.wait_log(r"to=<alice@example\.org>.* status=")
+    assert f"status={status} (" in line and reply.decode() in line
     gateway.kill()
 
 

@@ -79,7 +79,7 @@ def tls_context(certificate, at_most=ssl.TLSVersion.TLSv1_2):
 class LmtpPeer:
     def __init__(self, protocol="lmtp", words=LHLO_WORDS, strict=False, keep_bodies=True, unix_path=None,
                  recipient_limit=None, delay=None, port=0, one_mail_each=None, most_connections=None,
-                 tls=None, wrapper=False, auth=None):
+                 tls=None, wrapper=False, auth=None, host="127.0.0.1"):
         self.protocol = protocol
         self.words = tuple(words)
         self.strict = strict  # look for bytes that came too early (costs 30 ms a reply)
@@ -105,6 +105,7 @@ class LmtpPeer:
         self._accepting = None
         self._stopping = False
         self.port = port
+        self.host = host
         self.up()
 
     # --- life
@@ -119,7 +120,7 @@ class LmtpPeer:
         else:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", self.port))
+            listener.bind((self.host, self.port))
             self.port = listener.getsockname()[1]
         listener.listen(128)
         self._listener = listener
@@ -160,7 +161,7 @@ class LmtpPeer:
 
     @property
     def transport(self):
-        where = f"unix:{self.unix_path}" if self.unix_path else f"[127.0.0.1]:{self.port}"
+        where = f"unix:{self.unix_path}" if self.unix_path else f"[{self.host}]:{self.port}"
         return f"{'smtp' if self.protocol == 'smtp' else 'lmtp'}:{where}"
 
     def _accept(self, listener):
