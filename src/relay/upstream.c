@@ -325,7 +325,7 @@ void upstream_init(struct upstream *u, struct upstream_context *context, const s
     u->timer.data = u;
 }
 
-static void release(struct upstream *u)
+void upstream_release(struct upstream *u)
 {
     if (--u->holds > 0)
         return;
@@ -339,16 +339,17 @@ void upstream_session_gone(struct upstream *u, struct upstream_session *s)
     u->session_count--;
     not_stale(u, s);
     free(s->mx_names);
+    upstream_login_forget(s);
     config_unref(&s->config);
     free(s);
     if (!u->closing)
         upstream_dispatch(u); /* its place is free */
-    release(u);
+    upstream_release(u);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    release(handle->data);
+    upstream_release(handle->data);
 }
 
 void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upstream *u), void *ctx)
@@ -376,5 +377,5 @@ void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upst
         u->active--;
         job->events->on_end(job, UPSTREAM_END_BROKEN, "4.3.2", "mxgate is stopping");
     }
-    release(u);
+    upstream_release(u);
 }

@@ -92,6 +92,7 @@ struct upstream_context {
     uv_loop_t *loop;
     struct stream_pool *streams;
     struct resolver *resolver;
+    struct lane *files;    /* borrowed: reading tokens */
     struct config *config; /* borrowed; replaced at reload */
     const struct log *log;
     struct tls_anchors

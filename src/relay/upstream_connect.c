@@ -3,7 +3,7 @@
  * upstream_internal.h
  *
  * A route with MX look-up has the addresses of several hosts, each of which may also turn us away
- * once it is connected (greeting, EHLO, TLS, login): then the next one is tried, up to
+ * once it is connected (greeting, EHLO, TLS): then the next one is tried, up to
  * smtp_mx_session_limit of them. A host that broke off in the middle of a mail is asked last for
  * minimal_backoff_time.
  *
@@ -90,6 +90,7 @@ bool upstream_session_walk_on(struct upstream_session *s, const char *why)
         ++s->conversations >= config->smtp_mx_session_limit)
         return false;
     log_info(s->u->context->log, upstream_program(s->u), "%s", why);
+    upstream_login_forget(s);
     s->how = NULL;
     s->timed_out = s->securing = s->silent = false;
     s->connect_by_ms = clock_mono_ms() + upstream_step_limit_ms(s->u, CLIENT_STEP_GREETING);
@@ -291,7 +292,8 @@ struct upstream_session *upstream_session_open(struct upstream *u)
         return NULL;
     s->u = u;
     s->config = config_ref(u->context->config);
-    s->tls = upstream_tls_of(u, s->config);
+    upstream_login_choose(s);
+    upstream_tls_choose(s);
     s->opened_ms = clock_mono_ms();
     s->connect_by_ms = s->opened_ms + limit;
     DL_APPEND(u->sessions, s);

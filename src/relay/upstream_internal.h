@@ -14,7 +14,11 @@ struct upstream_session {
     struct upstream *u; /* borrowed */
     struct upstream_session *prev, *next;
     struct config *config;       /* a reference: the client engine borrows its hello name from it */
-    const struct relay_tls *tls; /* in it */
+    const struct relay_tls *tls; /* in it, or tls_own */
+    struct relay_tls tls_own;    /* what the settings say, raised */
+    struct relay_login login;    /* in config */
+    struct login_token *token;   /* owned: being read, or read; NULL: there is none */
+    bool has_login;
     struct stream stream;
     struct client client;
     struct resolver_query *query; /* borrowed; the name look-up under way */
@@ -70,6 +74,8 @@ void upstream_session_close(struct upstream_session *s);
 void upstream_session_give_up(struct upstream_session *s);
 
 /* upstream_tls.c */
+/* For a session that is to be opened, whose login is known. */
+void upstream_tls_choose(struct upstream_session *s);
 /* What the settings ask for. */
 const struct relay_tls *upstream_tls_of(const struct upstream *u, const struct config *config);
 /* STARTTLS in this session? */
@@ -83,9 +89,16 @@ bool upstream_tls_describe(const struct upstream_session *s, const char *text, s
 bool upstream_tls_fall_back(struct upstream_session *s, enum client_step step, const char *why);
 /* The session is ready: what TLS it has, for mxgate status. */
 void upstream_tls_note(struct upstream_session *s);
-/* After a reload: sessions whose TLS would be another now are retired. */
+/* After a reload: sessions whose TLS or login would be another now are retired. */
 void upstream_tls_reload(struct upstream *u, const struct config *old);
 void upstream_tls_forget(struct upstream *u);
+
+/* upstream_login.c */
+/* Whether it is to log in, and as whom. */
+void upstream_login_choose(struct upstream_session *s);
+/* The engine asks for the login: gives it, at once or when the token was read. */
+void upstream_login_give(struct upstream_session *s);
+void upstream_login_forget(struct upstream_session *s); /* it is over, or the session is */
 
 /* upstream_limits.c: what the settings say of this kind of destination */
 uint64_t upstream_step_limit_ms(const struct upstream *u, enum client_step step);
@@ -113,6 +126,7 @@ void upstream_hold_opening(struct upstream *u); /* opens no session for a moment
 /* upstream.c */
 const char *upstream_program(const struct upstream *u); /* "lmtp" or "smtp" */
 void upstream_set_text(char *dst, size_t cap, const char *src);
+void upstream_release(struct upstream *u); /* gives a hold back; it may be the last */
 /* Gives waiting jobs to idle sessions, and opens sessions for the others as far as allowed. */
 void upstream_dispatch(struct upstream *u);
 void upstream_fail_waiting(struct upstream *u);

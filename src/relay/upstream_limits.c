@@ -43,6 +43,8 @@ static const struct pair step_limits[CLIENT_STEP_COUNT] = {
                            offsetof(struct config, smtp_helo_timeout)   },
     [CLIENT_STEP_STARTTLS] = PAIR(starttls_timeout),
     [CLIENT_STEP_TLS] = PAIR(starttls_timeout),
+    [CLIENT_STEP_AUTH] = {offsetof(struct config, lmtp_lhlo_timeout),
+                           offsetof(struct config, smtp_helo_timeout)   }, /* as in Postfix */
     [CLIENT_STEP_XCLIENT] = {offsetof(struct config, lmtp_xclient_timeout),
                            offsetof(struct config, lmtp_xclient_timeout)},
     [CLIENT_STEP_MAIL] = PAIR(mail_timeout),

@@ -19,12 +19,16 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
     case CLIENT_STEP_GREETING:
         return "receiving the initial server greeting";
     case CLIENT_STEP_HELLO:
+        if (s->client.helo)
+            return "performing the HELO handshake";
         return s->client.protocol == CLIENT_LMTP ? "performing the LHLO handshake"
                                                  : "performing the EHLO handshake";
     case CLIENT_STEP_STARTTLS:
         return "receiving the STARTTLS response";
     case CLIENT_STEP_TLS:
         return "performing the TLS handshake";
+    case CLIENT_STEP_AUTH:
+        return "performing SASL authentication";
     case CLIENT_STEP_XCLIENT:
         return "sending XCLIENT";
     case CLIENT_STEP_MAIL:
@@ -54,9 +58,16 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
 
 static void name_host(const struct upstream_session *s, struct span words, struct text *why)
 {
+    struct span login = SPAN_LIT(CLIENT_LOGIN_FAILED);
     struct span host = SPAN_LIT("host");
     size_t at = 0;
 
+    if (span_starts_nocase(words, login)) { /* Postfix has no "host" there */
+        text_span(why, login);
+        text_cstr(why, s->host);
+        text_span(why, span_from(words, login.len + host.len));
+        return;
+    }
     if (span_starts_nocase(words, SPAN_LIT(TLS_REQUIRED))) {
         while (at < words.len && !span_starts_nocase(span_from(words, at), host))
             at++;
@@ -111,7 +122,11 @@ static void choose_dsn(const struct upstream_session *s, enum client_step step,
 {
     const char *ours = "4.4.2";
 
-    if (reply && reply->enhanced[0] == '4')
+    if (step == CLIENT_STEP_AUTH && reply && reply->code != 421)
+        ours = "4.7.8"; /* whatever its words are: not to be asked again at once */
+    else if (step == CLIENT_STEP_AUTH && !reply && !s->how && !s->timed_out)
+        ours = "4.7.0";
+    else if (reply && reply->enhanced[0] == '4')
         ours = reply->enhanced;
     else if (reply)
         ours = "4.3.0";
@@ -138,7 +153,9 @@ static void on_client_broken(void *ctx, enum client_step step, const struct smtp
     choose_dsn(s, step, reply, dsn);
     s->silent = s->timed_out;
     in_clear = upstream_tls_fall_back(s, step, buf);
-    if (!in_clear && !was_ready && !quitting && upstream_session_walk_on(s, buf))
+    /* a login that is refused here is not shown to the next host: accounts are locked for that */
+    if (!in_clear && !was_ready && !quitting && step != CLIENT_STEP_AUTH &&
+        upstream_session_walk_on(s, buf))
         return;
     upstream_session_close(s);
     if (in_clear) {
@@ -193,12 +210,12 @@ static void on_client_step(void *ctx, enum client_step step)
     uint64_t now = clock_mono_ms();
     uint64_t left = s->connect_by_ms > now ? s->connect_by_ms - now : 1;
 
-    /* The whole opening has one limit (lmtp_connect_timeout), but what TLS takes. */
+    /* The whole opening has one limit (lmtp_connect_timeout), but what TLS and a login take. */
     if (s->u->route.out) { /* each step has its own: greetings of others may be slow on purpose */
         if (step == CLIENT_STEP_GREETING)
             limit = upstream_step_limit_ms(s->u, CLIENT_STEP_HELLO);
     } else if (!s->ready && left < limit && step != CLIENT_STEP_STARTTLS &&
-               step != CLIENT_STEP_TLS && !stream_tls_facts(&s->stream))
+               step != CLIENT_STEP_TLS && step != CLIENT_STEP_AUTH && !stream_tls_facts(&s->stream))
         limit = left;
     s->progress_ms = now;
     if (step != CLIENT_STEP_IDLE && step != CLIENT_STEP_BROKEN)
@@ -236,6 +253,7 @@ static void on_client_idle(void *ctx)
     struct upstream_session *s = ctx;
     bool opening = !s->ready;
 
+    upstream_login_forget(s);
     end_finished_job(s);
     if (s->closing || s->job)
         return; /* what that set off was faster */
@@ -293,10 +311,16 @@ static void on_client_starttls(void *ctx)
     upstream_tls_start(ctx);
 }
 
+static void on_client_login(void *ctx)
+{
+    upstream_login_give(ctx);
+}
+
 static const struct client_ops session_client_ops = {
     .send = on_client_send,
     .on_step = on_client_step,
     .starttls = on_client_starttls,
+    .login = on_client_login,
     .on_idle = on_client_idle,
     .on_result = on_client_result,
     .on_body = on_client_body,
@@ -312,11 +336,17 @@ static void on_stream_open(void *ctx)
     const struct config *config = s->config; /* a reload may free the current one */
     struct client_settings client = {
         .protocol = s->u->protocol,
-        .fallback = config->relay_protocol_fallback,
+        .out = s->u->route.out,
+        .fallback = config->relay_protocol_fallback && !s->u->route.out,
         .hello_name = upstream_hello_name(s->u, config),
         .discard = upstream_discarded(s->u, config),
         .tls = upstream_tls_mode(s),
-        .xclient = config->lmtp_send_xclient,
+        .wrapped = s->tls->wrapper,
+        .login = s->has_login,
+        .auth_in_clear = s->login.in_clear,
+        .auth_in_tls = s->login.in_tls,
+        /* it would undo the login */
+        .xclient = config->lmtp_send_xclient && !s->u->route.out && !s->has_login,
         .xclient_timeout_s = (unsigned)(upstream_step_limit_ms(s->u, CLIENT_STEP_END) / 1000),
     };
 

@@ -31,6 +31,21 @@ const struct relay_tls *upstream_tls_of(const struct upstream *u, const struct c
                           &u->route);
 }
 
+#define SUBMISSIONS_PORT 465 /* RFC 8314: TLS from the first byte on */
+
+void upstream_tls_choose(struct upstream_session *s)
+{
+    const struct route *route = &s->u->route;
+    bool wrapper = route->out && route->port == SUBMISSIONS_PORT;
+    bool raise = s->has_login && s->login.in_clear == 0;
+
+    s->tls = upstream_tls_of(s->u, s->config);
+    if ((!wrapper || s->tls->wrapper) && (!raise || s->tls->level >= TLS_LEVEL_ENCRYPT))
+        return;
+    s->tls_own = relay_tls_raise(s->tls, wrapper);
+    s->tls = &s->tls_own;
+}
+
 static bool in_clear_for_now(const struct upstream *u)
 {
     return clock_mono_ms() < u->clear_until_ms;
@@ -227,10 +242,13 @@ void upstream_tls_reload(struct upstream *u, const struct config *old)
 {
     struct upstream_session *s, *next;
     const struct config *new = u->context->config;
+    bool same_login = relay_login_equal(old, new, &u->route);
 
     upstream_tls_forget(u);
     u->clear_until_ms = 0;
-    if (relay_tls_equal(upstream_tls_of(u, old), upstream_tls_of(u, new)))
+    if (!same_login && u->health == UPSTREAM_DOWN)
+        upstream_probe(u); /* perhaps that was it */
+    if (same_login && relay_tls_equal(upstream_tls_of(u, old), upstream_tls_of(u, new)))
         return;
     u->tls_now[0] = '\0';
     DL_FOREACH_SAFE(u->sessions, s, next) {
