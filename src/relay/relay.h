@@ -25,6 +25,9 @@
 
 /* Domains with a destination of their own by outbound=direct; mail for others waits. */
 #define RELAY_DIRECT_MAX 4000
+/* Deliveries to all of these at the same time, of the queue; and as many while clients wait
+ * (Postfix: default_process_limit). */
+#define RELAY_DIRECT_DELIVERIES 100
 
 struct relay_direct;
 
