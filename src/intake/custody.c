@@ -368,7 +368,7 @@ static void start_all(struct custody *c)
 
 void custody_deliver(struct custody *c)
 {
-    if (!deliveries_new(c, false) || c->in->direct + c->direct > RELAY_DIRECT_DELIVERIES) {
+    if (!deliveries_new(c, false) || c->in->direct + c->direct > c->in->relay->direct_deliveries) {
         c->delivery_count = c->direct = 0;
         custody_commit(c); /* nobody is asked now: the queue does it */
         return;

@@ -279,7 +279,7 @@ static bool has_place(const struct scheduler *s, const struct queue_site *site)
         return false;
     if (!site->destination)
         return site->running < QUEUE_CHORES_MAX;
-    if (site->destination->on_demand && s->direct_running >= RELAY_DIRECT_DELIVERIES)
+    if (site->destination->on_demand && s->direct_running >= s->relay->direct_deliveries)
         return false;
     to = queue_drain_target(s, site->destination, false);
     /* those that stand still with its own destination take none of the fallback's places */

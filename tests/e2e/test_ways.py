@@ -294,7 +294,7 @@ def test_a_silent_domain_holds_nobody_back(gateways, peer, out, peers, dns, mode
 
 
 def test_destinations_go_with_their_mail(gateways, peer, out, dns, mode):
-    """Many domains: so many sessions at a time, nothing of them stays, and the same ones come again."""
+    """Many domains: nothing of them stays, and the same ones come again."""
     names = [f"d{i}.example.org" for i in range(150)]
     for name in names:
         dns.host(name, "127.0.0.1")
@@ -307,7 +307,6 @@ def test_destinations_go_with_their_mail(gateways, peer, out, dns, mode):
         gateway.wait_queue_empty()
         wait.until(lambda: not out.open_connections(), "its sessions to end")
         wait.until(lambda: gateway.ask_status().get("direct_domains", 0) == 0, "its destinations to go")
-    assert out.most_open <= 110  # RELAY_DIRECT_DELIVERIES, and sessions that are about to close
 
 
 # --- programs of this machine

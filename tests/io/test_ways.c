@@ -20,6 +20,7 @@
 #define ANN      "ann@a.example"
 #define FIRST    "joe@[127.0.0.1]"
 #define SECOND   "kim@[IPv6:::ffff:127.0.0.1]"
+#define THIRD    "sam@[IPv6:::ffff:7f00:1]"
 #define REFUSING "kay@[127.0.0.2]" /* nobody listens there */
 
 static struct queue_fixture q;
@@ -142,6 +143,30 @@ static void no_room_while_a_client_waits(void **state)
     queue_end(&q);
 }
 
+/* However many domains there are, so many are delivered to at a time. */
+static void so_many_at_a_time(void **state)
+{
+    struct asker a[2] = {{.answers = 0}};
+
+    queue_begin_two(&q, OUT "direct_timeout = 60s\n");
+    q.relay.direct_deliveries = 2;
+    lmtp_rule(&q.other, "MAIL", LMTP_SILENCE, NULL)->times = 4;
+    queue_submit(&q, &a[0], FIRST " " SECOND, 32); /* while its client waits */
+    loop_wait(&q.r.f, q.other.mails == 2);
+    assert_int_equal(queue_submitted(&q, &a[1], FIRST " " SECOND " " THIRD " " ANN), 250);
+    loop_wait(&q.r.f, q.other.mails == 4 && q.r.lmtp.delivered_count == 1);
+    linger(200);
+    assert_int_equal(q.other.mails, 4);
+    assert_int_equal(a[0].answers, 0);
+    lmtp_release(&q.other);
+    wait_until_empty();
+    loop_wait(&q.r.f, a[0].answers == 1 && q.intake.in_flight == 0);
+    assert_int_equal(q.other.delivered_count, 5);
+    assert_int_equal(q.intake.direct, 0);
+    assert_int_equal(q.scheduler.direct_running, 0);
+    queue_end(&q);
+}
+
 /* ---- no way ---- */
 
 static void no_way_for_a_while(void **state)
@@ -196,6 +221,7 @@ int main(void)
         cmocka_unit_test(kept_for_mail_that_waits),
         cmocka_unit_test(no_room_for_one_more),
         cmocka_unit_test(no_room_while_a_client_waits),
+        cmocka_unit_test(so_many_at_a_time),
         cmocka_unit_test(no_way_for_a_while),
         cmocka_unit_test(a_reload_wakes_nobody),
     };
