@@ -1,4 +1,5 @@
 /* scheduler - see scheduler.h; one run of one message is in scheduler_run.c */
+#include "message/bounce.h"
 #include "queue/scheduler_internal.h"
 
 #include "base/clock.h"
@@ -518,6 +519,8 @@ bool scheduler_add_parts(struct scheduler *s, const struct envelope *envelope,
     }
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
         begin_part(s, e, origin(ctx, e->look ? NULL : e->destination));
+    if (bounce_count(BOUNCE_FAILURE, false, envelope) > 0)
+        queue_tell_failure(s, first);
     queue_dispatch(s);
     return true;
 }
@@ -578,6 +581,8 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     }
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
         queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
+    if (bounce_count(BOUNCE_FAILURE, false, f->envelope) > 0)
+        queue_tell_failure(s, first);
 }
 
 /* All of it at once. */

@@ -137,6 +137,8 @@ static void try_later(struct queue_run *run, const char *what, int rc)
     if (rc < 0 && !queue_part_first(run->entry)->deleted)
         log_error(run->s->log, "bounce", "%s: %s: %s: tried again later", run->entry->id.text, what,
                   strerror(-rc));
+    if (run->report && run->report->text.kind == BOUNCE_NOTICE && run->s->notices > 0)
+        run->s->notices--;
     records_deinit(&run->records);
     queue_run_rest(run);
 }
@@ -217,10 +219,9 @@ static void on_taken(struct queue_report *r, int rc, const char *step)
         try_later(run, step, rc);
         return;
     }
-    if (notice) {
-        run->s->notices++;
-        run->s->unnoticed -= r->text.unnoticed;
-    }
+    if (notice) /* another one may have told of the same */
+        run->s->unnoticed -=
+            r->text.unnoticed < run->s->unnoticed ? r->text.unnoticed : run->s->unnoticed;
     if (!notice && r->final && !has_orders(run->entry))
         remove_message(run);
     else
@@ -256,6 +257,7 @@ static void begin_report(struct queue_run *run, enum bounce_kind kind)
         try_later(run, "the report cannot be made", -ENOMEM);
         return;
     }
+    run->s->notices += kind == BOUNCE_NOTICE;
     run->report->final =
         kind != BOUNCE_SUCCESS || (!run->expired && run->pending + run->failed_recipients == 0);
     queue_run_append(run, on_begun);
