@@ -268,6 +268,8 @@ void queue_run_bounce_again(struct queue_run *run);
 void queue_run_look(struct queue_run *run);  /* its message is gathered */
 void queue_run_leave(struct queue_run *run); /* the part is gone; the others go on */
 void queue_run_load(struct queue_run *run);  /* a teller's, again */
+/* The entry waits until its records can be written. False: there are none. */
+bool queue_run_unsaved(struct queue_run *run);
 void queue_run_append(struct queue_run *run, void (*done)(struct spool_append *a, int rc));
 void queue_run_say_expired(const struct queue_run *run, bool returned);
 void queue_run_cancel_all(struct scheduler *s);

@@ -139,7 +139,7 @@ static void run_end_split(struct queue_run *run)
 }
 
 /* True when the entry waits until its results can be written. */
-static bool wait_for_disk(struct queue_run *run)
+bool queue_run_unsaved(struct queue_run *run)
 {
     struct queue_site *site = place_of(run);
 
@@ -171,7 +171,7 @@ static void on_kept(struct spool_append *a, int rc)
 
     if (rc == 0)
         records_deinit(&run->records);
-    if (wait_for_disk(run))
+    if (queue_run_unsaved(run))
         return;
     queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
     run_free(run, site);
@@ -233,7 +233,7 @@ static void run_end(struct queue_run *run)
         e->breaks = 0;
     e->attempts++;
     run->split = run->split || !queue_part_alone(e);
-    if (wait_for_disk(run))
+    if (queue_run_unsaved(run))
         return;
     if (run->split && (run->pending == 0 || run->expired)) {
         run_end_split(run);
@@ -624,7 +624,7 @@ static void on_saved(struct spool_append *a, int rc)
     if (rc < 0 && rc != -ENOENT && rc != -EBADMSG) {
         log_error(run->s->log, "qmgr", "%s: its results still cannot be recorded: %s", run_id(run),
                   strerror(-rc));
-        if (!run->s->stopping && wait_for_disk(run))
+        if (!run->s->stopping && queue_run_unsaved(run))
             return;
     } /* else no file, no results: loading it says so */
     records_deinit(&run->records);
@@ -652,12 +652,12 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
         return;
     }
-    if (e->teller) {
-        queue_tell_run(run);
-        return;
-    }
     if (e->unsaved.len > 0) {
         run_save(run);
+        return;
+    }
+    if (e->teller) {
+        queue_tell_run(run);
         return;
     }
     if (e->decided) {

@@ -135,13 +135,16 @@ static void on_told(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
-    if (rc < 0 && rc != -ENOENT)
-        log_error(run->s->log, "bounce",
-                  "%s: cannot be recorded: %s (after a restart it may be told of again)",
-                  run->entry->id.text, strerror(-rc));
-    records_deinit(&run->records);
     if (run->report->envelope)
         queue_report_release(run->report);
+    if (rc < 0 && rc != -ENOENT) {
+        log_error(run->s->log, "bounce",
+                  "%s: cannot be recorded: %s (after a crash it may be told of again)",
+                  run->entry->id.text, strerror(-rc));
+        if (queue_run_unsaved(run))
+            return;
+    }
+    records_deinit(&run->records);
     end(run);
 }
 
