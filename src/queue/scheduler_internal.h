@@ -91,18 +91,18 @@ struct queue_entry {
     char *sender; /* owned by the first part */
     enum queue_state state;
     unsigned attempts;
-    unsigned breaks;   /* conversations about it that broke, in a row */
-    bool fresh;        /* never tried */
-    bool decided;      /* no recipient is pending: only the file's removal is left */
-    bool unrouted;     /* its destination is by former settings */
+    unsigned breaks;    /* conversations about it that broke, in a row */
+    bool fresh;         /* never tried */
+    bool decided;       /* no recipient is pending: only the file's removal is left */
+    bool unrouted;      /* its destination is by former settings */
     uint64_t resume_ms; /* it backed off until then when a reload made it so; 0: it did not */
-    bool bounce_due;   /* its end: somebody is to be told; it is alone */
-    bool bounce_final; /* ... and it is on hold, as its file says */
-    bool teller;       /* scheduler_tell; what follows is noted at the first */
-    bool tell_failure; /* of what failed, while others are tried */
-    bool tell_delay;   /* that it is late */
-    bool delay_done;   /* of that it was told, or nobody is to be told */
-    bool look;         /* only the file tells what is to be done next */
+    bool bounce_due;    /* its end: somebody is to be told; it is alone */
+    bool bounce_final;  /* ... and it is on hold, as its file says */
+    bool teller;        /* scheduler_tell; what follows is noted at the first */
+    bool tell_failure;  /* of what failed, while others are tried */
+    bool tell_delay;    /* that it is late */
+    bool delay_done;    /* of that it was told, or nobody is to be told */
+    bool look;          /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
     bool handed;              /* its next run is for the fallback: scheduler_drain.h */
