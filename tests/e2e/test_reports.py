@@ -143,6 +143,20 @@ def test_delivered(gateways, peer, mode, away):
     assert peer.count(token, ANN) == 1 and len(reports(peer, LOCAL)) == 1
 
 
+def test_delivered_by_dovecot(gateways, dovecot, mode):
+    """It offers no DSN, so the report is ours; and Bob reads it there."""
+    gateway = gateways(relay_transport=dovecot.transport, delivery_mode=mode)
+    token = mail.new_token()
+    send(gateway.address, token, ["alice@example.com NOTIFY=SUCCESS"])
+    dovecot.wait_mail("alice", token)
+    found = wait.until(lambda: [m for m in dovecot.fetch("bob") if token.encode() in m], "Bob to have the report")
+    assert len(found) == 1
+    _, (_, delivered), _ = parts(parsed(found[0]))
+    assert (delivered["Action"], delivered["Final-Recipient"]) == ("delivered", "rfc822; alice@example.com")
+    assert "Saved" in delivered["Diagnostic-Code"]
+    gateway.wait_queue_empty()
+
+
 def test_the_upstream_tells_of_it(gateways, peers, mode):
     """Where it offers DSN the parameters go on, and no report of ours comes."""
     peer = peers(words=("8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN"))

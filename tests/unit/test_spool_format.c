@@ -284,11 +284,6 @@ static void test_final_states_stay(void **state)
 static const char *orders_shown(const char *records)
 {
     static const char *const states[] = {"pending", "sent", "failed"};
-    static const char *const reports_begun[] = {[SPOOL_BOUNCE] = "bounce ",
-                                                [SPOOL_NOTICE] = "notice ",
-                                                [SPOOL_DELAY] = "delay ",
-                                                [SPOOL_SUCCESS] = "success "};
-    static const char *const owes[] = {"", "-delivered", "-relayed"};
     static char shown[100];
     struct envelope *e = spool_bytes_envelope();
     struct spool_file f;
