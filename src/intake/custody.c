@@ -273,6 +273,18 @@ void custody_commit(struct custody *c)
 
 /* ---- direct ---- */
 
+/* Delivered directly, and its sender knows as much as he asked for. */
+static void on_reported(void *ctx)
+{
+    struct custody *c = ctx;
+    struct smtp_verdict verdict;
+
+    log_removed(c->in->log, c->envelope->id.text);
+    verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
+    custody_answer(c, &verdict);
+    custody_free(c);
+}
+
 /* All deliveries are done before anybody was answered. */
 static void custody_decide(struct custody *c)
 {
@@ -285,7 +297,12 @@ static void custody_decide(struct custody *c)
     if (verdict.code < 300) {
         for (size_t i = 0; i < c->delivery_count; i++)
             record_delivery(c, &c->deliveries[i]);
-        log_removed(c->in->log, c->envelope->id.text);
+        c->state = CUSTODY_REPORTING;
+        if (scheduler_owes_success(c->in->scheduler, c->envelope))
+            scheduler_tell_success(c->in->scheduler, c->envelope, c->body, on_reported, c);
+        else
+            on_reported(c);
+        return;
     } /* else the client hears it and tells its user: no bounce, and no status=bounced line */
     custody_answer(c, &verdict);
     custody_free(c);
