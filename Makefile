@@ -113,13 +113,14 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 # --- programs -------------------------------------------------------------------------------------
 
 .PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint analyze format fuzz bench clean help
-.PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE print-LINKS FORCE
+.PHONY: programs unit-programs io-programs fuzz-programs crash-programs libs print-PURE print-LINKS FORCE
 
 all: programs
 programs: $(BUILD)/mxgate $(BUILD)/healthcheck $(addprefix $(BUILD)/,$(LINKS))
 unit-programs: $(BUILD)/purecheck $(patsubst %.c,$(BUILD)/%,$(UNIT_TESTS))
 io-programs: $(patsubst %.c,$(BUILD)/%,$(IO_TESTS))
 fuzz-programs: $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(FUZZERS))
+crash-programs: $(BUILD)/trace_files.so $(BUILD)/read_spool
 
 $(BUILD)/mxgate: $(call objects,$(SRC)) $(BUILD)/sources
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
@@ -153,6 +154,14 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_HELP)) 
 $(BUILD)/tests/io/%: $(BUILD)/obj/tests/io/%.o $(if $(findstring thread,$(SAN)),$(call objects,tests/io/tsan_close.c)) $(BUILD)/libiohelp.a $(BUILD)/liball.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+# Loaded into the normal build (tests/crash/powerloss.py).
+$(BUILD)/trace_files.so: tests/crash/trace_files.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) -D_GNU_SOURCE $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $< -ldl
+
+$(BUILD)/read_spool: $(BUILD)/obj/tests/crash/read_spool.o $(BUILD)/liball.a
+	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/libpure.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(INIH)

@@ -260,7 +260,7 @@ suite_container() {
 
 suite_crash() {
     have_tests crash 'tests/crash/test_*.py' || return
-    built crash programs || return
+    built crash programs crash-programs || return
     # No limit for one test: it may be all the rounds.
     MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck \
         pytest_suite crash tests/crash "${CRASH_SECONDS:-$((300 + 3 * CRASH_ROUNDS))}" --timeout=0

@@ -15,6 +15,17 @@
 
 /* ---- append ---------------------------------------------------------------- */
 
+/*
+ * Cuts off a torn record, for good: were its bytes still to be found on the disk, power loss could
+ * put a part of them before a part of the next record, as a line that was never written.
+ */
+static int cut(int fd, uint64_t end)
+{
+    int rc = disk_truncate(fd, end);
+
+    return rc < 0 ? rc : disk_fdatasync(fd);
+}
+
 /* Where the last complete line ends; -EBADMSG when there is none. */
 static int64_t complete_end(int fd, uint64_t size)
 {
@@ -51,13 +62,13 @@ static int append_open(const struct spool_append *a, int fd)
     if (end < 0)
         return (int)end;
     if (end < st.st_size) {
-        rc = disk_truncate(fd, (uint64_t)end);
+        rc = cut(fd, (uint64_t)end);
         if (rc < 0)
             return rc;
     }
     rc = disk_append(fd, a->records, a->records_len);
     if (rc < 0) {
-        disk_truncate(fd, (uint64_t)end); /* when this fails too, the next append does it */
+        cut(fd, (uint64_t)end); /* when this fails too, the next append does it */
         return rc;
     }
     return a->sync ? disk_fdatasync(fd) : 0;
