@@ -2,6 +2,7 @@
 #include "queue/scheduler_bounce.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -126,6 +127,7 @@ static void release_report(struct queue_run *run)
 {
     struct queue_bounce *b = run->bounce;
 
+    CRASH_POINT("bounce-settled");
     if (b)
         scheduler_add_fresh(run->s, &b->envelope, &b->body);
 }
@@ -165,6 +167,7 @@ static void on_told(struct spool_append *a, int rc)
         log_error(run->s->log, "bounce",
                   "%s: cannot be recorded: %s (after a restart it may be told of again)",
                   run->entry->id.text, strerror(-rc));
+    CRASH_POINT("bounce-recorded");
     records_deinit(&run->records);
     release_report(run);
     if (notice || (final && (e->hold_asked || e->again || e->deleted)))
@@ -213,6 +216,7 @@ static void on_committed(struct spool_commit *commit, int rc, const char *step)
     char message_id[ENVELOPE_NAME_CAP + QUEUE_ID_LEN + 4];
     struct text t;
 
+    CRASH_POINT("bounce-committed");
     if (rc < 0) {
         try_later(run, step, rc);
         return;
@@ -238,6 +242,7 @@ static void on_made(struct queue_bounce *b, int rc)
         try_later(b->run, "the report cannot be made", rc);
         return;
     }
+    CRASH_POINT("bounce-made");
     b->commit =
         (struct spool_commit){.envelope = b->envelope, .body = b->body, .done = on_committed};
     spool_commit(b->run->s->spool, &b->commit);
@@ -252,6 +257,7 @@ static void on_begun(struct spool_append *a, int rc)
         try_later(run, "the report cannot be recorded", rc);
         return;
     }
+    CRASH_POINT("bounce-begun");
     records_deinit(&run->records);
     queue_bounce_make(run->bounce, on_made);
 }

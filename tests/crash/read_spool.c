@@ -29,15 +29,9 @@ struct found {
 
 static const char *state_name(enum recipient_state state)
 {
-    switch (state) {
-    case RECIPIENT_SENT:
+    if (state == RECIPIENT_SENT)
         return "sent";
-    case RECIPIENT_FAILED:
-        return "failed";
-    case RECIPIENT_PENDING:
-        break;
-    }
-    return "pending";
+    return state == RECIPIENT_FAILED ? "failed" : "pending";
 }
 
 static void on_message(void *ctx, struct spool_file *f)
