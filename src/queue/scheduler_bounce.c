@@ -377,6 +377,14 @@ bool queue_bounce_is_due(const struct spool_file *f, size_t pending, size_t unto
            (strcmp(f->hold_why, SPOOL_WHY_FAILED) == 0 && pending == 0);
 }
 
+/* A crash tore the hold off the results before it. What is noticed is so while on hold: else an
+ * operator would be told at every start. False when memory is out. */
+static bool hold_anew(struct queue_run *run, enum verdict verdict)
+{
+    return (verdict != TELL_OPERATOR && verdict != TELL_NOBODY) ||
+           records_add_hold(&run->records, clock_wall_us() / 1000000, SPOOL_WHY_FAILED);
+}
+
 void queue_bounce_begin(struct queue_run *run, const struct spool_file *f)
 {
     bool expired = f->on_hold && strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
@@ -386,6 +394,10 @@ void queue_bounce_begin(struct queue_run *run, const struct spool_file *f)
     run->expired = expired;
     if (expired)
         queue_run_say_expired(run, verdict == TELL_SENDER);
+    if (!f->on_hold && final && !hold_anew(run, verdict)) {
+        try_later(run, "out of memory", -ENOMEM);
+        return;
+    }
     switch (verdict) {
     case RELEASE:
         remove_message(run);

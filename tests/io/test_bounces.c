@@ -252,6 +252,30 @@ static void told_ones_are_not_told_again(void **state)
     queue_end(&q);
 }
 
+/* A crash tore the hold off the result before it: the operator is told once, not at every start. */
+static void a_hold_that_was_torn_off_is_made_anew(void **state)
+{
+    struct queue_id id;
+    char *file;
+
+    queue_begin(&q, BACK_OFF "notify_recipient = ann@example.com\n");
+    queue_stop(&q);
+    queue_put_from(&q, &id, "stranger@example.net", JOE,
+                   "attempt 1763770300 rcpt=0 failed 5.1.1 \"550 5.1.1 unknown\"\nhold 17");
+    for (unsigned starts = 0; starts < 3; starts++) {
+        queue_start(&q);
+        loop_wait(&q.r.f, q.scheduler.on_hold == 1 && queue_files(&q) == 1);
+        loop_idle(&q.r.f);
+        assert_int_equal(lmtp_delivered_to(&q.r.lmtp, "ann@example.com"), 1);
+        assert_int_equal(q.scheduler.operator_needed, 1);
+        queue_stop(&q);
+    }
+    file = queue_file(&q, &id);
+    assert_non_null(strstr(file, "\nhold "));
+    free(file);
+    queue_end(&q);
+}
+
 /* An operator's requeue that came between the result and its hold: nobody is told, nothing goes. */
 static void requeued_at_that_moment_stays(void **state)
 {
@@ -284,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_report_that_was_taken_is_not_made_again),
         cmocka_unit_test(a_report_that_may_not_last_is_made_again),
         cmocka_unit_test(told_ones_are_not_told_again),
+        cmocka_unit_test(a_hold_that_was_torn_off_is_made_anew),
         cmocka_unit_test(requeued_at_that_moment_stays),
     };
 
