@@ -364,17 +364,21 @@ def test_a_sync_left_out_is_noticed(recorded, reader, what):
 
 
 def deliver_all(path):
-    """The whole gateway on a spool, its upstream up: who got what."""
+    """The whole gateway on a spool, its upstream up, and once more: who got what, and what is on hold."""
     with LmtpPeer() as peer:
         gateway = Gateway(queue_directory=path, relay_transport=peer.transport, verify_recipients="no",
                           smtpd_tls_security_level="none", notify_recipient=OPERATOR)
         try:
-            gateway.start()
-            wait.until(lambda: all(q["queue_name"] == "hold" for q in gateway.postqueue()),
-                       lambda: f"the queue to empty: {[q for q in gateway.postqueue() if q['queue_name'] != 'hold']}\n"
-                               f"{gateway.tail(200)}", 20)
-            held = {q["queue_id"] for q in gateway.postqueue()}
-            gateway.stop()
+            delivered = []
+            for _ in range(2):
+                gateway.start()
+                wait.until(lambda: all(q["queue_name"] == "hold" for q in gateway.postqueue()),
+                           lambda: f"the queue to empty: {[q for q in gateway.postqueue() if q['queue_name'] != 'hold']}\n"
+                                   f"{gateway.tail(200)}", 20)
+                held = {q["queue_id"] for q in gateway.postqueue()}
+                gateway.stop()
+                delivered.append(len(peer.deliveries))
+            assert delivered[0] == delivered[1], f"{[d.recipient for d in peer.deliveries[delivered[0]:]]} got more after a restart"
             return peer.deliveries, held
         finally:
             gateway.remove()
