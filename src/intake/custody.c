@@ -2,6 +2,7 @@
 #include "intake/custody.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,11 +52,13 @@ static void custody_free(struct custody *c)
 
 static void custody_answer(struct custody *c, const struct smtp_verdict *verdict)
 {
+    CRASH_POINT("custody-answer");
     c->state = CUSTODY_ANSWERED;
     if (verdict->code < 300)
         c->in->messages_in++;
     if (c->done)
         c->done(c->ctx, verdict);
+    CRASH_POINT("custody-answered");
     c->done = NULL;
 }
 
@@ -164,6 +167,7 @@ static void on_delivered(struct delivery *d)
 {
     struct custody *c = d->owner;
 
+    CRASH_POINT("custody-delivered");
     c->outstanding--;
     if (c->starting || c->state == CUSTODY_COMMITTING)
         return; /* a commit under way reads the envelope: its end looks at late results */

@@ -26,6 +26,7 @@
 #include "queue/scheduler_report.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <string.h>
@@ -127,6 +128,7 @@ static enum verdict decide(struct queue_run *run)
 /* What it was about is settled: now the report may go. */
 static void release_report(struct queue_run *run)
 {
+    CRASH_POINT("bounce-settled");
     if (run->report)
         queue_report_release(run->report);
 }
@@ -167,6 +169,7 @@ static void on_told(struct spool_append *a, int rc)
         log_error(run->s->log, "bounce",
                   "%s: cannot be recorded: %s (after a restart it may be told of again)",
                   run->entry->id.text, strerror(-rc));
+    CRASH_POINT("bounce-recorded");
     records_deinit(&run->records);
     release_report(run);
     if (rc == 0 && kind == BOUNCE_SUCCESS && !final)
@@ -215,6 +218,7 @@ static void on_taken(struct queue_report *r, int rc, const char *step)
     struct queue_run *run = r->owner;
     bool notice = r->text.kind == BOUNCE_NOTICE;
 
+    CRASH_POINT("bounce-committed");
     if (rc < 0) {
         try_later(run, step, rc);
         return;
@@ -244,6 +248,7 @@ static void on_begun(struct spool_append *a, int rc)
         try_later(run, "the report cannot be recorded", rc);
         return;
     }
+    CRASH_POINT("bounce-begun");
     records_deinit(&run->records);
     run->report->text.expired = run->expired;
     queue_report_make(run->report, run->envelope, run->body, to, on_taken);
@@ -282,6 +287,14 @@ bool queue_bounce_is_due(const struct spool_file *f, const struct envelope *e)
     return is_expired(f) || (strcmp(f->hold_why, SPOOL_WHY_FAILED) == 0 && pending == 0);
 }
 
+/* A crash tore the hold off the results before it. What is noticed is so while on hold: else an
+ * operator would be told at every start. False when memory is out. */
+static bool hold_anew(struct queue_run *run, enum verdict verdict)
+{
+    return (verdict != TELL_OPERATOR && verdict != TELL_NOBODY) ||
+           records_add_hold(&run->records, clock_wall_us() / 1000000, SPOOL_WHY_FAILED);
+}
+
 void queue_bounce_begin(struct queue_run *run, const struct spool_file *f)
 {
     enum verdict verdict;
@@ -290,6 +303,10 @@ void queue_bounce_begin(struct queue_run *run, const struct spool_file *f)
     verdict = decide(run);
     if (run->expired && verdict != TELL_SUCCESS)
         queue_run_say_expired(run, verdict == TELL_SENDER);
+    if (!f->on_hold && !hold_anew(run, verdict)) {
+        try_later(run, "out of memory", -ENOMEM);
+        return;
+    }
     switch (verdict) {
     case RELEASE:
         remove_message(run);

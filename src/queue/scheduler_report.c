@@ -2,6 +2,7 @@
 #include "queue/scheduler_report.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "config/way.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ static void end(struct queue_report *r, int rc)
         r->done(r, rc, "the report cannot be made");
         return;
     }
+    CRASH_POINT("bounce-made");
     r->commit =
         (struct spool_commit){.envelope = r->envelope, .body = r->body, .done = on_committed};
     spool_commit(r->s->spool, &r->commit);

@@ -17,6 +17,7 @@
 #include "queue/scheduler_report.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -202,6 +203,7 @@ static void on_removed(struct spool_remove *r, int rc)
 
 static void run_remove(struct queue_run *run)
 {
+    CRASH_POINT("run-removing");
     run->remove.id = run->entry->id;
     run->remove.done = on_removed;
     spool_remove(run->s->spool, &run->remove);
@@ -275,6 +277,7 @@ static void on_appended(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
+    CRASH_POINT("run-recorded");
     if (rc == 0 || (rc == -ENOENT && queue_part_first(run->entry)->deleted))
         records_deinit(&run->records);
     else if (!queue_part_first(run->entry)->deleted)
@@ -329,6 +332,7 @@ static void on_delivered(struct delivery *d)
     struct scheduler *s = run->s;
 
     run->delivering = false;
+    CRASH_POINT("run-delivered");
     for (size_t i = 0; i < d->count; i++) {
         enum delivery_outcome outcome = d->results[i].outcome;
 

@@ -39,14 +39,15 @@
  *
  * The header is read strictly, but for words with "=" that are not known (a newer version's): they
  * are skipped. After "end" the file is only appended to. A record that is torn (no LF at the very
- * end) is ignored; a complete line that is not understood makes the file corrupt, except that
- * unknown record names (lower-case letters) are skipped. A recipient that was sent stays sent
- * whatever records follow; one that failed for good (attempt ... failed 5.1.1 "...") stays failed
- * or becomes sent, unless the operator wants it tried again: "requeue" makes all that failed
- * pending, and so does "release" where nothing else is pending (there would be nothing to release).
- * Both begin the message's life anew: it expires that much later. "expire" lets it expire now, or,
- * while it is on hold, as soon as it is released; releasing what is on hold because it has expired
- * takes that back.
+ * end) is ignored, and so is a line with NUL in it: records that say nothing final are not synced,
+ * and power loss may leave a hole where one was, before others; any other complete line that is not
+ * understood makes the file corrupt, except that unknown record names (lower-case letters) are
+ * skipped. A recipient that was sent stays sent whatever records follow; one that failed for good
+ * (attempt ... failed 5.1.1 "...") stays failed or becomes sent, unless the operator wants it tried
+ * again: "requeue" makes all that failed pending, and so does "release" where nothing else is
+ * pending (there would be nothing to release). Both begin the message's life anew: it expires that
+ * much later. "expire" lets it expire now, or, while it is on hold, as soon as it is released;
+ * releasing what is on hold because it has expired takes that back.
  *
  * "bounce ID" says that a report to the sender is about to be taken into custody under this id,
  * about all that failed before this line (and, of a message on hold because it has expired, all

@@ -329,6 +329,13 @@ static enum spool_parse parse_record(struct spool_reader *r, struct span line, s
     return SPOOL_PARSE_OK; /* a newer version's */
 }
 
+/* No text holds NUL: a file system put it where the bytes of records that were not synced never
+ * came to be, and with them went the LF. */
+static bool is_hole(struct span line)
+{
+    return span_find(line, '\0') < line.len;
+}
+
 enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct spool_file *f,
                                   struct errbuf *err)
 {
@@ -336,8 +343,10 @@ enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct
     struct span line;
     enum spool_parse rc = parse_end(&r, crc);
 
-    while (rc == SPOOL_PARSE_OK && spool_reader_line(&r, &line))
-        rc = parse_record(&r, line, f);
+    while (rc == SPOOL_PARSE_OK && spool_reader_line(&r, &line)) {
+        if (!is_hole(line))
+            rc = parse_record(&r, line, f);
+    }
     if (rc == SPOOL_PARSE_CORRUPT)
         errbuf_prefix(err, 0, "after the body");
     return rc;
