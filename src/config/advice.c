@@ -170,7 +170,7 @@ static void look_at_login(const struct giver *g)
 {
     const struct config *c = g->config;
 
-    if (!c->logins.enabled && c->logins.table.count > 0)
+    if (!c->logins.enabled && (c->logins.table.count > 0 || c->logins.for_all))
         say(g, "smtp_sasl_password_maps is not used, since smtp_sasl_auth_enable is no; set "
                "SMTP_SASL_AUTH_ENABLE=yes, or remove it");
     if (!c->logins.enabled)

@@ -51,22 +51,34 @@ size_t config_value_max(enum setting_index at)
     return settings[at].kind == SETTING_words ? CONFIG_LIST_MAX : CONFIG_TEXT_MAX;
 }
 
+/* realloc() leaves what it moves behind. Lists are long, and grow in many steps. */
+static char *grow(const struct config_string *s, size_t len)
+{
+    char *grown;
+
+    if (s->len > CONFIG_TEXT_MAX)
+        return realloc(s->ptr, len + 1);
+    grown = malloc(len + 1);
+    if (!grown || !s->ptr)
+        return grown;
+    memcpy(grown, s->ptr, s->len);
+    explicit_bzero(s->ptr, s->len);
+    free(s->ptr);
+    return grown;
+}
+
 bool config_string_add(struct config_builder *b, struct config_string *s, struct span more)
 {
-    char *grown = malloc(s->len + more.len + 1); /* not realloc: it leaves secrets behind */
+    char *grown = grow(s, s->len + more.len);
 
     if (!grown) {
         b->no_memory = true;
         return false;
     }
-    if (s->len > 0)
-        memcpy(grown, s->ptr, s->len);
     if (more.len > 0)
         memcpy(grown + s->len, more.ptr, more.len);
-    more.len += s->len;
-    config_string_clear(s);
     s->ptr = grown;
-    s->len = more.len;
+    s->len += more.len;
     s->ptr[s->len] = '\0';
     return true;
 }

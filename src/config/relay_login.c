@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define SHOWN_MAX 100
-#define ALL       "*"
 #define EXAMPLE   "write inline:{ [smtp.example.net]:587=USER:PASSWORD }"
 
 /* ---- mechanisms ---- */
@@ -128,25 +127,13 @@ static int check_value(struct span value, struct errbuf *err)
 static int parse_static(struct relay_logins *logins, struct span value, struct errbuf *err)
 {
     int rc = check_value(value, err);
-    struct inline_pair *pair;
 
     if (rc < 0)
         return rc;
-    pair = calloc(1, sizeof *pair);
-    if (!pair)
+    logins->for_all = malloc(value.len + 1);
+    if (!logins->for_all)
         return errbuf_set(err, -ENOMEM, "out of memory");
-    pair->name = strdup(ALL);
-    pair->value = malloc(value.len + 1);
-    logins->table = (struct inline_table){pair, 1};
-    logins->for_all = true;
-    if (!pair->name || !pair->value) {
-        free(pair->name);
-        free(pair->value);
-        free(pair);
-        logins->table = (struct inline_table){NULL, 0};
-        return errbuf_set(err, -ENOMEM, "out of memory");
-    }
-    span_copy(value, pair->value, value.len + 1);
+    span_copy(value, logins->for_all, value.len + 1);
     return 0;
 }
 
@@ -173,6 +160,10 @@ int relay_logins_parse(struct relay_logins *logins, struct span text, struct err
 void relay_logins_free(struct relay_logins *logins)
 {
     inline_table_free(&logins->table);
+    if (logins->for_all)
+        explicit_bzero(logins->for_all, strlen(logins->for_all));
+    free(logins->for_all);
+    logins->for_all = NULL;
 }
 
 /* ---- look-up ---- */
@@ -204,8 +195,8 @@ static bool find_in_table(const struct relay_logins *logins, const char *with_po
 
     if (!value)
         value = inline_table_find(&logins->table, host);
-    if (!value && logins->for_all)
-        value = inline_table_find(&logins->table, ALL);
+    if (!value)
+        value = logins->for_all;
     if (!value)
         return false;
     whole = span_of(value);

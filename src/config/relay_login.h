@@ -49,7 +49,7 @@ struct relay_login {
 /* What the settings come to. */
 struct relay_logins {
     struct inline_table table; /* smtp_sasl_password_maps; a name is "[host]:port" or "host" */
-    bool for_all;              /* it is static: the only name is "*" */
+    char *for_all;             /* owned: USER:PASSWORD of static:, else NULL */
     bool enabled;
     unsigned in_clear, in_tls; /* enum relay_mechanism */
 };
