@@ -52,7 +52,7 @@ size_t config_value_max(enum setting_index at)
 }
 
 /* realloc() leaves what it moves behind. Lists are long, and grow in many steps. */
-static char *grow(const struct config_string *s, size_t len)
+static char *string_grow(const struct config_string *s, size_t len)
 {
     char *grown;
 
@@ -69,7 +69,7 @@ static char *grow(const struct config_string *s, size_t len)
 
 bool config_string_add(struct config_builder *b, struct config_string *s, struct span more)
 {
-    char *grown = grow(s, s->len + more.len);
+    char *grown = string_grow(s, s->len + more.len);
 
     if (!grown) {
         b->no_memory = true;
