@@ -148,6 +148,7 @@ static void on_client_broken(void *ctx, enum client_step step, const struct smtp
     char dsn[12];
     struct text why;
 
+    upstream_login_forget(s);
     text_init(&why, buf, sizeof buf);
     describe_end(s, step, text, &why);
     choose_dsn(s, step, reply, dsn);
