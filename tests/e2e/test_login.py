@@ -6,6 +6,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -338,6 +339,27 @@ def test_a_token_file_that_hangs(gateways, peers, certificates, tmp_path):
     send(gateway)
     gateway.wait_log("status=deferred .*cannot be used")
     gateway.kill()
+
+
+def test_gone_while_the_token_is_read(gateways, peers, certificates, tmp_path, inject):
+    """The file is slow, and the server does not wait: nothing is done with a login that nobody asks for any more."""
+    (tmp_path / "token").write_text(TOKEN)
+    peer = provider(peers, certificates, auth=Auth(("XOAUTH2",), tokens={(USER, TOKEN)}))
+    gateway = make(gateways, peer.port, password=None, relayhost_token_file=tmp_path / "token", run_as_user="")
+    arrives(gateway, peer, send(gateway))
+    wait.until(lambda: not peer.open_connections(), "the session to end")
+    end = inject(gateway, "openat:delay_enter=2000000")
+    token = send(gateway)
+    wait.until(lambda: peer.open_connections() and len(peer.open_connections()[-1].commands) == 3, "the second EHLO", 20)
+    time.sleep(0.5)  # now it is reading
+    peer.down()
+    gateway.wait_log("status=deferred .*lost connection with .* while performing SASL authentication", 20)
+    time.sleep(2.5)  # and now it has
+    end()
+    peer.up()
+    gateway.flush()
+    arrives(gateway, peer, token)
+    hidden(gateway, TOKEN)
 
 
 # --- servers of others, without a login

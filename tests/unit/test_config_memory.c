@@ -51,6 +51,11 @@ static char *test_duplicate(const char *text)
 #include "config/config.c"
 #include "config/config_value.c"
 #include "config/domains.c"
+#define bad bad_login
+#include "config/relay_login.c"
+#undef bad
+#undef EXAMPLE
+#undef SHOWN_MAX
 #define compare compare_routes
 #include "config/transport_map.c"
 #undef compare
@@ -71,6 +76,8 @@ static int build_failing(long fail_at, struct config **config_out)
         "POSTFIX_smtpd_banner=$myhostname",
         "MYNETWORKS=10.0.0.0/8",
         "POSTFIX_mail_name=",
+        "SMTP_SASL_AUTH_ENABLE=yes",
+        "SMTP_SASL_PASSWORD_MAPS=static:ann:secret",
         "POSTFIX_smtp_header_checks=regexp:/x",
         "TRANSPORT_MAPS=inline:{d.example=lmtp:y b.example=lmtp:z,b.example=lmtp:x}",
         NULL,
