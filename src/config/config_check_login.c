@@ -89,7 +89,7 @@ static void check_maps(struct config_builder *b)
             b, at,
             "is static:, and with outbound=direct every server in the world would be shown "
             "the password; write inline:{ HOST=USER:PASSWORD }");
-    if (!is_bad(b, at) && c->smtp_sasl_auth_enable && c->logins.table.count == 0 &&
+    if (!is_bad(b, at) && !b->no_memory && c->smtp_sasl_auth_enable && c->logins.table.count == 0 &&
         !c->logins.for_all && !c->relayhost_username[0])
         config_fault(b, SETTING_AT_smtp_sasl_auth_enable,
                      "has no login: set RELAYHOST_USERNAME and RELAYHOST_PASSWORD_FILE, or "

@@ -90,7 +90,6 @@ bool upstream_session_walk_on(struct upstream_session *s, const char *why)
         ++s->conversations >= config->smtp_mx_session_limit)
         return false;
     log_info(s->u->context->log, upstream_program(s->u), "%s", why);
-    upstream_login_forget(s);
     s->how = NULL;
     s->timed_out = s->securing = s->silent = false;
     s->connect_by_ms = clock_mono_ms() + upstream_step_limit_ms(s->u, CLIENT_STEP_GREETING);
