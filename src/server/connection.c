@@ -93,10 +93,17 @@ static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
 
 static unsigned on_event(void *ctx, enum session_event event)
 {
-    static const enum limits_event events[] = {
-        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE, [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT};
+    static const enum limits_event events[SESSION_EVENT_COUNT] = {
+        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE,
+        [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT,
+        [SESSION_EVENT_AUTH] = LIMITS_AUTH,
+        [SESSION_EVENT_USER_MESSAGE] = LIMITS_MESSAGE,
+        [SESSION_EVENT_USER_RECIPIENT] = LIMITS_RECIPIENT,
+    };
     struct connection *c = ctx;
 
+    if (event == SESSION_EVENT_USER_MESSAGE || event == SESSION_EVENT_USER_RECIPIENT)
+        return connection_count_user(c, events[event]);
     return connection_count_event(c, events[event]);
 }
 
@@ -239,6 +246,10 @@ const struct session_ops connection_session_ops = {
     .tls_offered = connection_tls_offered,
     .tls_prepare = connection_tls_prepare,
     .tls_start = connection_tls_start,
+    .auth_mechanisms = connection_auth_mechanisms,
+    .auth_start = connection_auth_start,
+    .auth_next = connection_auth_next,
+    .auth_cancel = connection_auth_cancel,
 };
 
 /* ---- what the stream says ---- */
@@ -282,6 +293,7 @@ static void forget(struct connection *c)
     c->gone = true;
     resolver_cancel(&c->name_query);
     resolver_cancel(&c->lookup_query);
+    connection_auth_cancel(c);
     if (c->query)
         verify_cancel(c->query);
     intake_forget(c->server->intake, c);
@@ -347,6 +359,7 @@ static void on_closed(void *ctx)
     session_deinit(&c->session);
     body_free(&c->body);
     connection_tls_release(c);
+    connection_auth_release(c);
     DL_DELETE(c->server->connections, c);
     c->server->connection_count--;
     c->server->rejected += c->session.rejects;

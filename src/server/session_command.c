@@ -11,7 +11,7 @@
 
 #define SHOWN_MAX     100 /* bytes of a strange command that the log shows */
 #define HELO_UNWANTED "<>()\\\";@"
-#define EHLO_LINE_CAP 300 /* the longest has our name */
+#define EHLO_LINE_CAP 520 /* the longest has our name, or many mechanisms */
 
 /* COMMAND_JUNK: costs us and brings no mail; counts against smtpd_junk_command_limit. */
 /* COMMAND_LAST: nothing may be sent after it before its reply has come (RFC 2920 3.1). */
@@ -88,15 +88,20 @@ bool session_offers(const struct session *s, const char *keyword)
         return false;
     if (strcmp(keyword, "STARTTLS") == 0 && !session_offers_tls(s))
         return false;
+    if (strcmp(keyword, "AUTH=") == 0 && !s->config->broken_sasl_auth_clients)
+        return false;
     return !session_is_listed(s->ehlo_discarded, span_of(keyword));
 }
 
 /* The line before is sent when it is known whether another follows. */
 static void offer(struct session *s, char line[EHLO_LINE_CAP], const char *keyword)
 {
+    bool auth = strncmp(keyword, "AUTH", 4) == 0;
+    char names[EHLO_LINE_CAP] = "";
     struct text t;
 
-    if (!session_offers(s, keyword))
+    text_init(&t, names, sizeof names);
+    if (!session_offers(s, keyword) || (auth && (s->auth_hidden || !session_put_mechanisms(s, &t))))
         return;
     line[3] = '-';
     session_reply_line(s, line);
@@ -104,13 +109,15 @@ static void offer(struct session *s, char line[EHLO_LINE_CAP], const char *keywo
     text_printf(&t, "250 %s", keyword);
     if (strcmp(keyword, "SIZE") == 0)
         text_printf(&t, " %llu", (unsigned long long)s->config->message_size_limit);
+    if (auth)
+        text_printf(&t, "%s%s", keyword[4] ? "" : " ", names);
 }
 
 static void run_ehlo(struct session *s, const struct smtp_command *c)
 {
     static const char *const keywords[] = {
-        "PIPELINING", "SIZE", "VRFY",     "STARTTLS", "ENHANCEDSTATUSCODES",
-        "8BITMIME",   "DSN",  "SMTPUTF8", "CHUNKING"};
+        "PIPELINING",          "SIZE",     "VRFY", "STARTTLS", "AUTH",    "AUTH=",
+        "ENHANCEDSTATUSCODES", "8BITMIME", "DSN",  "SMTPUTF8", "CHUNKING"};
     char line[EHLO_LINE_CAP];
     struct text t;
 
@@ -134,12 +141,6 @@ static void run_unauthorised(struct session *s, const struct smtp_command *c)
 static void run_unimplemented(struct session *s, const struct smtp_command *c)
 {
     session_reply(s, "502 5.5.1 Error: command not implemented");
-    session_done(s);
-}
-
-static void run_auth(struct session *s, const struct smtp_command *c)
-{
-    session_reply(s, "503 5.5.1 Error: authentication not enabled");
     session_done(s);
 }
 
@@ -210,7 +211,8 @@ static bool is_foreign(const struct session *s, struct span word)
 static void put_shown(const struct session *s, struct text *t, char *buf, size_t cap)
 {
     text_init(t, buf, cap);
-    text_printable_max(t, span_make(s->line.text, s->line.len), SHOWN_MAX);
+    text_printable_max(t, session_without_secret(s, span_make(s->line.text, s->line.len)),
+                       SHOWN_MAX);
 }
 
 static void run_unknown(struct session *s, const struct smtp_command *c)
@@ -241,7 +243,7 @@ static const struct command_rule rules[] = {
     {"XCLIENT",  COMMAND_CLEAR,                               run_unauthorised },
     {"XFORWARD", 0,                                           run_unauthorised },
     {"STARTTLS", COMMAND_LAST | COMMAND_CLEAR,                session_starttls },
-    {"AUTH",     COMMAND_LAST,                                run_auth         },
+    {"AUTH",     COMMAND_LAST,                                session_auth     },
     {"MAIL",     0,                                           session_mail     },
     {"RCPT",     0,                                           session_rcpt     },
     {"DATA",     COMMAND_LAST,                                session_data     },
@@ -344,21 +346,25 @@ static void refuse_long_line(struct session *s)
     session_done(s);
 }
 
-static void run_line(struct session *s, const struct smtp_command *c, struct span rest)
+static void refuse_no_command(struct session *s)
 {
-    if (s->too_long) {
-        refuse_long_line(s);
-        return;
-    }
-    if (c->word.len > 0) {
-        run_command(s, c, rest);
-        return;
-    }
     note_client(s);
     s->verb = SMTP_VERB_COUNT; /* no command */
     session_log_command(s);
     session_reply(s, "500 5.5.2 Error: bad syntax");
     session_done(s);
+}
+
+static void run_line(struct session *s, const struct smtp_command *c, struct span rest)
+{
+    if (s->too_long)
+        refuse_long_line(s);
+    else if (c->word.len > 0)
+        run_command(s, c, rest);
+    else
+        refuse_no_command(s);
+    if (s->secret) /* no other command's line is needed any more than AUTH's */
+        explicit_bzero(s->line.text, s->line.len);
 }
 
 void session_command_resume(struct session *s)

@@ -82,7 +82,7 @@ static void test_smtpd(void **state)
     info("postfix/smtpd[42]: timeout after CONNECT from mail.example.net[203.0.113.9]");
     log_too_many_errors(&l, NULL, "UNKNOWN", &peer);
     info("postfix/smtpd[42]: too many errors after UNKNOWN from mail.example.net[203.0.113.9]");
-    log_client_limit(&l, "Connection concurrency", 51, &peer);
+    log_client_limit(&l, "Connection concurrency", 51, &peer, NULL);
     expect(LOG_SEVERITY_WARNING,
            "postfix/smtpd[42]: warning: Connection concurrency limit exceeded: 51 from "
            "mail.example.net[203.0.113.9] for service smtp");

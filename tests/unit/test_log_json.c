@@ -78,7 +78,7 @@ static void test_smtpd(void **state)
          "\"message\":\"improper command pipelining after EHLO from "
          "mail.example.net[203.0.113.9]: A\\\\\\\\\\\"\\\\r\\\\n\",\"after\":\"EHLO\"," PEER
          ",\"input\":\"A\\\\\\\\\\\"\\\\r\\\\n\"");
-    log_client_limit(&l, "Connection rate", 61, &peer);
+    log_client_limit(&l, "Connection rate", 61, &peer, NULL);
     assert_string_equal(caught,
                         "{\"severity\":\"warning\",\"program\":\"postfix/smtpd\",\"pid\":42,"
                         "\"message\":\"warning: Connection rate limit exceeded: 61 from "
