@@ -170,6 +170,8 @@ bool config_is_set(const struct config *c, const struct setting *s);
 const char *config_set_by(const struct config *c, const struct setting *s);
 /* Whether postconf -e may set it: not those that say where its file is. */
 bool config_can_override(const struct setting *s);
+/* Whether anybody can log in: users are known, and there is a port for it. */
+bool config_has_logins(const struct config *c);
 /* The domain of a user's name that has none. */
 const char *config_sasl_domain(const struct config *c);
 /* Whether the value must not be shown: passwords and secrets. */

@@ -34,6 +34,11 @@ static bool has_submission(const struct config *c)
     return false;
 }
 
+bool config_has_logins(const struct config *c)
+{
+    return c->sasl != SASL_BACK_END_NONE && (c->smtpd_sasl_auth_enable || has_submission(c));
+}
+
 static void check_users(struct config_builder *b)
 {
     struct config *c = b->config;

@@ -105,7 +105,7 @@ void session_auth_forget(struct session *s)
 }
 
 /* After the last reply. */
-static void end(struct session *s)
+static void end_auth(struct session *s)
 {
     auth_free(s);
     if (s->state == SESSION_AUTH)
@@ -124,7 +124,7 @@ static void fail(struct session *s, const char *method, const char *reason, cons
         session_reply(s, "454 4.7.0 Temporary authentication failure: %s", words);
     else
         session_reply(s, "535 5.7.8 Error: authentication failed: %s", words);
-    end(s);
+    end_auth(s);
 }
 
 /* The dialogue is over before the back end said so. */
@@ -147,7 +147,7 @@ static void succeed(struct session *s, const char *user)
     memcpy(s->login->method, s->auth->method, sizeof s->login->method);
     span_copy(span_of(user), s->login->user, sizeof s->login->user);
     session_reply(s, "235 2.7.0 Authentication successful");
-    end(s);
+    end_auth(s);
 }
 
 /* --- the back end's answers --- */
@@ -290,7 +290,7 @@ void session_auth(struct session *s, const struct smtp_command *c)
 /* --- what the client says to a challenge --- */
 
 /* False: it does not fit. */
-static bool grow(struct session_auth *auth, size_t need, size_t limit)
+static bool grow_response(struct session_auth *auth, size_t need, size_t limit)
 {
     size_t cap = auth->cap > 0 ? 2 * auth->cap : RESPONSE_MIN;
     char *bigger;
@@ -314,11 +314,11 @@ static bool grow(struct session_auth *auth, size_t need, size_t limit)
     return true;
 }
 
-static void keep(struct session_auth *auth, struct span part, size_t limit)
+static void keep_response(struct session_auth *auth, struct span part, size_t limit)
 {
     if (part.len == 0 || auth->overflow)
         return;
-    if (auth->len + part.len > auth->cap && !grow(auth, auth->len + part.len, limit)) {
+    if (auth->len + part.len > auth->cap && !grow_response(auth, auth->len + part.len, limit)) {
         auth->overflow = true;
         return;
     }
@@ -338,7 +338,7 @@ static void refuse_long_response(struct session *s)
     }
     session_auth_forget(s);
     session_reply(s, "500 5.5.6 SASL response limit exceeded");
-    end(s);
+    end_auth(s);
 }
 
 static void abort_dialogue(struct session *s)
@@ -347,7 +347,7 @@ static void abort_dialogue(struct session *s)
     log_auth_aborted(s->log, &s->peer, s->auth->method);
     session_auth_forget(s);
     session_reply(s, "501 5.7.0 Authentication aborted");
-    end(s);
+    end_auth(s);
 }
 
 /* The buffer leaves the dialogue first: the answer may end that before auth_next() returns. */
@@ -390,7 +390,8 @@ bool session_auth_step(struct session *s, struct span *in)
     bool whole = end_at < in->len;
 
     /* the line end is no part of what is limited */
-    keep(s->auth, span_first(*in, end_at), (size_t)s->config->smtpd_sasl_response_limit + 1);
+    keep_response(s->auth, span_first(*in, end_at),
+                  (size_t)s->config->smtpd_sasl_response_limit + 1);
     *in = span_from(*in, end_at + (whole ? 1 : 0));
     if (whole)
         take_response(s);

@@ -348,18 +348,12 @@ static int set_zone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_trouble_in_text),
-        cmocka_unit_test(test_draining),
-        cmocka_unit_test(test_too_much_on_hold),
-        cmocka_unit_test(test_on_hold),
-        cmocka_unit_test(test_several_targets),
-        cmocka_unit_test(test_certificates),
-        cmocka_unit_test(test_logins),
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_nothing_known),
-        cmocka_unit_test(test_worst_case_fits),
+        cmocka_unit_test(test_text),          cmocka_unit_test(test_trouble_in_text),
+        cmocka_unit_test(test_draining),      cmocka_unit_test(test_too_much_on_hold),
+        cmocka_unit_test(test_on_hold),       cmocka_unit_test(test_several_targets),
+        cmocka_unit_test(test_certificates),  cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_worst_case_fits),
     };
 
     return cmocka_run_group_tests(tests, set_zone, NULL);
