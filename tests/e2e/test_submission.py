@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import mail, smtp_client, wait
+from harness import mail, postfix, smtp_client, wait
 from harness.dovecot import Dovecot
 from harness.gateway import Gateway
 
@@ -531,3 +531,92 @@ def test_a_secret_from_a_file(submission, tmp_path):
     ports = submission(smtpd_sasl_path="", SMTPD_SASL_USERS_FILE=tmp_path / "users")
     assert connect(ports).cmd(f"AUTH PLAIN {plain('ann', 'from a file')}").code == 235
     assert "from a file" not in ports.gateway.log()
+
+
+# --- as Postfix, at the same Dovecot
+
+GOOD = plain("alice@example.com", "secret")
+WRONG = plain("bob@example.com", "wrong")
+MAPS = {"smtpd_sender_login_maps": "inline:{ alice@example.com=alice@example.com, { @example.org = x, alice@example.com }, "
+                                   "bob@example.com=bob@example.com }", "recipient_delimiter": "+"}
+
+
+def tries(*senders):
+    return [c for sender in senders for c in (f"MAIL FROM:<{sender}>", "RCPT TO:<alice@example.com>", "RSET")]
+
+
+OWNERS = tries("alice@example.com", "bob@example.com", "any@example.org", "stranger@example.net", "", "alice+x@example.com")
+AS_POSTFIX = {
+    "syntax": ({}, ["EHLO h", "AUTH", "AUTH PLAIN a b", "AUTH FOO", "AUTH PLAIN !!", "AUTH PLAIN", "!!", "AUTH PLAIN", "*",
+                    f"AUTH PLAIN {WRONG}", f"AUTH PLAIN {GOOD}", f"AUTH PLAIN {GOOD}", "AUTH"]),
+    "order": ({}, ["EHLO h", "MAIL FROM:<alice@example.com>", "AUTH PLAIN", "RSET", f"AUTH PLAIN {GOOD}",
+                   "MAIL FROM:<alice@example.com> AUTH=<>", "RCPT TO:<alice@example.com>", "AUTH PLAIN"]),
+    "login": ({}, ["EHLO h", "AUTH LOGIN", b64("alice@example.com"), b64("secret")]),
+    "options": ({"smtpd_sasl_security_options": "noanonymous, noplaintext"}, ["EHLO h", f"AUTH PLAIN {GOOD}"]),
+    "filter": ({"smtpd_sasl_mechanism_filter": "!plain, static:rest"}, ["EHLO h"]),  # Postfix takes what it does not name
+    "long": ({}, ["EHLO h", "AUTH PLAIN", "A" * 13000, "NOOP"]),
+    "rate": ({"smtpd_client_auth_rate_limit": "1"}, ["EHLO h", "AUTH FOO", f"AUTH PLAIN {GOOD}"]),
+    "tls only": ({"smtpd_tls_auth_only": "yes"}, ["EHLO h"]),  # Postfix then says that it is not enabled
+    "exceptions": ({"smtpd_sasl_exceptions_networks": "127.0.0.0/8"}, ["EHLO h", f"AUTH PLAIN {GOOD}"]),
+    "discarded": ({"smtpd_discard_ehlo_keywords": "auth"}, ["EHLO h", f"AUTH PLAIN {GOOD}"]),
+} | {
+    word: (MAPS | {"smtpd_sender_restrictions": word}, ["EHLO h"] + OWNERS + [f"AUTH PLAIN {GOOD}"] + OWNERS)
+    for word in ("reject_sender_login_mismatch", "reject_authenticated_sender_login_mismatch",
+                 "reject_unauthenticated_sender_login_mismatch", "reject_known_sender_login_mismatch")
+} | {"no map": ({"smtpd_sender_restrictions": "reject_sender_login_mismatch"},
+                ["EHLO h"] + tries("a@example.com") + [f"AUTH PLAIN {GOOD}"] + tries("a@example.com"))}
+
+
+def talk(address, commands):
+    """What is said, and whether AUTH was offered."""
+    replies = []
+    with smtp_client.Smtp(address, source="127.0.0.9", tls=False) as client:
+        for command in commands:
+            reply = client.cmd(command)
+            offer = sorted(word for line in reply.lines for word in line[4:].split() if line[4:].startswith("AUTH"))
+            replies.append((reply.code, offer) if command.startswith("EHLO") else reply.text)
+    return replies
+
+
+def said_of_logins(log):
+    found = re.findall(r"smtpd\[\d+\]: (?:\w+: )?((?:warning: \S+: SASL|client=).*)$", log, re.M)
+    return [re.sub(r"\[127\.0\.0\.9\]:\d+", "[127.0.0.9]", line) for line in found]
+
+
+@pytest.mark.skipif(not postfix.available(), reason="needs root and Debian's postfix package")
+@pytest.mark.parametrize("name", AS_POSTFIX)
+def test_as_postfix(name, gateways, peer, users):
+    settings, commands = AS_POSTFIX[name]
+    both = {"smtpd_sasl_auth_enable": "yes", "smtpd_tls_auth_only": "no", "smtpd_sasl_path": users.inet_auth,
+            "smtpd_sasl_type": "dovecot", "mynetworks": "192.0.2.0/24", "smtpd_peername_lookup": "no", **settings}
+    extra = {"smtpd_tls_security_level": "may"} if name == "tls only" else {}
+    gateway = gateways(relay_transport=peer.transport, verify_recipients="no", **both)
+    with postfix.Postfix(**both, **extra, smtputf8_enable="yes", smtpd_error_sleep_time="0",
+                         smtpd_relay_restrictions="permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination") as reference:
+        expected = talk(reference.address, commands)
+        reference.wait_log(r"disconnect from \S+ .*\behlo=")
+        wanted = said_of_logins(reference.log())
+    wait.until(lambda: gateway.ask_status()["logins"]["up"], "the gateway to reach Dovecot")
+    assert talk(gateway.address, commands) == expected
+    gateway.wait_log(r"disconnect from \S+ .*\behlo=")
+    assert said_of_logins(gateway.log()) == wanted
+
+
+def test_fail2ban(submission, tmp_path):
+    """Its own filter counts wrong passwords, and not that the back end was away."""
+    ports = submission()
+    with connect(ports) as client:
+        for _ in range(2):
+            client.cmd(f"AUTH PLAIN {plain('ann', 'x')}")
+        client.cmd("AUTH LOGIN")
+        client.cmd(b64("ann"))
+        client.cmd(b64("x"))
+    away = submission(smtpd_sasl_path=f"unix:{tmp_path}/nothing")
+    with connect(away) as client:
+        wait.until(lambda: client.cmd(f"AUTH PLAIN {plain('ann', 'x')}").code == 454, "a 454")
+    for ports, count in ((ports, 3), (away, 0)):
+        ports.gateway.wait_log("disconnect from")
+        path = tmp_path / "mail.log"
+        path.write_text("\n".join(ports.gateway.lines) + "\n")
+        found = subprocess.run(["fail2ban-regex", path, "postfix[mode=auth]"], capture_output=True, text=True).stdout
+        assert re.search(rf"^Lines: \d+ lines, 0 ignored, {count} matched", found, re.M), found
