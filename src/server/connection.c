@@ -91,22 +91,6 @@ static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
     return intake_may_come(c->server->intake, size, verdict_out);
 }
 
-static unsigned on_event(void *ctx, enum session_event event)
-{
-    static const enum limits_event events[SESSION_EVENT_COUNT] = {
-        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE,
-        [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT,
-        [SESSION_EVENT_AUTH] = LIMITS_AUTH,
-        [SESSION_EVENT_USER_MESSAGE] = LIMITS_MESSAGE,
-        [SESSION_EVENT_USER_RECIPIENT] = LIMITS_RECIPIENT,
-    };
-    struct connection *c = ctx;
-
-    if (event == SESSION_EVENT_USER_MESSAGE || event == SESSION_EVENT_USER_RECIPIENT)
-        return connection_count_user(c, events[event]);
-    return connection_count_event(c, events[event]);
-}
-
 static void on_verified(struct verify_query *q, enum verify_answer answer, unsigned code,
                         const char *dsn, const char *why)
 {
@@ -234,7 +218,7 @@ const struct session_ops connection_session_ops = {
     .resume = on_resume,
     .peer = on_peer,
     .mail = on_mail,
-    .event = on_event,
+    .event = connection_event,
     .lookup = connection_lookup,
     .recipient = on_recipient,
     .queue_id = on_queue_id,

@@ -91,6 +91,22 @@ unsigned connection_count_event(struct connection *c, enum limits_event event)
                         s->config->anvil_rate_time_unit);
 }
 
+unsigned connection_event(void *ctx, enum session_event event)
+{
+    static const enum limits_event events[SESSION_EVENT_COUNT] = {
+        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE,
+        [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT,
+        [SESSION_EVENT_AUTH] = LIMITS_AUTH,
+        [SESSION_EVENT_USER_MESSAGE] = LIMITS_MESSAGE,
+        [SESSION_EVENT_USER_RECIPIENT] = LIMITS_RECIPIENT,
+    };
+    struct connection *c = ctx;
+
+    if (event == SESSION_EVENT_USER_MESSAGE || event == SESSION_EVENT_USER_RECIPIENT)
+        return connection_count_user(c, events[event]);
+    return connection_count_event(c, events[event]);
+}
+
 /* The limit that the client exceeds, in the log's words; NULL: none. */
 static const char *exceeded(struct connection *c, unsigned *count)
 {

@@ -41,6 +41,8 @@ void connection_start(struct connection *c);
 bool connection_is_unlimited(const struct connection *c);
 /* Counts one more of this client; how many there were, or 0 when it has no limit. */
 unsigned connection_count_event(struct connection *c, enum limits_event event);
+/* What the session counts, of the client or of its user. */
+unsigned connection_event(void *ctx, enum session_event event);
 /* connection_proxy.c: whether it comes from smtpd_upstream_proxy_hosts; reads its header, then
  * calls connection_start(). */
 bool connection_is_proxied(const struct connection *c);

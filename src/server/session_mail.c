@@ -153,49 +153,6 @@ static struct envelope *make_envelope(const struct session *s,
     return e;
 }
 
-bool session_over_rate(struct session *s, enum session_event event, uint64_t limit)
-{
-    static const struct {
-        const char *what;
-        const char *reply;
-        bool user;
-    } words[SESSION_EVENT_COUNT] = {
-        [SESSION_EVENT_MESSAGE] = {"Message delivery request rate", "much mail",          false},
-        [SESSION_EVENT_RECIPIENT] = {"Recipient address rate",        "many recipients",    false},
-        [SESSION_EVENT_AUTH] = {"AUTH command rate",             "many AUTH commands", false},
-        [SESSION_EVENT_USER_MESSAGE] = {"Message delivery request rate", "much mail",          true },
-        [SESSION_EVENT_USER_RECIPIENT] = {"Recipient address rate",        "many recipients",    true },
-    };
-    bool user = words[event].user;
-    unsigned count = limit > 0 && (!user || s->login) ? s->ops->event(s->ctx, event) : 0;
-
-    if (count <= limit)
-        return false;
-    session_log_connect(s);
-    log_client_limit(s->log, words[event].what, count, &s->peer, user ? s->login->user : NULL);
-    s->rejects++;
-    session_reply(s, "450 4.7.1 Error: too %s from %s", words[event].reply,
-                  user ? s->login->user : s->peer_address);
-    return true;
-}
-
-/* By the client's address, and by who logged in. */
-static bool over_mail_rate(struct session *s)
-{
-    const struct config *c = s->config;
-
-    return session_over_rate(s, SESSION_EVENT_MESSAGE, c->smtpd_client_message_rate_limit) ||
-           session_over_rate(s, SESSION_EVENT_USER_MESSAGE, c->submission_message_rate_limit);
-}
-
-static bool over_rcpt_rate(struct session *s)
-{
-    const struct config *c = s->config;
-
-    return session_over_rate(s, SESSION_EVENT_RECIPIENT, c->smtpd_client_recipient_rate_limit) ||
-           session_over_rate(s, SESSION_EVENT_USER_RECIPIENT, c->submission_recipient_rate_limit);
-}
-
 /* The reply to a MAIL whose syntax is right. */
 static void begin_mail(struct session *s, const struct smtp_mail_params *params)
 {
@@ -229,7 +186,8 @@ void session_mail(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: nested MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: MAIL after BDAT");
-    else if (!over_mail_rate(s) && parse_mail(s, c, &params) && !uses_what_is_off(s, &params))
+    else if (!session_over_mail_rate(s) && parse_mail(s, c, &params) &&
+             !uses_what_is_off(s, &params))
         begin_mail(s, &params);
     session_done(s);
 }
@@ -337,8 +295,8 @@ void session_rcpt(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: need MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: RCPT after BDAT");
-    else if (!over_rcpt_rate(s) && parse_rcpt(s, c, &params) && !notify_is_off(s, &params) &&
-             has_room_for_recipient(s) && begin_rcpt(s, &params))
+    else if (!session_over_rcpt_rate(s) && parse_rcpt(s, c, &params) &&
+             !notify_is_off(s, &params) && has_room_for_recipient(s) && begin_rcpt(s, &params))
         return;
     session_done(s);
 }
