@@ -14,7 +14,7 @@ import pytest
 
 from harness import mail, postfix, smtp_client, wait
 from harness.dovecot import Dovecot
-from harness.gateway import Gateway
+from harness.gateway import Gateway, clean_environment, healthcheck_binary
 
 USERS = "ann:se$cret,bob@example.org:pass word"
 PEER = r"unknown\[127\.0\.0\.1\]"
@@ -508,6 +508,73 @@ def test_a_thousand_at_once(submission, users):
         sock.close()
     wait.until(lambda: ports.gateway.ask_status()["sessions"] == 0, "the sessions to end")
     assert connect(ports).cmd(f"AUTH PLAIN {plain('alice@example.com', 'secret')}").code == 235
+
+
+# --- behind a balancer, limits, and local programs
+
+def test_the_kind_of_a_port_survives_the_proxy_protocol(submission):
+    ports = submission(smtpd_upstream_proxy_protocol="haproxy", smtpd_upstream_proxy_hosts="127.0.0.3")
+    header = b"PROXY TCP4 198.51.100.7 192.0.2.1 4711 587\r\n"
+    with smtp_client.Smtp(ports.submission, source="127.0.0.3", greeting=False) as client:
+        client.send(header)
+        assert client.reply().code == 220
+        client.cmd("EHLO h")
+        assert client.cmd("MAIL FROM:<a@example.com>").text == "530 5.7.0 Must issue a STARTTLS command first"
+        client.starttls()
+        client.cmd("EHLO h")
+        assert client.cmd("MAIL FROM:<a@example.com>").text == "530 5.7.0 Authentication required"
+        assert client.cmd(f"AUTH PLAIN {plain('ann', 'x')}").code == 535
+        ports.gateway.wait_log(r"warning: unknown\[198\.51\.100\.7\]: SASL PLAIN authentication failed")
+    with smtp_client.Smtp(ports.submissions, source="127.0.0.3", greeting=False) as client:
+        client.send(header)
+        client.secure()
+        assert client.reply().code == 220
+        client.cmd("EHLO h")
+        assert client.cmd(f"AUTH PLAIN {plain('ann', 'se$cret')}").code == 235
+
+
+def test_connections_are_limited_there_too(submission):
+    ports = submission(smtpd_client_connection_count_limit=2, mynetworks="192.0.2.0/24")
+    first, second = login(ports), login(ports)
+    with smtp_client.Smtp(ports.submission, tls=False) as third:
+        assert third.greeting.code == 421
+    first.close()
+    second.close()
+
+
+def test_local_programs_are_asked_for_no_login(submission, peer):
+    ports = submission(smtpd_sasl_auth_enable="yes")
+    said = ports.gateway.run("sendmail", "-bs", check=0, input=b"EHLO h\r\nMAIL FROM:<a@example.com>\r\nQUIT\r\n").stdout
+    assert b"AUTH" not in said and b"250 2.1.0 Ok" in said
+
+
+def test_a_reload_leaves_sessions_alone(submission):
+    ports = submission()
+    client = login(ports)
+    ports.gateway.run("postconf", "-e", "smtpd_sasl_users=ann:other", check=0)
+    assert client.cmd("MAIL FROM:<ann@example.com>").code == 250
+    assert connect(ports).cmd(f"AUTH PLAIN {plain('ann', 'se$cret')}").code == 535
+    assert connect(ports).cmd(f"AUTH PLAIN {plain('ann', 'other')}").code == 235
+
+
+def test_who_may_relay_is_said(submission):
+    words = "relays for 192.0.2.0/24 and users who log in through [127.0.0.1]:1"
+    settings = {"mynetworks": "192.0.2.0/24", "relayhost": "[127.0.0.1]:1"}
+    assert submission(**settings).gateway.grep(re.escape(words))
+    assert submission().gateway.grep("relays for nobody")
+
+
+def test_the_healthcheck_knows_the_ports(submission):
+    for listen in ("127.0.0.1:0:submission", "127.0.0.1:0:submissions, 127.0.0.1:0:submission"):
+        gateway = Gateway(relay_transport="lmtp:[127.0.0.1]:1", listen=listen, smtpd_sasl_users=USERS)
+        try:
+            gateway.start()
+            done = subprocess.run([healthcheck_binary()], env=clean_environment({"queue_directory": gateway.spool}),
+                                  capture_output=True, text=True, timeout=30 * wait.SCALE)
+            port = re.search(r"Listening on 127\.0\.0\.1:(\d+):submission$", gateway.log(), re.M).group(1)
+            assert f"SMTP answers on 127.0.0.1:{port}" in done.stdout, done.stdout
+        finally:
+            gateway.stop()
 
 
 # --- settings
