@@ -64,6 +64,15 @@ static void fail(struct sasl_request *r)
     });
 }
 
+/* Who comes meanwhile (a client may have said AUTH again already) is another attempt's. */
+static void fail_all(struct sasl_server *s)
+{
+    struct sasl_request *r, *next;
+
+    DL_FOREACH_SAFE (s->requests, r, next)
+        fail(r);
+}
+
 static void cancel_there(struct sasl_request *r)
 {
     struct sasl_link *l = r->server->link;
@@ -295,8 +304,7 @@ void sasl_server_lost(struct sasl_server *s, const char *why)
     s->link = NULL;
     if (l)
         sasl_link_close(l);
-    while (s->requests)
-        fail(s->requests);
+    fail_all(s);
     if (!s->closing)
         uv_timer_start(
             &s->retry, on_retry,
@@ -330,8 +338,7 @@ void sasl_server_set_config(struct sasl_server *s, struct config *config)
     if (s->link)
         sasl_link_close(s->link);
     s->link = NULL;
-    while (s->requests)
-        fail(s->requests);
+    fail_all(s);
     span_copy(span_of(path), s->path, sizeof s->path);
     s->up = s->tried = false;
     s->failures = 0;
@@ -376,8 +383,7 @@ void sasl_server_close(struct sasl_server *s, void (*on_closed)(void *ctx), void
     s->closing = true;
     s->on_closed = on_closed;
     s->on_closed_ctx = ctx;
-    while (s->requests)
-        fail(s->requests);
+    fail_all(s);
     uv_close((uv_handle_t *)&s->retry, on_timer_closed);
     uv_close((uv_handle_t *)&s->patience, on_timer_closed);
     if (s->link)
