@@ -2,6 +2,7 @@
 #include "intake/custody.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ static void custody_free(struct custody *c)
 
     DL_DELETE(in->first, c);
     in->in_flight--;
+    in->direct -= c->direct;
     for (size_t i = 0; i < c->delivery_count; i++)
         delivery_deinit(&c->deliveries[i]);
     free(c->deliveries);
@@ -50,11 +52,13 @@ static void custody_free(struct custody *c)
 
 static void custody_answer(struct custody *c, const struct smtp_verdict *verdict)
 {
+    CRASH_POINT("custody-answer");
     c->state = CUSTODY_ANSWERED;
     if (verdict->code < 300)
         c->in->messages_in++;
     if (c->done)
         c->done(c->ctx, verdict);
+    CRASH_POINT("custody-answered");
     c->done = NULL;
 }
 
@@ -163,6 +167,7 @@ static void on_delivered(struct delivery *d)
 {
     struct custody *c = d->owner;
 
+    CRASH_POINT("custody-delivered");
     c->outstanding--;
     if (c->starting || c->state == CUSTODY_COMMITTING)
         return; /* a commit under way reads the envelope: its end looks at late results */
@@ -272,6 +277,18 @@ void custody_commit(struct custody *c)
 
 /* ---- direct ---- */
 
+/* Delivered directly, and its sender knows as much as he asked for. */
+static void on_reported(void *ctx)
+{
+    struct custody *c = ctx;
+    struct smtp_verdict verdict;
+
+    log_removed(c->in->log, c->envelope->id.text);
+    verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
+    custody_answer(c, &verdict);
+    custody_free(c);
+}
+
 /* All deliveries are done before anybody was answered. */
 static void custody_decide(struct custody *c)
 {
@@ -284,7 +301,12 @@ static void custody_decide(struct custody *c)
     if (verdict.code < 300) {
         for (size_t i = 0; i < c->delivery_count; i++)
             record_delivery(c, &c->deliveries[i]);
-        log_removed(c->in->log, c->envelope->id.text);
+        c->state = CUSTODY_REPORTING;
+        if (scheduler_owes_success(c->in->scheduler, c->envelope))
+            scheduler_tell_success(c->in->scheduler, c->envelope, c->body, on_reported, c);
+        else
+            on_reported(c);
+        return;
     } /* else the client hears it and tells its user: no bounce, and no status=bounced line */
     custody_answer(c, &verdict);
     custody_free(c);
@@ -349,6 +371,7 @@ static bool deliveries_new(struct custody *c, bool down)
             c->delivery_count = 0;
             return false;
         }
+        c->direct += d->count == 0 && to->on_demand;
         d->urgent = !down;
         d->indices[d->count++] = i;
     }
@@ -366,10 +389,12 @@ static void start_all(struct custody *c)
 
 void custody_deliver(struct custody *c)
 {
-    if (!deliveries_new(c, false)) {
+    if (!deliveries_new(c, false) || c->in->direct + c->direct > c->in->relay->direct_deliveries) {
+        c->delivery_count = c->direct = 0;
         custody_commit(c); /* nobody is asked now: the queue does it */
         return;
     }
+    c->in->direct += c->direct;
     c->deadline_ms = c->submitted_ms + c->in->config->direct_timeout;
     start_all(c);
     if (c->outstanding == 0)
@@ -382,5 +407,6 @@ void custody_suspend(struct custody *c)
 {
     if (deliveries_new(c, true))
         start_all(c); /* they end at once */
+    c->direct = 0;
     custody_commit(c);
 }

@@ -13,6 +13,7 @@
 enum custody_state {
     CUSTODY_DELIVERING, /* direct deliveries under way, nobody answered */
     CUSTODY_COMMITTING, /* on its way into the spool */
+    CUSTODY_REPORTING,  /* delivered; the report that its sender asked for is on its way there */
     CUSTODY_ANSWERED,   /* the verdict was given; deliveries that sent their dot may still be under
                            way */
 };
@@ -33,6 +34,7 @@ struct custody {
     struct delivery *deliveries; /* owned array */
     size_t delivery_count;
     size_t outstanding; /* deliveries not done */
+    size_t direct;      /* deliveries at destinations that were made on demand */
     bool starting;      /* deliveries are being started: results may come at once */
     uint64_t submitted_ms;
     uint64_t deadline_ms; /* of CUSTODY_DELIVERING */

@@ -69,7 +69,7 @@ static void fail_all(struct sasl_server *s)
 {
     struct sasl_request *r, *next;
 
-    DL_FOREACH_SAFE (s->requests, r, next)
+    DL_FOREACH_SAFE(s->requests, r, next)
         fail(r);
 }
 
