@@ -31,10 +31,10 @@ SRC        = $(sort $(wildcard src/*.c src/*/*.c))
 HEALTH_SRC = $(sort $(wildcard healthcheck/*.c))
 PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/observe/log.c src/observe/log_line.c src/observe/log_json.c \
                src/observe/log_mask.c src/observe/log_delivery.c \
-               src/message/envelope.c src/message/trace.c src/message/bounce.c src/message/bounce_*.c \
+               src/message/envelope.c src/message/trace.c src/message/header_complete.c src/message/bounce.c src/message/bounce_*.c \
                src/queue/spool_format*.c src/queue/due_heap.c src/queue/queue_order.c \
                src/relay/client.c src/relay/client_*.c \
-               src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/server/proxy_protocol.c src/net/dns_cache.c src/net/mx_list.c \
+               src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/server/sasl_login.c src/server/sasl_dovecot.c src/server/proxy_protocol.c src/net/dns_cache.c src/net/mx_list.c \
                src/control/control_format.c src/control/control_format_*.c src/control/control_recipient.c \
                src/message/address_list.c src/message/local_mail.c src/message/local_header.c \
                src/message/trace_local.c src/message/resent.c \

@@ -31,6 +31,8 @@
 #define DEFAULT_SECONDS 5
 #define DEFAULT_FOLDER  "/var/spool/mxgate"
 #define SMTPS           ":smtps"
+#define SUBMISSION      ":submission"  /* speaks as any other until STARTTLS */
+#define SUBMISSIONS     ":submissions" /* as SMTPS */
 
 struct check {
     struct deadline deadline;
@@ -243,12 +245,28 @@ static void check_status(struct check *c)
 
 /* ---- the listener ---- */
 
-/* ":smtps" behind an address: it speaks TLS from the first byte. */
+static bool ends_with(const char *address, const char *mark)
+{
+    size_t len = strlen(address);
+
+    return len >= strlen(mark) && strcmp(address + len - strlen(mark), mark) == 0;
+}
+
+/* It speaks TLS from the first byte. */
 static bool is_wrapped(const char *address)
 {
-    const char *mark = strstr(address, SMTPS);
+    return ends_with(address, SMTPS) || ends_with(address, SUBMISSIONS);
+}
 
-    return mark && mark[strlen(SMTPS)] == '\0';
+/* Without what stands behind the address. */
+static void cut_kind(char *address)
+{
+    static const char *const marks[] = {SMTPS, SUBMISSION, SUBMISSIONS};
+
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        if (ends_with(address, marks[i]))
+            address[strlen(address) - strlen(marks[i])] = '\0';
+    }
 }
 
 /* How much an address is to our liking: one that greets, of IPv4. */
@@ -296,7 +314,7 @@ static bool greets(struct check *c, int fd, struct words *why)
 }
 
 /* We stand where its load balancers stand, so it waits for a PROXY header: ours says LOCAL. */
-static bool announce(struct check *c, int fd, const char *address, struct words *why)
+static bool announce(struct check *c, int fd, const char *listed, struct words *why)
 {
     static const char local[16] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
     const char *entry = json_first(json_member(c->json, "listen_proxy"));
@@ -304,7 +322,7 @@ static bool announce(struct check *c, int fd, const char *address, struct words 
 
     for (; entry; entry = json_next(entry)) {
         json_string(entry, other, sizeof other);
-        if (strcmp(other, address) == 0)
+        if (strcmp(other, listed) == 0)
             return exchange_send_bytes(fd, local, sizeof local, c->deadline, why);
     }
     return true;
@@ -312,18 +330,18 @@ static bool announce(struct check *c, int fd, const char *address, struct words 
 
 static void check_listener(struct check *c)
 {
-    char address[128];
+    char address[128], entry[128];
     struct words why = {""};
     bool wrapped;
     int fd;
 
     listener_address(c, address, sizeof address);
     wrapped = is_wrapped(address);
-    if (wrapped)
-        *strstr(address, SMTPS) = '\0';
+    memcpy(entry, address, sizeof entry);
+    cut_kind(address);
     fd = exchange_connect_tcp(address, c->deadline, &why);
     /* TLS is not spoken here: that a wrapped port is open must do */
-    if (fd >= 0 && (wrapped || (announce(c, fd, address, &why) && greets(c, fd, &why)))) {
+    if (fd >= 0 && (wrapped || (announce(c, fd, entry, &why) && greets(c, fd, &why)))) {
         words_next(&c->fine);
         words_add(&c->fine, wrapped ? "%s is open" : "SMTP answers on %s", address);
     } else {

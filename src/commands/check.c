@@ -98,7 +98,8 @@ static void put_ways_out(struct text *t, const struct config *c)
         text_cstr(t, "relays for nobody");
         return;
     }
-    text_printf(t, "relays for %s", c->mynetworks[0] ? c->mynetworks : "programs of this machine");
+    text_printf(t, "relays for %s%s", c->mynetworks[0] ? c->mynetworks : "programs of this machine",
+                config_has_logins(c) ? " and users who log in" : "");
     if (c->relayhost[0])
         text_printf(t, " through %s", c->relayhost);
     else if (c->outbound == OUTBOUND_DIRECT)

@@ -65,6 +65,7 @@ static void on_status(void *ctx, struct status *out)
     out->on_hold_limit = SCHEDULER_HELD_TIMES * g->config->queue_message_limit;
     status_spool(g, out);
     server_tls_status(&g->certificates, out);
+    sasl_server_status(&g->sasl, out);
     out->log_dropped = g->log_dropped(g->log_dropped_ctx);
     out->draining = g->stopping || g->drain.since_s > 0;
     out->draining_since_s = g->stopping ? 0 : g->drain.since_s;
@@ -187,6 +188,17 @@ static int start_certificates(struct gateway *g, struct errbuf *err)
     return server_tls_start(&g->certificates, g->config, err);
 }
 
+static void start_logins(struct gateway *g)
+{
+    g->sasl.loop = g->loop;
+    g->sasl.streams = &g->streams;
+    g->sasl.resolver = &g->resolver;
+    g->sasl.config = g->config;
+    g->sasl.log = g->log;
+    sasl_server_init(&g->sasl);
+    g->server.sasl = &g->sasl;
+}
+
 static int start_control(struct gateway *g, struct errbuf *err)
 {
     struct control_setup setup = {.pool = &g->streams,
@@ -245,6 +257,7 @@ int gateway_start(struct gateway *g, struct errbuf *err)
     g->server.relay = &g->relay;
     g->server.intake = &g->intake;
     g->server.tls = &g->certificates;
+    start_logins(g);
     if (rc == 0)
         rc = start_certificates(g, err);
     if (rc == 0)
@@ -267,6 +280,7 @@ int gateway_set_config(struct gateway *g, struct config *config, struct errbuf *
     scheduler_set_config(&g->scheduler, config);
     intake_set_config(&g->intake, config);
     server_tls_set_config(&g->certificates, config);
+    sasl_server_set_config(&g->sasl, config);
     smtp_server_set_config(&g->server, config);
     control_server_set_config(&g->control, config);
     config_unref(&g->config);
@@ -299,12 +313,13 @@ static void on_timer_closed(uv_handle_t *handle)
 /* Nothing is under way any more: handles go, each module tells when its memory may. */
 static void close_modules(struct gateway *g)
 {
-    g->closing = 8;
+    g->closing = 9;
     uv_close((uv_handle_t *)&g->drain.timer, on_timer_closed);
     uv_close((uv_handle_t *)&g->stop_timer, on_timer_closed);
     relay_close(&g->relay, on_module_closed, g);
     scheduler_close(&g->scheduler, on_module_closed, g);
     intake_close(&g->intake, on_module_closed, g);
+    sasl_server_close(&g->sasl, on_module_closed, g);
     resolver_close(&g->resolver, on_module_closed, g);
     server_tls_close(&g->certificates, on_module_closed, g);
     lane_close(&g->tls, on_module_closed, g);

@@ -18,6 +18,7 @@
 #include "queue/scheduler.h"
 #include "relay/relay.h"
 #include "server/listener.h"
+#include "server/sasl_server.h"
 #include "server/server_tls.h"
 
 /*
@@ -53,6 +54,7 @@ struct gateway {
     struct scheduler scheduler;
     struct intake intake;
     struct server_tls certificates;
+    struct sasl_server sasl;
     struct smtp_server server;
     struct control_ops control_ops;
     struct control_server control;

@@ -150,6 +150,9 @@ void config_unref(struct config **c)
     peer_list_free(&old->debugged);
     sni_map_free(&old->sni);
     ehlo_map_free(&old->ehlo_maps);
+    sasl_users_free(&old->sasl_users);
+    cidr_list_free(&old->sasl_exceptions);
+    inline_table_free(&old->sender_logins);
     free(old->own);
     free(old);
 }

@@ -26,6 +26,8 @@
 #include "config/relay_login.h"
 #include "config/relay_tls.h"
 #include "config/restrictions.h"
+#include "config/sasl_options.h"
+#include "config/sasl_users.h"
 #include "config/sni_map.h"
 #include "config/transport_map.h"
 
@@ -47,6 +49,8 @@ enum smtpd_tls_level { SMTPD_TLS_MAY, SMTPD_TLS_NONE, SMTPD_TLS_ENCRYPT };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
 enum config_outbound { OUTBOUND_NONE, OUTBOUND_DIRECT };
 enum config_address_preference { PREFER_ANY, PREFER_IPV6, PREFER_IPV4 };
+/* Who knows the users: nobody, smtpd_sasl_users, Dovecot at smtpd_sasl_path. */
+enum config_sasl { SASL_BACK_END_NONE, SASL_BACK_END_USERS, SASL_BACK_END_DOVECOT };
 enum config_sandbox { SANDBOX_AUTO, SANDBOX_YES, SANDBOX_NO };
 
 /* What smtpd_tls_* come to. */
@@ -90,11 +94,16 @@ struct config {
     struct restriction_list restrictions[RESTRICT_STAGE_COUNT]; /* smtpd_*_restrictions */
     struct cidr_list proxies;                                   /* smtpd_upstream_proxy_hosts */
     struct peer_list debugged;                                  /* debug_peer_list */
-    struct ehlo_map ehlo_maps;  /* smtpd_discard_ehlo_keyword_address_maps */
-    struct smtpd_tls smtpd_tls; /* smtpd_tls_security_level and its like */
-    struct sni_map sni;         /* tls_server_sni_maps */
-    struct anonymize anonymize; /* anonymize_emails */
-    struct config_private *own; /* owned: strings, and where each value came from */
+    struct ehlo_map ehlo_maps;           /* smtpd_discard_ehlo_keyword_address_maps */
+    struct smtpd_tls smtpd_tls;          /* smtpd_tls_security_level and its like */
+    struct sni_map sni;                  /* tls_server_sni_maps */
+    struct anonymize anonymize;          /* anonymize_emails */
+    enum config_sasl sasl;               /* smtpd_sasl_type and its like */
+    struct sasl_users sasl_users;        /* smtpd_sasl_users */
+    struct sasl_options sasl_options[2]; /* in clear text, inside TLS */
+    struct cidr_list sasl_exceptions;    /* smtpd_sasl_exceptions_networks */
+    struct inline_table sender_logins;   /* smtpd_sender_login_maps */
+    struct config_private *own;          /* owned: strings, and where each value came from */
 };
 
 struct setting {
@@ -161,6 +170,10 @@ bool config_is_set(const struct config *c, const struct setting *s);
 const char *config_set_by(const struct config *c, const struct setting *s);
 /* Whether postconf -e may set it: not those that say where its file is. */
 bool config_can_override(const struct setting *s);
+/* Whether anybody can log in: users are known, and there is a port for it. */
+bool config_has_logins(const struct config *c);
+/* The domain of a user's name that has none. */
+const char *config_sasl_domain(const struct config *c);
 /* Whether the value must not be shown: passwords and secrets. */
 bool config_is_secret(struct span name);
 /* Whether a secret was set. */

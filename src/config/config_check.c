@@ -389,6 +389,7 @@ void config_check(struct config_builder *b)
     config_check_access(b);
     config_check_tls(b);
     config_check_certificates(b);
+    config_check_sasl(b);
     if (b->faults == 0)
         adjust_times(b);
 }

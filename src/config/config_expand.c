@@ -289,7 +289,7 @@ static bool derive(struct config_builder *b, enum setting_index at)
 static bool is_login(enum setting_index at)
 {
     return at == SETTING_AT_relayhost_username || at == SETTING_AT_relayhost_password ||
-           at == SETTING_AT_smtp_sasl_password_maps;
+           at == SETTING_AT_smtp_sasl_password_maps || at == SETTING_AT_smtpd_sasl_users;
 }
 
 static bool add_value(struct config_builder *b, enum setting_index at, struct span raw)

@@ -110,6 +110,7 @@ void config_check_relay_tls(
     struct config_builder *b);                      /* the part of it about TLS to the upstream */
 void config_check_access(struct config_builder *b); /* the part of it about who may send what */
 void config_check_tls(struct config_builder *b);    /* the part about TLS with clients */
+void config_check_sasl(struct config_builder *b);   /* the part about users who log in */
 void config_check_certificates(struct config_builder *b); /* the part about chain files */
 
 /* Texts of advice about a name that is not a setting; see config_advice.c. */

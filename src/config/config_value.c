@@ -125,6 +125,7 @@ bool config_is_secret(struct span name)
 {
     return contains_nocase(name, SPAN_LIT("password")) ||
            contains_nocase(name, SPAN_LIT("secret")) ||
+           span_equal(name, SPAN_LIT("smtpd_sasl_users")) ||
            span_equal(name, SPAN_LIT("anonymize_emails")); /* may have a salt */
 }
 

@@ -54,17 +54,34 @@ bool listen_address_parse(struct span entry, struct listen_address *address_out)
            span_copy(host, address_out->host, sizeof address_out->host);
 }
 
+static const struct {
+    const char *mark;
+    bool wrapped;
+    bool submission;
+} kinds[] = {
+    {"",             false, false},
+    {":submission",  false, true },
+    {":smtps",       true,  false},
+    {":submissions", true,  true },
+};
+
+const char *listen_kind(bool wrapped, bool submission)
+{
+    return kinds[2 * wrapped + submission].mark;
+}
+
 static bool entry_parse(struct span entry, struct listen_address *address_out)
 {
-    struct span mark = SPAN_LIT(":smtps");
-    bool wrapped = span_ends_nocase(entry, mark);
+    size_t kind = sizeof kinds / sizeof kinds[0] - 1;
     bool ok;
 
-    if (wrapped)
-        entry.len -= mark.len;
+    while (kind > 0 && !span_ends_nocase(entry, span_of(kinds[kind].mark)))
+        kind--;
+    entry.len -= strlen(kinds[kind].mark);
     *address_out = (struct listen_address){.port = 0};
     ok = port_parse(entry, &address_out->port) || listen_address_parse(entry, address_out);
-    address_out->wrapped = wrapped;
+    address_out->wrapped = kinds[kind].wrapped;
+    address_out->submission = kinds[kind].submission;
     return ok;
 }
 
@@ -145,6 +162,7 @@ int listen_list_narrow(struct listen_list *list, struct span interfaces, struct 
             list->entries[list->count] =
                 wide.entries[i].host[0] ? wide.entries[i] : hosts.entries[j];
             list->entries[list->count].wrapped = wide.entries[i].wrapped;
+            list->entries[list->count].submission = wide.entries[i].submission;
             list->entries[list->count++].port = wide.entries[i].port;
         }
     }

@@ -146,6 +146,21 @@ static void put_certificates(struct text *t, const struct status *s, int64_t now
         text_printf(t, "CERTIFICATE NOT USABLE: %s\n", s->certificate_trouble);
 }
 
+static void put_logins(struct text *t, const struct status_logins *l, int64_t now_s)
+{
+    if (!l->path[0])
+        return;
+    text_printf(t, "logins by %s: %s", l->path,
+                !l->known ? "not tried yet"
+                : l->up   ? "up"
+                          : "DOWN");
+    if (l->since_s > 0)
+        put_since(t, l->since_s, now_s);
+    if (l->known && !l->up)
+        text_printf(t, ": %s; nobody can log in", l->why);
+    text_char(t, '\n');
+}
+
 static void put_spool(struct text *t, const struct status *s)
 {
     text_cstr(t, s->spool_writable ? "spool: writable, " : "spool: NOT WRITABLE");
@@ -175,6 +190,7 @@ void control_format_status_text(struct text *t, const struct status *s, int64_t 
     if (s->more > 0)
         text_printf(t, "and %u more destinations, %u of them DOWN\n", s->more, s->more_down);
     put_certificates(t, s, now_s);
+    put_logins(t, &s->logins, now_s);
     put_queue(t, s, now_s);
     put_spool(t, s);
     text_printf(t,
@@ -270,6 +286,20 @@ static void put_certificates_json(struct text *t, const struct status *s)
     close_with(t, "], ");
 }
 
+static void put_logins_json(struct text *t, const struct status_logins *l)
+{
+    json_put_name(t, "logins");
+    text_char(t, '{');
+    if (l->path[0]) {
+        put_string(t, "by", l->path);
+        put_flag(t, "up", l->up);
+        put_flag(t, "known", l->known);
+        put_number(t, "since", l->since_s);
+        put_string(t, "why", l->why);
+    }
+    close_with(t, "}, ");
+}
+
 static void put_counts_json(struct text *t, const struct status *s)
 {
     put_number(t, "messages_in", (int64_t)s->messages_in);
@@ -309,6 +339,7 @@ void control_format_status_json(struct text *t, const struct status *s)
     put_number(t, "free_bytes", s->free_bytes);
     put_number(t, "floor_bytes", s->floor_bytes);
     put_certificates_json(t, s);
+    put_logins_json(t, &s->logins);
     put_number(t, "more_destinations", s->more);
     put_number(t, "more_down", s->more_down);
     json_put_name(t, "destinations");

@@ -63,17 +63,32 @@ static void put_tls(struct text *t, const struct tls_facts *tls)
                 tls->protocol, tls->cipher, tls->bits, tls->bits);
 }
 
-void trace_received(struct text *t, const struct envelope *e, const struct tls_facts *tls,
+/* A comment: nothing that ends one, or begins another. */
+static void put_login(struct text *t, const char *login)
+{
+    text_cstr(t, "(Authenticated sender: ");
+    for (size_t i = 0; login[i] && i < NAME_MAX_BYTES; i++) {
+        char c = login[i];
+
+        text_char(t, is_printable(c) && !strchr("()\\", c) ? c : '?');
+    }
+    text_cstr(t, ")\r\n\t");
+}
+
+void trace_received(struct text *t, const struct envelope *e, const struct trace_client *client,
                     const char *myhostname, const char *mail_name)
 {
+    bool hidden = client && client->hidden;
     bool local = strcmp(e->protocol, "local") == 0;
     bool utf8 = strncmp(e->protocol, "UTF8", 4) == 0;
 
     text_cstr(t, "Received: ");
-    if (!local)
+    if (!local && !hidden)
         put_client(t, e);
-    if (tls)
-        put_tls(t, tls);
+    if (client && client->tls)
+        put_tls(t, client->tls);
+    if (client && client->login)
+        put_login(t, client->login);
     put_host(t, myhostname, mail_name);
     if (local)
         text_cstr(t, "\r\n\tid ");

@@ -7,8 +7,9 @@
  *     \tby MYHOSTNAME (MAIL_NAME) with ESMTP id QID
  *     \tfor <rcpt>; Sat, 22 Aug 2026 10:00:00 +0900 (JST)
  *
- * With `tls` two lines "\t(using TLSv1.2 with cipher C (128/128 bits))" and "\t(No client
- * certificate requested)" stand before "by".
+ * With `client->tls` two lines "\t(using TLSv1.2 with cipher C (128/128 bits))" and "\t(No client
+ * certificate requested)" stand before "by", then "\t(Authenticated sender: ann)" with
+ * `client->login`; with `client->hidden` nothing of "from" is there, as if the mail were local.
  *
  * "for" only when there is exactly one recipient, else "\tby ... id QID;" and the date on the line
  * after it. IPv6 is written [IPv6:...]. Mail of protocol "local" came from no client: "Received: by
@@ -29,9 +30,16 @@
 
 #define TRACE_RECEIVED_CAP 2048 /* enough for any envelope; each part is bounded */
 
-/* Writes the header into `t` (cap >= TRACE_RECEIVED_CAP). Uses e->arrival_us as the date. tls: what
- * to tell of it; NULL: nothing. */
-void trace_received(struct text *t, const struct envelope *e, const struct tls_facts *tls,
+/* What to tell of the client beside what the envelope has. */
+struct trace_client {
+    const struct tls_facts *tls; /* NULL: nothing */
+    const char *login;           /* NULL: nothing */
+    bool hidden;                 /* neither its name nor its address */
+};
+
+/* Writes the header into `t` (cap >= TRACE_RECEIVED_CAP). Uses e->arrival_us as the date. client
+ * may be NULL. */
+void trace_received(struct text *t, const struct envelope *e, const struct trace_client *client,
                     const char *myhostname, const char *mail_name);
 
 #define TRACE_MESSAGE_ID_CAP 256

@@ -18,9 +18,17 @@ void stream_pool_init(struct stream_pool *pool, uv_loop_t *loop)
     pool->tls_sessions = 0;
 }
 
+/* What passed through may have been a password. */
+static void wipe(char *bytes, size_t len)
+{
+    if (bytes)
+        explicit_bzero(bytes, len);
+    free(bytes);
+}
+
 void stream_out_release(struct stream_out *o)
 {
-    free(o->bytes);
+    wipe(o->bytes, o->len);
     *o = (struct stream_out){NULL, 0, 0};
 }
 
@@ -54,7 +62,7 @@ void stream_unhold(struct stream *s)
     stream_out_release(&s->filling);
     stream_out_release(&s->flying);
     stream_tls_free(s);
-    free(s->kept);
+    wipe(s->kept, s->kept_len);
     s->kept = NULL;
     s->events->on_closed(s->ctx);
 }
@@ -271,7 +279,7 @@ static bool keep(struct stream *s, const char *bytes, size_t len)
 
 static void forget_kept(struct stream *s)
 {
-    free(s->kept);
+    wipe(s->kept, s->kept_len);
     s->kept = NULL;
     s->kept_len = 0;
 }

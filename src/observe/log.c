@@ -181,8 +181,14 @@ void log_dialogue(const struct log *l, const struct log_peer *p, bool from_clien
     log_line_end(&line, l, LOG_SEVERITY_INFO);
 }
 
+static void put_user(struct log_line *line, const char *user)
+{
+    text_cstr(&line->text, ", sasl_username=");
+    log_put_text(line, "sasl_username", span_of(user), LOG_ADDRESS_MAX);
+}
+
 void log_client_limit(const struct log *l, const char *what, uint64_t count,
-                      const struct log_peer *p)
+                      const struct log_peer *p, const char *user)
 {
     struct log_line line;
 
@@ -194,6 +200,8 @@ void log_client_limit(const struct log *l, const char *what, uint64_t count,
     text_cstr(&line.text, " from ");
     log_put_peer(&line, p);
     text_cstr(&line.text, " for service smtp");
+    if (user)
+        put_user(&line, user);
     log_line_end(&line, l, LOG_SEVERITY_WARNING);
 }
 
@@ -246,6 +254,51 @@ void log_tls_error(const struct log *l, const char *what, const struct log_peer 
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p)
 {
     log_about(l, queue_id && queue_id[0] ? queue_id : "NOQUEUE", "client=", p);
+}
+
+void log_client_login(const struct log *l, const char *queue_id, const struct log_peer *p,
+                      const char *method, const char *user)
+{
+    struct log_line line;
+
+    log_line_begin_id(&line, l, "smtpd", queue_id);
+    text_cstr(&line.text, "client=");
+    log_put_peer(&line, p);
+    text_cstr(&line.text, ", sasl_method=");
+    log_put_plain(&line, "sasl_method", method, LOG_NAME_MAX);
+    put_user(&line, user);
+    log_line_end(&line, l, LOG_SEVERITY_INFO);
+}
+
+/* "warning: NAME[ADDR]: SASL METHOD authentication WHAT" */
+static void begin_auth(struct log_line *line, const struct log *l, const struct log_peer *p,
+                       const char *method, const char *what)
+{
+    log_line_begin(line, l, "smtpd");
+    text_cstr(&line->text, "warning: ");
+    log_put_peer(line, p);
+    text_cstr(&line->text, ": SASL ");
+    log_put_plain(line, "sasl_method", method, LOG_NAME_MAX);
+    text_printf(&line->text, " authentication %s", what);
+}
+
+void log_auth_failed(const struct log *l, const struct log_peer *p, const char *method,
+                     const char *why, const char *user)
+{
+    struct log_line line;
+
+    begin_auth(&line, l, p, method, "failed: ");
+    log_put_text(&line, "error", span_of(why), LOG_TEXT_MAX);
+    put_user(&line, user);
+    log_line_end(&line, l, LOG_SEVERITY_WARNING);
+}
+
+void log_auth_aborted(const struct log *l, const struct log_peer *p, const char *method)
+{
+    struct log_line line;
+
+    begin_auth(&line, l, p, method, "aborted");
+    log_line_end(&line, l, LOG_SEVERITY_WARNING);
 }
 
 static bool is_dsn(struct span s)

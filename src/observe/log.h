@@ -74,12 +74,21 @@ void log_improper_pipelining(const struct log *l, const char *after, const struc
 void log_dialogue(const struct log *l, const struct log_peer *p, bool from_client,
                   struct span text);
 /* "warning: WHAT limit exceeded: N from NAME[ADDR] for service smtp"; what: "Connection
- * concurrency", "Connection rate", "Message delivery request rate", "Recipient address rate". */
+ * concurrency", "Connection rate", "Message delivery request rate", "Recipient address rate". user:
+ * whose it is, ", sasl_username=USER" behind it; NULL: the client's. */
 void log_client_limit(const struct log *l, const char *what, uint64_t count,
-                      const struct log_peer *p);
+                      const struct log_peer *p, const char *user);
 /* counts: "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4" */
 void log_disconnect(const struct log *l, const struct log_peer *p, const char *counts);
 void log_client(const struct log *l, const char *queue_id, const struct log_peer *p);
+/* The same, and ", sasl_method=PLAIN, sasl_username=ann". */
+void log_client_login(const struct log *l, const char *queue_id, const struct log_peer *p,
+                      const char *method, const char *user);
+/* "warning: NAME[ADDR]: SASL PLAIN authentication failed: WHY, sasl_username=ann" */
+void log_auth_failed(const struct log *l, const struct log_peer *p, const char *method,
+                     const char *why, const char *user);
+/* "warning: NAME[ADDR]: SASL PLAIN authentication aborted" */
+void log_auth_aborted(const struct log *l, const struct log_peer *p, const char *method);
 /* "Anonymous TLS connection established from NAME[ADDR]: TLSv1.2 with cipher C (128/128 bits)";
  * " to SNI" behind the peer where `server_name` is not NULL. */
 void log_tls_client(const struct log *l, const struct log_peer *p, const struct tls_facts *tls,

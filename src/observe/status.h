@@ -45,6 +45,15 @@ struct status_certificate {
     enum status_certificate_state state;
 };
 
+/* Dovecot, as who knows the users. */
+struct status_logins {
+    char path[400]; /* smtpd_sasl_path; "": it is not asked */
+    bool known;     /* tried at least once */
+    bool up;
+    int64_t since_s; /* wall seconds of the last change, 0 when never */
+    char why[300];   /* last trouble, "" when up */
+};
+
 struct status {
     int64_t started_s;
     long pid;
@@ -81,6 +90,7 @@ struct status {
         certificates; /* those with the default first; more than there is room for are left out */
     struct status_certificate certificate[STATUS_CERTIFICATES_MAX];
     char certificate_trouble[512]; /* why the files cannot be used as they are; "" they can */
+    struct status_logins logins;
     size_t destinations;
     struct status_destination destination[STATUS_DESTINATIONS_MAX];
 };

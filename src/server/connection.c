@@ -91,15 +91,6 @@ static bool on_mail(void *ctx, uint64_t size, struct smtp_verdict *verdict_out)
     return intake_may_come(c->server->intake, size, verdict_out);
 }
 
-static unsigned on_event(void *ctx, enum session_event event)
-{
-    static const enum limits_event events[] = {
-        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE, [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT};
-    struct connection *c = ctx;
-
-    return connection_count_event(c, events[event]);
-}
-
 static void on_verified(struct verify_query *q, enum verify_answer answer, unsigned code,
                         const char *dsn, const char *why)
 {
@@ -227,7 +218,7 @@ const struct session_ops connection_session_ops = {
     .resume = on_resume,
     .peer = on_peer,
     .mail = on_mail,
-    .event = on_event,
+    .event = connection_event,
     .lookup = connection_lookup,
     .recipient = on_recipient,
     .queue_id = on_queue_id,
@@ -239,6 +230,10 @@ const struct session_ops connection_session_ops = {
     .tls_offered = connection_tls_offered,
     .tls_prepare = connection_tls_prepare,
     .tls_start = connection_tls_start,
+    .auth_mechanisms = connection_auth_mechanisms,
+    .auth_start = connection_auth_start,
+    .auth_next = connection_auth_next,
+    .auth_cancel = connection_auth_cancel,
 };
 
 /* ---- what the stream says ---- */
@@ -282,6 +277,7 @@ static void forget(struct connection *c)
     c->gone = true;
     resolver_cancel(&c->name_query);
     resolver_cancel(&c->lookup_query);
+    connection_auth_cancel(c);
     if (c->query)
         verify_cancel(c->query);
     intake_forget(c->server->intake, c);
@@ -347,6 +343,7 @@ static void on_closed(void *ctx)
     session_deinit(&c->session);
     body_free(&c->body);
     connection_tls_release(c);
+    connection_auth_release(c);
     DL_DELETE(c->server->connections, c);
     c->server->connection_count--;
     c->server->rejected += c->session.rejects;

@@ -91,6 +91,22 @@ unsigned connection_count_event(struct connection *c, enum limits_event event)
                         s->config->anvil_rate_time_unit);
 }
 
+unsigned connection_event(void *ctx, enum session_event event)
+{
+    static const enum limits_event events[SESSION_EVENT_COUNT] = {
+        [SESSION_EVENT_MESSAGE] = LIMITS_MESSAGE,
+        [SESSION_EVENT_RECIPIENT] = LIMITS_RECIPIENT,
+        [SESSION_EVENT_AUTH] = LIMITS_AUTH,
+        [SESSION_EVENT_USER_MESSAGE] = LIMITS_MESSAGE,
+        [SESSION_EVENT_USER_RECIPIENT] = LIMITS_RECIPIENT,
+    };
+    struct connection *c = ctx;
+
+    if (event == SESSION_EVENT_USER_MESSAGE || event == SESSION_EVENT_USER_RECIPIENT)
+        return connection_count_user(c, events[event]);
+    return connection_count_event(c, events[event]);
+}
+
 /* The limit that the client exceeds, in the log's words; NULL: none. */
 static const char *exceeded(struct connection *c, unsigned *count)
 {
@@ -128,7 +144,8 @@ static bool refuse_excess(struct connection *c, const struct session_client *cli
     else
         return false;
     if (c->counted && !s->stopping && !s->draining)
-        log_client_limit(s->log, limit, count, &(struct log_peer){"unknown", client->address});
+        log_client_limit(s->log, limit, count, &(struct log_peer){"unknown", client->address},
+                         NULL);
     turn_away(c, reply);
     return true;
 }
@@ -203,6 +220,7 @@ void connection_start(struct connection *c)
     client.address = address;
     client.envelopes = &c->server->intake->envelopes;
     client.wrapped = c->wrapped;
+    client.submission = c->submission;
     client.trusted = !c->balancer && cidr_list_match(&c->server->config->networks, c->address16);
     session_init(&c->session, &connection_session_ops, c, c->server->config, c->server->log,
                  &client);
@@ -253,14 +271,16 @@ int connection_adopt(struct smtp_server *s, int fd)
     return 0;
 }
 
-void connection_accept(struct smtp_server *s, uv_stream_t *server, bool wrapped)
+void connection_accept(const struct listener *l, uv_stream_t *stream)
 {
+    struct smtp_server *s = l->server;
     struct connection *c = connection_new(s);
     uv_tcp_t *refused;
 
-    if (c && stream_accept(&c->stream, s->streams, server, &connection_stream_events, c) == 0) {
+    if (c && stream_accept(&c->stream, s->streams, stream, &connection_stream_events, c) == 0) {
         connection_enter(c, s);
-        c->wrapped = wrapped;
+        c->wrapped = l->wrapped;
+        c->submission = l->submission;
         if (takes_a_last_descriptor(c)) {
             s->rejected++;
             log_warning(s->log, "smtpd", "too few descriptors: a client is turned away");
@@ -279,6 +299,6 @@ void connection_accept(struct smtp_server *s, uv_stream_t *server, bool wrapped)
     if (!refused)
         return;
     uv_tcp_init(s->loop, refused);
-    uv_accept(server, (uv_stream_t *)refused);
+    uv_accept(stream, (uv_stream_t *)refused);
     uv_close((uv_handle_t *)refused, (uv_close_cb)free);
 }

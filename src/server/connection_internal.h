@@ -5,6 +5,7 @@
 #include "server/listener.h"
 #include "server/session.h"
 
+struct connection_login;
 struct connection_proxy;
 
 struct connection {
@@ -17,6 +18,7 @@ struct connection {
     struct resolver_query *lookup_query; /* borrowed */
     struct body *body;                   /* owned */
     struct tls_session *tls;             /* owned until the stream has it */
+    struct connection_login *login;      /* owned; NULL: nobody has said AUTH */
     struct connection_proxy *proxy;      /* owned; NULL: no PROXY header is due */
     struct sockaddr_storage address;     /* the client's, as a PROXY header has it where one came */
     unsigned char address16[16];
@@ -26,7 +28,8 @@ struct connection {
     bool probe;    /* and so is the session: its health check */
     bool counted;
     bool tls_counted;
-    bool wrapped; /* TLS from the first byte */
+    bool wrapped;    /* TLS from the first byte */
+    bool submission; /* for users who log in */
     bool gone;
     bool eof; /* the client says no more, and the session was at work: it hears the answer first */
     unsigned holds; /* stream, query if there is one */
@@ -38,12 +41,23 @@ void connection_start(struct connection *c);
 bool connection_is_unlimited(const struct connection *c);
 /* Counts one more of this client; how many there were, or 0 when it has no limit. */
 unsigned connection_count_event(struct connection *c, enum limits_event event);
+/* What the session counts, of the client or of its user. */
+unsigned connection_event(void *ctx, enum session_event event);
 /* connection_proxy.c: whether it comes from smtpd_upstream_proxy_hosts; reads its header, then
  * calls connection_start(). */
 bool connection_is_proxied(const struct connection *c);
 void connection_await_header(struct connection *c);
 /* connection_lookup.c: asks the DNS, or the answers that are remembered. */
 void connection_lookup(void *ctx, enum dns_question question, const char *name);
+
+/* connection_auth.c: what the session asks about users; the end. */
+const struct sasl_mechanisms *connection_auth_mechanisms(void *ctx);
+void connection_auth_start(void *ctx, const struct session_auth_request *request);
+void connection_auth_next(void *ctx, struct span response);
+void connection_auth_cancel(void *ctx);
+void connection_auth_release(struct connection *c);
+/* One more of the user who has logged in, whatever address he comes from. */
+unsigned connection_count_user(struct connection *c, enum limits_event event);
 
 /* connection_tls.c: what the session asks about TLS, what the stream tells of it, and the end. */
 bool connection_tls_offered(void *ctx);

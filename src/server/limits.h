@@ -6,6 +6,8 @@
  * by the connections. Events (connections, messages, recipients, TLS sessions) are counted in
  * windows that begin with the first event of an address and end a unit later.
  *
+ * A second table counts users who logged in: there the 16 bytes are a hash of the name.
+ *
  * Limits: LIMITS_RATES_MAX windows; the one begun first goes first. Whoever has more addresses than
  *         that can forget himself by it, but not others' connections, which are counted apart. Out
  *         of memory: not counted.
@@ -26,6 +28,7 @@ enum limits_event {
     LIMITS_MESSAGE,
     LIMITS_RECIPIENT,
     LIMITS_TLS, /* new TLS sessions */
+    LIMITS_AUTH,
     LIMITS_EVENT_COUNT
 };
 

@@ -46,7 +46,7 @@ static void on_connection(uv_stream_t *stream, int status)
         log_warning(l->server->log, "smtpd", "accept: %s", uv_strerror(status));
         return;
     }
-    connection_accept(l->server, stream, l->wrapped);
+    connection_accept(l, stream);
 }
 
 static int bind_error(const struct listen_address *a, int rc, struct errbuf *err)
@@ -92,8 +92,7 @@ static void write_text(struct listener *l)
         text_printf(&t, "[%s]:%u", host,
                     (unsigned)ntohs(((struct sockaddr_in6 *)&address)->sin6_port));
     }
-    if (l->wrapped)
-        text_cstr(&t, ":smtps");
+    text_cstr(&t, listen_kind(l->wrapped, l->submission));
 }
 
 static int bind_socket(struct smtp_server *s, struct listener *l, const struct listen_address *a)
@@ -115,6 +114,7 @@ void smtp_server_release(struct smtp_server *s)
         return;
     dns_cache_free(&s->dns);
     limits_deinit(&s->limits);
+    limits_deinit(&s->user_limits);
     s->on_closed(s->on_closed_ctx);
 }
 
@@ -167,6 +167,7 @@ int smtp_server_bind(struct smtp_server *s, struct errbuf *err)
 
         l->server = s;
         l->wrapped = list.entries[i].wrapped || s->config->smtpd_tls_wrappermode;
+        l->submission = list.entries[i].submission;
         l->address = any4;
         uv_tcp_init(s->loop, &l->tcp);
         l->tcp.data = l;

@@ -25,14 +25,16 @@
 #define LISTENER_SPARE 64 /* for trusted clients; and as many for those that are told to go */
 
 struct connection;
+struct sasl_server;
 struct smtp_server;
 
 struct listener {
     uv_tcp_t tcp;
     struct smtp_server *server;
     struct listen_address address; /* as it is set */
-    char text[80]; /* "127.0.0.1:2525", the real port; ":smtps" behind it when wrapped */
-    bool wrapped;  /* TLS from the first byte */
+    char text[80];   /* "127.0.0.1:2525", the real port; with its kind behind it: ":smtps" */
+    bool wrapped;    /* TLS from the first byte */
+    bool submission; /* for users who log in */
 };
 
 struct smtp_server {
@@ -42,11 +44,13 @@ struct smtp_server {
     struct relay *relay;
     struct intake *intake;
     const struct server_tls *tls; /* NULL: no TLS */
+    struct sasl_server *sasl;     /* NULL: Dovecot cannot be asked */
     struct config *config;
     const struct log *log;
     struct listener listeners[LISTEN_MAX];
     size_t listener_count;
     struct limits limits;
+    struct limits user_limits;      /* rates of users who logged in */
     struct dns_cache dns;           /* what policy asked */
     struct connection *connections; /* owned list */
     unsigned connection_count;
@@ -86,8 +90,8 @@ void smtp_server_close(struct smtp_server *s, void (*on_closed)(void *ctx), void
 /* One hold fewer; the last one ends the close. */
 void smtp_server_release(struct smtp_server *s);
 
-/* connection.c: takes the connection that waits in `server`; wrapped: it speaks TLS at once. */
-void connection_accept(struct smtp_server *s, uv_stream_t *server, bool wrapped);
+/* connection.c: takes the connection that waits in `stream`, the listener's. */
+void connection_accept(const struct listener *l, uv_stream_t *stream);
 /*
  * A session of a local program (sendmail -bs) over this unix socket: trusted, and known as
  * localhost. What the program still hears after it has closed its side: the answers to all it said.

@@ -1,6 +1,6 @@
 /*
- * policy_internal - what policy.c (running the lists), policy_word.c (what each word means) and
- * policy_dns.c (the words that ask the DNS) share; nobody else includes it
+ * policy_internal - what policy.c (running the lists), policy_word.c (what each word means),
+ * policy_dns.c (the words that ask the DNS) and policy_login.c share; nobody else includes it
  */
 #ifndef MXGATE_SERVER_POLICY_INTERNAL_H
 #define MXGATE_SERVER_POLICY_INTERNAL_H
@@ -31,6 +31,10 @@ enum policy_effect policy_run_word(struct policy_run *r, const struct policy_fac
 struct span policy_domain(const char *address);
 /* A host name by Postfix' rules: no label begins or ends with a hyphen, and it is not a number. */
 bool policy_is_hostname(struct span name);
+
+/* policy_login.c: whether the sender is the user's who logged in (smtpd_sender_login_maps) */
+enum policy_effect policy_sender_login(struct policy_run *r, const struct policy_facts *f,
+                                       enum restriction_word word);
 
 /* policy_dns.c */
 enum policy_effect policy_unknown_helo(struct policy_run *r, const struct policy_facts *f);

@@ -251,6 +251,11 @@ enum policy_effect policy_run_word(struct policy_run *r, const struct policy_fac
         return ask_upstream(r, word);
     case RESTRICTION_REJECT_MULTI_RECIPIENT_BOUNCE:
         return reject_multi_bounce(r, f);
+    case RESTRICTION_REJECT_SENDER_LOGIN_MISMATCH:
+    case RESTRICTION_REJECT_AUTHENTICATED_SENDER_LOGIN_MISMATCH:
+    case RESTRICTION_REJECT_UNAUTHENTICATED_SENDER_LOGIN_MISMATCH:
+    case RESTRICTION_REJECT_KNOWN_SENDER_LOGIN_MISMATCH:
+        return policy_sender_login(r, f, word->word);
     case RESTRICTION_SLEEP:
         r->pause_ms = word->seconds * 1000u;
         return word->seconds > 0 ? POLICY_EFFECT_PAUSE : POLICY_EFFECT_NONE;

@@ -17,7 +17,9 @@ static void submit(struct server_tls *t, bool watch, bool make_rsa);
 static bool is_wanted(const struct config *c)
 {
     return c->smtpd_tls.level != SMTPD_TLS_NONE || c->smtpd_tls_wrappermode ||
-           strcasestr(c->listen, ":smtps"); /* TLS from the first byte is offered all the same */
+           strcasestr(c->listen, ":smtps") ||
+           strcasestr(c->listen,
+                      ":submission"); /* TLS from the first byte is offered all the same */
 }
 
 /* ---- the job ---- */

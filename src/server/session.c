@@ -21,7 +21,7 @@ _Static_assert(sizeof(struct session) <= 4096, "10,000 idle sessions fit into 64
 const char *session_state_name(enum session_state state)
 {
     static const char *const names[SESSION_STATE_COUNT] = {
-        "connected", "ready", "mail", "rcpt", "data", "bdat", "bdat-next", "closing"};
+        "connected", "ready", "auth", "mail", "rcpt", "data", "bdat", "bdat-next", "closing"};
 
     return state < SESSION_STATE_COUNT ? names[state] : "?";
 }
@@ -44,11 +44,13 @@ void session_init(struct session *s, const struct session_ops *ops, void *ctx,
     s->trusted = client->trusted;
     s->wrapped = client->wrapped;
     s->no_tls = client->no_tls;
+    s->submission = client->submission;
     s->ehlo_discarded = config->smtpd_discard_ehlo_keywords;
     if (cidr_address_parse(span_of(client->address), address)) {
         const char *words = ehlo_map_find(&config->ehlo_maps, address);
 
         s->debugged = peer_list_match_address(&config->debugged, address);
+        s->auth_hidden = cidr_list_match(&config->sasl_exceptions, address);
         s->ehlo_discarded = words ? words : s->ehlo_discarded;
     }
     s->all_lf = true;
@@ -83,6 +85,9 @@ void session_reset(struct session *s)
     s->check = NULL;
     free(s->sender);
     s->sender = NULL;
+    free(s->complete);
+    s->complete = NULL;
+    session_auth_forget(s);
     if (s->state != SESSION_CLOSING)
         session_enter(s, s->helo[0] ? SESSION_READY : SESSION_CONNECTED);
 }
@@ -151,6 +156,8 @@ static bool step(struct session *s, struct span *in)
         return session_data_step(s, in);
     case SESSION_BDAT:
         return session_bdat_step(s, in);
+    case SESSION_AUTH:
+        return session_auth_step(s, in);
     case SESSION_CONNECTED:
     case SESSION_READY:
     case SESSION_MAIL:
@@ -291,5 +298,7 @@ void session_deinit(struct session *s)
         session_log_disconnect(s);
     free(s->tls);
     s->tls = NULL;
+    free(s->login);
+    s->login = NULL;
     config_unref(&s->config);
 }

@@ -24,13 +24,19 @@
  * in clear text is ever read as a command (CVE-2011-0411): the session ends then. A session on a
  * wrapped port begins with the handshake, and greets afterwards.
  *
+ * AUTH (RFC 4954): a dialogue of its own (SESSION_AUTH), in which the client's lines go to the back
+ * end and the back end's words to the client, until one of both ends it. What the client says there
+ * is secret: it is in no log line, and overwritten as soon as the back end has it. On a submission
+ * port (RFC 6409) nothing but STARTTLS can be said in clear text, and no mail sent without a login.
+ *
  * A client that made smtpd_soft_error_limit errors waits smtpd_error_sleep_time before each of its
  * commands is run: that is a pause (SESSION_WAIT_PAUSE), as the restriction `sleep` is; what it
  * sent meanwhile waits unread.
  *
  * Limits: command line SMTP_LINE_CAP, smtpd_recipient_limit, message_size_limit,
- *         smtpd_hard_error_limit, smtpd_junk_command_limit, the rates. A refused message is
- * swallowed up to SESSION_SWALLOW times message_size_limit, then the client is hung up on.
+ *         smtpd_hard_error_limit, smtpd_junk_command_limit, smtpd_sasl_response_limit, the rates. A
+ * refused message is swallowed up to SESSION_SWALLOW times message_size_limit, then the client is
+ * hung up on.
  *
  * Memory: struct session is fixed; an envelope exists from MAIL to the end of the transaction.
  */
@@ -39,17 +45,20 @@
 
 #include "config/config.h"
 #include "message/envelope.h"
+#include "message/header_complete.h"
 #include "message/trace.h"
 #include "net/dns_answer.h"
 #include "observe/log.h"
 #include "smtp/dot.h"
 #include "smtp/line.h"
+#include "smtp/sasl.h"
 #include "smtp/verdict.h"
 #include "tls/tls_facts.h"
 
 enum session_state {
     SESSION_CONNECTED,
     SESSION_READY,
+    SESSION_AUTH, /* a client logs in: its next line is no command */
     SESSION_MAIL,
     SESSION_RCPT,
     SESSION_DATA,
@@ -69,6 +78,7 @@ enum session_busy {
     SESSION_BUSY_ROOM,   /* ops->body_room had none */
     SESSION_BUSY_SUBMIT, /* ops->submit */
     SESSION_BUSY_TLS,    /* ops->tls_start */
+    SESSION_BUSY_AUTH,   /* ops->auth_start, ops->auth_next */
 };
 
 enum session_wait {
@@ -83,8 +93,39 @@ enum session_wait {
 #define SESSION_BLOCK   4096 /* bytes of data that buy a new deadline */
 #define SESSION_SWALLOW 8    /* times message_size_limit */
 
-/* What is counted per client and time. */
-enum session_event { SESSION_EVENT_MESSAGE, SESSION_EVENT_RECIPIENT };
+/* What is counted per client and time; the last two per user who logged in. */
+enum session_event {
+    SESSION_EVENT_MESSAGE,
+    SESSION_EVENT_RECIPIENT,
+    SESSION_EVENT_AUTH,
+    SESSION_EVENT_USER_MESSAGE,
+    SESSION_EVENT_USER_RECIPIENT,
+    SESSION_EVENT_COUNT
+};
+
+/* What a client says to log in. All borrowed, and secret. */
+struct session_auth_request {
+    const char *mechanism; /* one of those that auth_mechanisms() gives */
+    const char *service;   /* "smtp" */
+    struct span initial;   /* base64; of `has_initial` it may be empty */
+    bool has_initial;
+    bool secured; /* inside TLS */
+};
+
+enum session_auth_outcome {
+    SESSION_AUTH_MORE,    /* challenge */
+    SESSION_AUTH_DONE,    /* login */
+    SESSION_AUTH_FAILED,  /* reason, and login if it is known whose */
+    SESSION_AUTH_TROUBLE, /* nobody can tell now: reason */
+};
+
+struct session_auth_answer {
+    enum session_auth_outcome outcome;
+    struct span challenge; /* base64, at most SESSION_CHALLENGE_MAX bytes */
+    const char *login;     /* "" not known */
+    const char *reason;    /* "" none */
+};
+#define SESSION_CHALLENGE_MAX 500 /* a reply has 512 bytes */
 
 enum session_rcpt_answer { SESSION_RCPT_ACCEPT, SESSION_RCPT_REJECT, SESSION_RCPT_DEFER };
 
@@ -113,8 +154,8 @@ struct session_ops {
      */
     bool (*mail)(void *ctx, uint64_t size, struct smtp_verdict *verdict_out);
     /*
-     * Counts one more; how many there were from this client in anvil_rate_time_unit, this one too,
-     * or 0 when it has no limit.
+     * Counts one more; how many there were from this client (of its user) in
+     * anvil_rate_time_unit, this one too, or 0 when it has no limit.
      */
     unsigned (*event)(void *ctx, enum session_event event);
     /* Policy wants to know something of the DNS: session_lookup_answer() follows. */
@@ -148,6 +189,19 @@ struct session_ops {
     /* What was sent so far goes out, and from here on the client speaks TLS: session_secured(),
      * session_tls_failed() or session_lost() follows, not before this returns. */
     void (*tls_start)(void *ctx);
+    /* What the back end can do; NULL: there is none, nobody can log in. */
+    const struct sasl_mechanisms *(*auth_mechanisms)(void *ctx);
+    /* session_auth_answer() follows each of these, perhaps before it returns, or auth_cancel(). */
+    void (*auth_start)(void *ctx, const struct session_auth_request *request);
+    void (*auth_next)(void *ctx, struct span response); /* base64; may be empty */
+    /* The client gave up, or is gone. */
+    void (*auth_cancel)(void *ctx);
+};
+
+/* Who logged in, and how. */
+struct session_login {
+    char user[SASL_LOGIN_CAP];
+    char method[SASL_NAME_CAP];
 };
 
 #define SESSION_LEAD_CAP 96 /* no header name is longer */
@@ -181,9 +235,11 @@ struct session {
     bool too_long;  /* the line under way was */
     bool debugged;  /* in debug_peer_list: the dialogue is logged */
     bool greeting_logged;
-    bool secret;  /* AUTH came last, or what is no command and followed it */
-    bool wrapped; /* TLS before the greeting */
-    bool no_tls;  /* a local program: TLS is neither offered nor asked for */
+    bool secret;      /* AUTH came last, or what is no command and followed it */
+    bool wrapped;     /* TLS before the greeting */
+    bool no_tls;      /* a local program: TLS is neither offered nor asked for */
+    bool submission;  /* a port for users who log in */
+    bool auth_hidden; /* in smtpd_sasl_exceptions_networks */
     bool tls_logged;
     bool tls_refused;          /* by 454: the client cannot help being in clear text */
     enum session_wait waiting; /* what ops->wait was told last */
@@ -213,6 +269,9 @@ struct session {
     struct session_check *check;       /* owned while restrictions are being run */
     struct envelope_budget *envelopes; /* borrowed */
     struct tls_facts *tls;             /* owned; NULL: in clear text */
+    struct session_auth *auth;         /* owned while a client logs in */
+    struct session_login *login;       /* owned; NULL: nobody has logged in */
+    struct header_complete *complete;  /* owned during data; NULL: no header is added */
     const char *ehlo_discarded;        /* words that EHLO leaves out for this client; from config */
     /* data under way */
     struct smtp_dot_decoder dot;
@@ -228,7 +287,7 @@ struct session {
     bool data_discard; /* the message is refused already: swallow it */
     bool body_begun;
     enum session_lead lead_state;
-    size_t lead_len;
+    unsigned lead_len;
     char lead[SESSION_LEAD_CAP]; /* the message's first bytes, until it is known whether they are a
                                     header */
     struct smtp_verdict data_verdict; /* why, when data_discard */
@@ -242,6 +301,7 @@ struct session_client {
     struct envelope_budget *envelopes; /* outlives the session's envelopes; NULL: no limit */
     bool wrapped;                      /* it speaks TLS before it is greeted */
     bool no_tls;                       /* a local program, over a unix socket */
+    bool submission;                   /* on a port for users who log in */
 };
 
 /* Takes a reference of config; sends nothing yet. */
@@ -281,6 +341,7 @@ void session_deinit(struct session *s);
  * address. */
 void session_peer_name(struct session *s, const char *name, enum dns_found reverse,
                        enum dns_found verified);
+void session_auth_answer(struct session *s, const struct session_auth_answer *answer);
 void session_lookup_answer(struct session *s, const struct dns_answer *answer);
 /* REJECT and DEFER: code and dsn as the upstream said ("5.1.1"; "" none), why in words ("host h[a]
  * said: 550 ..."). */

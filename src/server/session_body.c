@@ -9,12 +9,16 @@
  *     READING --":"--> HEADER --room--> WRITTEN        (then bytes go straight into ops->body_room)
  *        +---other---> BODY ----room-------^
  *
+ * Where a header may lack something (message/header_complete), its bytes go by way of scratch
+ * memory, until it has ended.
+ *
  * The message's size and its Received lines are counted here, as the bytes pass.
  */
 #include "server/session_internal.h"
 
-#define ROOM_MIN 256 /* worth asking for: above SMTP_DOT_SLACK, far below the smallest buffer */
-#define LEAD_MAX (TRACE_RECEIVED_CAP + 2 + SESSION_LEAD_CAP)
+#define ROOM_MIN      256 /* worth asking for: above SMTP_DOT_SLACK, far below the smallest buffer */
+#define LEAD_MAX      (TRACE_RECEIVED_CAP + 2 + SESSION_LEAD_CAP + HEADER_COMPLETE_MORE)
+#define COMPLETE_ROOM (ROOM_MIN + HEADER_COMPLETE_MORE + 1)
 
 _Static_assert(LEAD_MAX <= 4096, "ops->body_room gives no more at once");
 
@@ -59,6 +63,23 @@ static enum session_lead judge_lead(struct span lead, bool at_end)
     return SESSION_LEAD_BODY;
 }
 
+static bool is_completing(const struct session *s)
+{
+    return s->complete && s->complete->state != HEADER_COMPLETE_DONE;
+}
+
+static void put_received(struct session *s, struct text *t)
+{
+    const struct config *c = s->config;
+    struct trace_client client = {
+        .tls = c->smtpd_tls_received_header ? s->tls : NULL,
+        .login = s->login && c->smtpd_sasl_authenticated_header ? s->login->user : NULL,
+        .hidden = s->login && c->submission_hide_client,
+    };
+
+    trace_received(t, s->envelope, &client, c->myhostname, c->mail_name);
+}
+
 /* Received, the separator if one is missing, and the bytes that were held. False: no room now. */
 static bool write_lead(struct session *s)
 {
@@ -69,11 +90,16 @@ static bool write_lead(struct session *s)
     if (!ptr)
         return false;
     text_init(&t, ptr, cap);
-    trace_received(&t, s->envelope, s->config->smtpd_tls_received_header ? s->tls : NULL,
-                   s->config->myhostname, s->config->mail_name);
-    if (s->lead_state == SESSION_LEAD_BODY)
+    put_received(s, &t);
+    if (s->lead_state == SESSION_LEAD_BODY) {
+        if (s->complete)
+            header_complete_none(s->complete, &t);
         text_cstr(&t, "\r\n");
-    text_span(&t, span_make(s->lead, s->lead_len));
+    }
+    if (is_completing(s))
+        header_complete_feed(s->complete, span_make(s->lead, s->lead_len), &t);
+    else
+        text_span(&t, span_make(s->lead, s->lead_len));
     s->lead_state = SESSION_LEAD_WRITTEN;
     s->ops->body_wrote(s->ctx, t.len);
     return true;
@@ -95,6 +121,12 @@ bool session_body_room(struct session *s, struct session_room *room)
     } else if (s->lead_state == SESSION_LEAD_READING) {
         room->ptr = s->lead + s->lead_len;
         room->cap = sizeof s->lead - s->lead_len;
+    } else if (is_completing(s)) {
+        room->target = ask_room(s, COMPLETE_ROOM, &room->target_cap);
+        room->ptr = room->target ? room->scratch : NULL;
+        room->cap = sizeof room->scratch;
+        if (room->target && room->target_cap - HEADER_COMPLETE_MORE - 1 < room->cap)
+            room->cap = room->target_cap - HEADER_COMPLETE_MORE - 1;
     } else {
         room->ptr = ask_room(s, ROOM_MIN, &room->cap);
     }
@@ -111,6 +143,15 @@ static void count_bytes(struct session *s, struct span canonical)
         session_data_refuse(s, "552 5.3.4 Error: message file too big");
 }
 
+static void complete(struct session *s, struct session_room *room, size_t len)
+{
+    struct text t;
+
+    text_init(&t, room->target, room->target_cap);
+    header_complete_feed(s->complete, span_make(room->ptr, len), &t);
+    s->ops->body_wrote(s->ctx, t.len);
+}
+
 void session_body_took(struct session *s, struct session_room *room, size_t len)
 {
     if (s->data_discard || len == 0)
@@ -119,18 +160,37 @@ void session_body_took(struct session *s, struct session_room *room, size_t len)
     if (s->data_discard)
         return;
     if (s->lead_state == SESSION_LEAD_READING) {
-        s->lead_len += len;
+        s->lead_len += (unsigned)len;
         s->lead_state = judge_lead(span_make(s->lead, s->lead_len), false);
+    } else if (is_completing(s)) {
+        complete(s, room, len);
     } else {
         s->ops->body_wrote(s->ctx, len);
     }
 }
 
+/* A message that is nothing but a header. False: no room now. */
+static bool complete_end(struct session *s)
+{
+    size_t cap;
+    char *ptr = ask_room(s, COMPLETE_ROOM, &cap);
+    struct text t;
+
+    if (!ptr)
+        return false;
+    text_init(&t, ptr, cap);
+    header_complete_end(s->complete, &t);
+    s->ops->body_wrote(s->ctx, t.len);
+    return true;
+}
+
 bool session_body_end(struct session *s)
 {
-    if (s->data_discard || s->lead_state == SESSION_LEAD_WRITTEN)
+    if (s->data_discard)
         return true;
     if (s->lead_state == SESSION_LEAD_READING)
         s->lead_state = judge_lead(span_make(s->lead, s->lead_len), true);
-    return write_lead(s);
+    if (s->lead_state != SESSION_LEAD_WRITTEN && !write_lead(s))
+        return false;
+    return !is_completing(s) || complete_end(s);
 }

@@ -30,7 +30,7 @@ static struct policy_facts gather_facts(const struct session *s)
         .recipient = s->check->stage == SESSION_CHECK_RCPT ? &s->rcpt->recipient : NULL,
         .recipient_count = s->envelope->recipient_count,
         .trusted = s->trusted,
-        .login = "",
+        .login = s->login ? s->login->user : "",
         .secured = s->tls != NULL,
         .pipelined = s->pipelined,
     };
@@ -101,12 +101,14 @@ static void check_run(struct session *s)
 bool session_check(struct session *s, enum session_check_stage stage)
 {
     bool rcpt = stage == SESSION_CHECK_RCPT;
+    /* Users send from wherever they are: dial-up addresses, names that are none. */
+    enum restriction_stage first = s->submission ? RESTRICT_SENDER : RESTRICT_CLIENT;
 
     s->check = calloc(1, sizeof *s->check);
     if (!s->check)
         return false;
     s->check->stage = stage;
-    policy_begin(&s->check->run, rcpt ? RESTRICT_CLIENT : RESTRICT_DATA,
+    policy_begin(&s->check->run, rcpt ? first : RESTRICT_DATA,
                  rcpt ? RESTRICT_RECIPIENT : RESTRICT_DATA);
     check_run(s);
     return true;

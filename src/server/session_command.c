@@ -9,9 +9,7 @@
 
 #include <string.h>
 
-#define SHOWN_MAX     100 /* bytes of a strange command that the log shows */
-#define HELO_UNWANTED "<>()\\\";@"
-#define EHLO_LINE_CAP 300 /* the longest has our name */
+#define SHOWN_MAX 100 /* bytes of a strange command that the log shows */
 
 /* COMMAND_JUNK: costs us and brings no mail; counts against smtpd_junk_command_limit. */
 /* COMMAND_LAST: nothing may be sent after it before its reply has come (RFC 2920 3.1). */
@@ -45,86 +43,6 @@ bool session_wants_helo(struct session *s)
     return true;
 }
 
-/* Without what could end a comment or a field of Received and log lines, as Postfix does it. */
-static void keep_helo(struct session *s, struct span name)
-{
-    struct text t;
-
-    session_reset(s);
-    text_init(&t, s->helo, sizeof s->helo);
-    text_printable(&t, name); /* what does not fit is left out */
-    for (size_t i = 0; i < t.len; i++) {
-        if (ascii_is_8bit(t.ptr[i]) || strchr(HELO_UNWANTED, t.ptr[i]))
-            t.ptr[i] = '?';
-    }
-    session_enter(s, SESSION_READY);
-}
-
-static bool take_helo(struct session *s, const struct smtp_command *c, const char *name)
-{
-    if (c->args.len == 0) {
-        session_reply(s, "501 Syntax: %s hostname", name);
-        session_done(s);
-        return false;
-    }
-    keep_helo(s, c->args);
-    return true;
-}
-
-static void run_helo(struct session *s, const struct smtp_command *c)
-{
-    if (!take_helo(s, c, "HELO"))
-        return;
-    s->esmtp = false;
-    session_reply(s, "250 %s", s->config->myhostname);
-    session_done(s);
-}
-
-bool session_offers(const struct session *s, const char *keyword)
-{
-    if (!s->config->smtputf8_enable && strcmp(keyword, "SMTPUTF8") == 0)
-        return false;
-    if (s->config->disable_vrfy_command && strcmp(keyword, "VRFY") == 0)
-        return false;
-    if (strcmp(keyword, "STARTTLS") == 0 && !session_offers_tls(s))
-        return false;
-    return !session_is_listed(s->ehlo_discarded, span_of(keyword));
-}
-
-/* The line before is sent when it is known whether another follows. */
-static void offer(struct session *s, char line[EHLO_LINE_CAP], const char *keyword)
-{
-    struct text t;
-
-    if (!session_offers(s, keyword))
-        return;
-    line[3] = '-';
-    session_reply_line(s, line);
-    text_init(&t, line, EHLO_LINE_CAP);
-    text_printf(&t, "250 %s", keyword);
-    if (strcmp(keyword, "SIZE") == 0)
-        text_printf(&t, " %llu", (unsigned long long)s->config->message_size_limit);
-}
-
-static void run_ehlo(struct session *s, const struct smtp_command *c)
-{
-    static const char *const keywords[] = {
-        "PIPELINING", "SIZE", "VRFY",     "STARTTLS", "ENHANCEDSTATUSCODES",
-        "8BITMIME",   "DSN",  "SMTPUTF8", "CHUNKING"};
-    char line[EHLO_LINE_CAP];
-    struct text t;
-
-    if (!take_helo(s, c, "EHLO"))
-        return;
-    s->esmtp = true;
-    text_init(&t, line, sizeof line);
-    text_printf(&t, "250 %s", s->config->myhostname);
-    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
-        offer(s, line, keywords[i]);
-    session_reply_line(s, line);
-    session_done(s);
-}
-
 static void run_unauthorised(struct session *s, const struct smtp_command *c)
 {
     session_reply(s, "550 5.7.0 Error: insufficient authorization");
@@ -134,12 +52,6 @@ static void run_unauthorised(struct session *s, const struct smtp_command *c)
 static void run_unimplemented(struct session *s, const struct smtp_command *c)
 {
     session_reply(s, "502 5.5.1 Error: command not implemented");
-    session_done(s);
-}
-
-static void run_auth(struct session *s, const struct smtp_command *c)
-{
-    session_reply(s, "503 5.5.1 Error: authentication not enabled");
     session_done(s);
 }
 
@@ -210,7 +122,8 @@ static bool is_foreign(const struct session *s, struct span word)
 static void put_shown(const struct session *s, struct text *t, char *buf, size_t cap)
 {
     text_init(t, buf, cap);
-    text_printable_max(t, span_make(s->line.text, s->line.len), SHOWN_MAX);
+    text_printable_max(t, session_without_secret(s, span_make(s->line.text, s->line.len)),
+                       SHOWN_MAX);
 }
 
 static void run_unknown(struct session *s, const struct smtp_command *c)
@@ -236,12 +149,12 @@ static void run_unknown(struct session *s, const struct smtp_command *c)
 /* In the order of enum smtp_verb. BDAT may be said anywhere, as its chunk must be read whatever is
  * said of it. */
 static const struct command_rule rules[] = {
-    {"HELO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_helo         },
-    {"EHLO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, run_ehlo         },
+    {"HELO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, session_helo     },
+    {"EHLO",     COMMAND_JUNK | COMMAND_LAST | COMMAND_CLEAR, session_ehlo     },
     {"XCLIENT",  COMMAND_CLEAR,                               run_unauthorised },
     {"XFORWARD", 0,                                           run_unauthorised },
     {"STARTTLS", COMMAND_LAST | COMMAND_CLEAR,                session_starttls },
-    {"AUTH",     COMMAND_LAST,                                run_auth         },
+    {"AUTH",     COMMAND_LAST,                                session_auth     },
     {"MAIL",     0,                                           session_mail     },
     {"RCPT",     0,                                           session_rcpt     },
     {"DATA",     COMMAND_LAST,                                session_data     },
@@ -344,21 +257,25 @@ static void refuse_long_line(struct session *s)
     session_done(s);
 }
 
-static void run_line(struct session *s, const struct smtp_command *c, struct span rest)
+static void refuse_no_command(struct session *s)
 {
-    if (s->too_long) {
-        refuse_long_line(s);
-        return;
-    }
-    if (c->word.len > 0) {
-        run_command(s, c, rest);
-        return;
-    }
     note_client(s);
     s->verb = SMTP_VERB_COUNT; /* no command */
     session_log_command(s);
     session_reply(s, "500 5.5.2 Error: bad syntax");
     session_done(s);
+}
+
+static void run_line(struct session *s, const struct smtp_command *c, struct span rest)
+{
+    if (s->too_long)
+        refuse_long_line(s);
+    else if (c->word.len > 0)
+        run_command(s, c, rest);
+    else
+        refuse_no_command(s);
+    if (s->secret) /* no other command's line is needed any more than AUTH's */
+        explicit_bzero(s->line.text, s->line.len);
 }
 
 void session_command_resume(struct session *s)

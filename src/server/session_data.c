@@ -64,9 +64,30 @@ void session_room(struct session *s, int rc)
     session_answered(s);
 }
 
+/* What a header lacks is added for whoever sends mail of his own. False: out of memory. */
+static bool begin_header(struct session *s)
+{
+    free(s->complete);
+    s->complete = NULL;
+    if (!s->login && !s->config->always_add_missing_headers)
+        return true;
+    s->complete = malloc(sizeof *s->complete);
+    if (!s->complete)
+        return false;
+    header_complete_init(s->complete, s->envelope, s->config->myhostname,
+                         s->config->header_size_limit);
+    return true;
+}
+
 /* False: the verdict says why not. */
 static bool begin_body(struct session *s, struct smtp_verdict *verdict)
 {
+    if (!begin_header(s)) {
+        verdict->code = 452;
+        span_copy(SPAN_LIT("452 4.3.1 Insufficient system storage"), verdict->line,
+                  sizeof verdict->line);
+        return false;
+    }
     s->data_discard = false;
     s->data_bytes = 0;
     s->chunks_bytes = 0;
@@ -93,14 +114,16 @@ static void end_refused(struct session *s)
 static bool submit(struct session *s)
 {
     struct envelope *e = s->envelope;
+    const char *added = s->complete ? s->complete->message_id : "";
+    const char *message_id = s->headers.message_id[0] ? s->headers.message_id : added;
 
     s->where = SESSION_EOM;
-    log_message_id(s->log, s->queue_id.text, s->headers.message_id);
+    log_message_id(s->log, s->queue_id.text, message_id);
     s->sender = strdup(e->sender);
     s->envelope = NULL;
     s->body_begun = false;
     s->busy = SESSION_BUSY_SUBMIT;
-    s->ops->submit(s->ctx, e, s->headers.message_id);
+    s->ops->submit(s->ctx, e, message_id);
     return true;
 }
 

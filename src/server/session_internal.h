@@ -4,7 +4,10 @@
  *   session.c          entry points, the loop over input, deadlines, the end of a session
  *   session_reply.c    the one door for replies, and what the log says of them
  *   session_command.c  command lines: the table, and the commands that start no transaction
+ *   session_hello.c    HELO and EHLO
  *   session_mail.c     MAIL, RCPT and the answers they wait for
+ *   session_auth.c     AUTH
+ *   session_rate.c     limits of how much in which time
  *   session_check.c    the restrictions, before RCPT and DATA are answered
  *   session_tls.c      STARTTLS, and what is refused without it
  *   session_data.c     DATA and BDAT: framing, limits, the end of a message
@@ -47,6 +50,8 @@ void session_log_connect(struct session *s);
 void session_log_disconnect(struct session *s);
 /* For clients in debug_peer_list: the command line under way; never the arguments of AUTH. */
 void session_log_command(struct session *s);
+/* Likewise: a line of AUTH's dialogue, which is never shown. */
+void session_log_response(struct session *s);
 /* The input up to an AUTH in it, for lines that show input. */
 struct span session_without_secret(const struct session *s, struct span input);
 /* "lost connection", "timeout" or "too many errors" after what the client did last. */
@@ -59,8 +64,6 @@ void session_log_end(struct session *s,
 bool session_command_step(struct session *s, struct span *in);
 /* A command's handler; `c` points into s->line. */
 typedef void session_command_fn(struct session *s, const struct smtp_command *c);
-/* Whether EHLO names it: what it stands for is refused otherwise. */
-bool session_offers(const struct session *s, const char *keyword);
 /* Refuses MAIL and VRFY before HELO where the settings want it. */
 bool session_wants_helo(struct session *s);
 /* Whether a list of words has this one. */
@@ -69,6 +72,12 @@ bool session_is_listed(const char *list, struct span wanted);
 void session_refuse_pipelining(struct session *s);
 /* The command in s->line is run after all: its pause is over. */
 void session_command_resume(struct session *s);
+
+/* session_hello.c */
+session_command_fn session_helo;
+session_command_fn session_ehlo;
+/* Whether EHLO names it: what it stands for is refused otherwise. */
+bool session_offers(const struct session *s, const char *keyword);
 
 /* session_tls.c */
 session_command_fn session_starttls;
@@ -80,6 +89,22 @@ const char *session_tls_demand(const struct session *s);
 void session_start_wrapped(struct session *s);
 /* "TLS connection established from ...", once, when "connect from" has been logged. */
 void session_log_tls(struct session *s);
+
+/* session_rate.c: true when the client, or its user, has reached a limit and was told so. */
+bool session_over_rate(struct session *s, enum session_event event, uint64_t limit);
+bool session_over_mail_rate(struct session *s);
+bool session_over_rcpt_rate(struct session *s);
+
+/* session_auth.c */
+session_command_fn session_auth;
+/* One line of the dialogue. */
+bool session_auth_step(struct session *s, struct span *in);
+/* A dialogue that is under way is over; nothing is said. */
+void session_auth_forget(struct session *s);
+/* "PLAIN LOGIN": what may be used now. False: nothing. */
+bool session_put_mechanisms(const struct session *s, struct text *t);
+/* Refuses MAIL where a login is needed first. */
+bool session_wants_auth(struct session *s);
 
 /* session_mail.c */
 session_command_fn session_mail;
@@ -113,7 +138,9 @@ void session_data_refuse(struct session *s, const char *line);
 struct session_room {
     char *ptr;
     size_t cap;
-    char scratch[SESSION_SCRATCH]; /* for bytes of a message that is refused */
+    char *target; /* where the bytes go when ptr is scratch and the message is not refused */
+    size_t target_cap;
+    char scratch[SESSION_SCRATCH]; /* for bytes of a message that is refused; and of headers */
 };
 
 /* False when body bytes are due, or room for them, and there is none now (BUSY_ROOM). */

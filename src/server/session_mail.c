@@ -131,8 +131,7 @@ static struct envelope *make_envelope(const struct session *s,
                                       const struct smtp_mail_params *params)
 {
     struct envelope *e = envelope_new();
-    const char *plain = params->smtputf8 ? "UTF8SMTP" : "ESMTP";
-    const char *esmtp = !s->tls ? plain : params->smtputf8 ? "UTF8SMTPS" : "ESMTPS";
+    struct text protocol;
 
     if (!e || !envelope_set_sender(e, smtp_address_span(&params->sender))) {
         envelope_free(&e);
@@ -141,7 +140,10 @@ static struct envelope *make_envelope(const struct session *s,
     span_copy(span_of(s->peer_name), e->client_name, sizeof e->client_name);
     span_copy(span_of(s->peer_address), e->client_address, sizeof e->client_address);
     span_copy(span_of(s->helo), e->helo, sizeof e->helo);
-    span_copy(span_of(s->esmtp ? esmtp : "SMTP"), e->protocol, sizeof e->protocol);
+    text_init(&protocol, e->protocol, sizeof e->protocol); /* RFC 3848, 6531 */
+    text_cstr(&protocol, !s->esmtp ? "SMTP" : params->smtputf8 ? "UTF8SMTP" : "ESMTP");
+    text_cstr(&protocol, s->esmtp && s->tls ? "S" : "");
+    text_cstr(&protocol, s->esmtp && s->login ? "A" : "");
     span_copy(span_of(params->envid), e->envid, sizeof e->envid);
     e->budget = s->envelopes;
     e->client_port = s->peer_port;
@@ -149,21 +151,6 @@ static struct envelope *make_envelope(const struct session *s,
     e->eight_bit = params->body == SMTP_BODY_8BITMIME;
     e->ret = params->ret;
     return e;
-}
-
-/* True when the client has reached its limit of this in anvil_rate_time_unit, and was told so. */
-static bool over_rate(struct session *s, enum session_event event, uint64_t limit, const char *what,
-                      const char *reply)
-{
-    unsigned count = limit > 0 ? s->ops->event(s->ctx, event) : 0;
-
-    if (count <= limit)
-        return false;
-    session_log_connect(s);
-    log_client_limit(s->log, what, count, &s->peer);
-    s->rejects++;
-    session_reply(s, "450 4.7.1 Error: too %s from %s", reply, s->peer_address);
-    return true;
 }
 
 /* The reply to a MAIL whose syntax is right. */
@@ -193,15 +180,14 @@ void session_mail(struct session *s, const struct smtp_command *c)
 {
     struct smtp_mail_params params;
 
-    if (session_wants_helo(s) || await_peer(s))
+    if (session_wants_helo(s) || session_wants_auth(s) || await_peer(s))
         return;
     if (s->envelope)
         session_reply(s, "503 5.5.1 Error: nested MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: MAIL after BDAT");
-    else if (!over_rate(s, SESSION_EVENT_MESSAGE, s->config->smtpd_client_message_rate_limit,
-                        "Message delivery request rate", "much mail") &&
-             parse_mail(s, c, &params) && !uses_what_is_off(s, &params))
+    else if (!session_over_mail_rate(s) && parse_mail(s, c, &params) &&
+             !uses_what_is_off(s, &params))
         begin_mail(s, &params);
     session_done(s);
 }
@@ -309,10 +295,8 @@ void session_rcpt(struct session *s, const struct smtp_command *c)
         session_reply(s, "503 5.5.1 Error: need MAIL command");
     else if (s->state == SESSION_BDAT_NEXT)
         session_reply(s, "503 5.5.1 Error: RCPT after BDAT");
-    else if (!over_rate(s, SESSION_EVENT_RECIPIENT, s->config->smtpd_client_recipient_rate_limit,
-                        "Recipient address rate", "many recipients") &&
-             parse_rcpt(s, c, &params) && !notify_is_off(s, &params) && has_room_for_recipient(s) &&
-             begin_rcpt(s, &params))
+    else if (!session_over_rcpt_rate(s) && parse_rcpt(s, c, &params) &&
+             !notify_is_off(s, &params) && has_room_for_recipient(s) && begin_rcpt(s, &params))
         return;
     session_done(s);
 }
@@ -344,7 +328,10 @@ static void accept_recipient(struct session *s, const struct smtp_rcpt_params *r
         s->ops->queue_id(s->ctx, &e->id, &e->arrival_us);
         s->queue_id = e->id;
         session_log_connect(s);
-        log_client(s->log, s->queue_id.text, &s->peer);
+        if (s->login)
+            log_client_login(s->log, s->queue_id.text, &s->peer, s->login->method, s->login->user);
+        else
+            log_client(s->log, s->queue_id.text, &s->peer);
     }
     session_enter(s, SESSION_RCPT);
     session_reply(s, "250 2.1.5 Ok");

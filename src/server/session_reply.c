@@ -145,7 +145,8 @@ void session_log_command(struct session *s)
     struct span text = span_make(s->line.text, s->line.len);
     bool follows_auth = s->secret && s->verb == SMTP_UNKNOWN;
 
-    s->secret = s->verb == SMTP_AUTH || follows_auth;
+    /* one that is too long is no command, and a secret all the same */
+    s->secret = s->verb == SMTP_AUTH || follows_auth || span_starts_nocase(text, SPAN_LIT("AUTH"));
     if (!s->debugged || !s->any_line)
         return;
     session_log_connect(s);
@@ -156,6 +157,14 @@ void session_log_command(struct session *s)
     else if (s->secret)
         text = SPAN_LIT("AUTH (not shown)");
     log_dialogue(s->log, &s->peer, true, text);
+}
+
+void session_log_response(struct session *s)
+{
+    if (!s->debugged)
+        return;
+    session_log_connect(s);
+    log_dialogue(s->log, &s->peer, true, SPAN_LIT("(not shown)"));
 }
 
 struct span session_without_secret(const struct session *s, struct span input)

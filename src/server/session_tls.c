@@ -17,7 +17,12 @@
 
 static bool is_wanted(const struct session *s)
 {
-    return !s->no_tls && s->config->smtpd_tls.level != SMTPD_TLS_NONE;
+    return !s->no_tls && (s->submission || s->config->smtpd_tls.level != SMTPD_TLS_NONE);
+}
+
+static bool is_required(const struct session *s)
+{
+    return !s->no_tls && (s->submission || s->config->smtpd_tls.level == SMTPD_TLS_ENCRYPT);
 }
 
 static bool is_discarded(const struct session *s)
@@ -30,12 +35,12 @@ bool session_offers_tls(const struct session *s)
     if (s->tls || !is_wanted(s))
         return false;
     /* where it is required it is named all the same: 454 to it makes the client come back */
-    return s->config->smtpd_tls.level == SMTPD_TLS_ENCRYPT || s->ops->tls_offered(s->ctx);
+    return is_required(s) || s->ops->tls_offered(s->ctx);
 }
 
 const char *session_tls_demand(const struct session *s)
 {
-    if (s->tls || s->no_tls || s->config->smtpd_tls.level != SMTPD_TLS_ENCRYPT)
+    if (s->tls || !is_required(s))
         return NULL;
     return s->tls_refused ? LOCAL_PROBLEM : "530 5.7.0 Must issue a STARTTLS command first";
 }
@@ -48,6 +53,8 @@ static void forget(struct session *s)
     session_reset(s);
     s->all_lf = true;
     s->secret = false;
+    free(s->login);
+    s->login = NULL;
     smtp_line_init(&s->line, (size_t)s->config->line_length_limit);
 }
 

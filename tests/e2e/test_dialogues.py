@@ -64,6 +64,8 @@ def test_dialogue(file, trickle, standard, gateways, peers, dns):
     dialogue = Dialogue(file)
     if dialogue.settings:
         peer = peers()
+        if dialogue.submission:
+            dialogue.settings["listen"] = "127.0.0.1:0:submission"
         gateway = gateways(relay_transport=peer.transport, dns_servers=dns.address, **LEVEL | {
             {"relay_domains": "allowed_domains"}.get(k, k): v for k, v in dialogue.settings.items()})
     else:

@@ -9,6 +9,7 @@
  * once, and in pieces with answers that come when the seed says so. It holds that
  *   - both say the same to the client, and submit the same messages;
  *   - what is said is lines of "CODE text" or "CODE-text", printable, of 512 bytes at most;
+ *   - on a submission port no message comes from who has not logged in;
  *   - a message has recipients of our domain only, is canonical, and as many were taken as replies
  * said "queued as";
  *   - the log's lines are printable and bounded, and begin and end with connect and disconnect, or
@@ -30,7 +31,8 @@ enum ending { ENDING_LOST, ENDING_TIMEOUT, ENDING_SHUTDOWN, ENDING_DEINIT, ENDIN
 struct choices {
     bool small; /* settings: everything that has a limit has a low one */
     bool trusted;
-    bool refusals; /* the world refuses now and then */
+    bool submission; /* a port for users who log in; the user is ann, her password x */
+    bool refusals;   /* the world refuses now and then */
     uint32_t seed;
     enum ending ending;
     size_t room;
@@ -59,9 +61,17 @@ static void set_up(void)
                                         "smtpd_data_restrictions=reject_multi_recipient_bounce, "
                                         "reject_rbl_client refused.example.org",
                                         "smtpd_tls_security_level=encrypt",
+                                        "smtpd_sasl_users=ann:x",
                                         NULL};
-    static const char *const usual[] = {"smtpd_tls_security_level=may", "smtpd_tls_loglevel=2",
-                                        "smtpd_tls_received_header=yes", NULL};
+    static const char *const usual[] = {"smtpd_tls_security_level=may",
+                                        "smtpd_tls_loglevel=2",
+                                        "smtpd_tls_received_header=yes",
+                                        "smtpd_sasl_users=ann:x",
+                                        "smtpd_sasl_auth_enable=yes",
+                                        "smtpd_tls_auth_only=no",
+                                        "smtpd_sasl_authenticated_header=yes",
+                                        "debug_peer_list=203.0.113.9",
+                                        NULL};
 
     if (fixtures[0][0].config)
         return;
@@ -83,7 +93,10 @@ static uint32_t next_random(uint32_t *seed)
 
 static void begin_as(struct fixture *f, const struct choices *c)
 {
-    fixture_connect(f, c->trusted);
+    if (c->submission)
+        fixture_connect_submission(f);
+    else
+        fixture_connect(f, c->trusted);
     f->room_rc = 0;
     f->submit_reply = c->refusals ? "451 4.3.0 Error: queue file write error" : NULL;
     session_start(&f->session);
@@ -236,12 +249,22 @@ static void check_log(const struct fixture *f)
     assert(first || span_starts_nocase(line, SPAN_LIT("postfix/smtpd[7]: disconnect from ")));
 }
 
-static void check_messages(const struct fixture *f)
+/* Who sends on a submission port has logged in, in TLS (and may have said HELO after that). */
+static void check_login(const struct envelope *e)
+{
+    struct span protocol = span_of(e->protocol);
+
+    assert(span_ends_nocase(protocol, SPAN_LIT("SA")) || span_equal(protocol, SPAN_LIT("SMTP")));
+}
+
+static void check_messages(const struct fixture *f, const struct choices *c)
 {
     for (size_t i = 0; i < f->message_count && i < FIXTURE_MESSAGES_MAX; i++) {
         const struct envelope *e = f->messages[i].envelope;
 
         assert(e->recipient_count > 0);
+        if (c->submission)
+            check_login(e);
         assert(e->id.text[0] && e->arrival_us != 0);
         assert(fixture_is_canonical(&f->messages[i].body));
         for (size_t k = 0; k < e->recipient_count; k++)
@@ -271,11 +294,12 @@ static void check_same(const struct fixture *a, const struct fixture *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = span_make((const char *)data, size);
-    size_t flags = input_choice(&in, 7);
+    size_t flags = input_choice(&in, 15);
     struct choices c = {
         .small = flags & 1,
         .trusted = flags & 2,
         .refusals = flags & 4,
+        .submission = flags & 8,
         .seed = (uint32_t)input_choice(&in, 65535),
         .ending = (enum ending)input_choice(&in, ENDING_COUNT - 1),
         .room = input_choice(&in, 8192),
@@ -291,7 +315,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < 2; i++) {
         check_replies(&fixtures[c.small][i]);
         check_log(&fixtures[c.small][i]);
-        check_messages(&fixtures[c.small][i]);
+        check_messages(&fixtures[c.small][i], &c);
     }
     return 0;
 }

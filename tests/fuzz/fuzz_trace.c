@@ -88,7 +88,8 @@ static void check_received(struct span in)
         require(envelope_add_recipient(e, span_of(address), 0, span_of(NULL)));
     } while (in.len > 0);
     text_init(&t, buf, sizeof buf);
-    trace_received(&t, e, secured ? &tls : NULL, "mx.example.com", "Postfix");
+    trace_received(&t, e, &(struct trace_client){.tls = secured ? &tls : NULL}, "mx.example.com",
+                   "Postfix");
     require(!t.overflow);
     check_lines(text_as_span(&t));
     envelope_free(&e);

@@ -163,10 +163,11 @@ static void forget(struct fixture *f)
     bytes_free(&f->body);
     bytes_free(&f->input);
     f->message_count = f->submits = f->aborts = f->waits = f->resumes = f->hang_ups = 0;
-    f->peer_due = f->room_due = f->lookup_due = f->tls_due = false;
+    f->peer_due = f->room_due = f->lookup_due = f->tls_due = f->auth_due = false;
+    f->auth_starts = f->auth_cancels = 0;
     f->tls_prepares = f->tls_starts = 0;
     f->lookups = 0;
-    f->events[0] = f->events[1] = 0;
+    memset(f->events, 0, sizeof f->events);
     f->recipient_due[0] = '\0';
     f->ids = 0;
 }
@@ -188,6 +189,14 @@ void fixture_connect(struct fixture *f, bool trusted)
 {
     struct session_client client = {
         .address = "203.0.113.9", .port = 51234, .trusted = trusted, .envelopes = &f->envelopes};
+
+    connect_as(f, &client);
+}
+
+void fixture_connect_submission(struct fixture *f)
+{
+    struct session_client client = {
+        .address = "203.0.113.9", .port = 51234, .submission = true, .envelopes = &f->envelopes};
 
     connect_as(f, &client);
 }

@@ -8,6 +8,7 @@
 #ifndef MXGATE_TESTS_SESSION_FIXTURE_H
 #define MXGATE_TESTS_SESSION_FIXTURE_H
 
+#include "server/sasl_login.h"
 #include "server/session.h"
 
 struct bytes {
@@ -60,6 +61,9 @@ struct fixture {
     bool room_due;
     bool tls_due; /* fixture_secure() */
     bool lookup_due;
+    bool auth_due;
+    struct session_auth_answer auth_answer;
+    struct sasl_login login; /* the back end: the users of smtpd_sasl_users */
     enum dns_question question;
     char asked_name[400]; /* the last one asked for */
     size_t lookups;
@@ -67,13 +71,16 @@ struct fixture {
     struct envelope *envelope_due; /* owned */
     /* what is answered */
     const char *peer_name;
-    enum dns_found peer_reverse; /* TROUBLE: as peer_name has it */
-    unsigned events[2];          /* counted, by enum session_event */
-    const char *mail_refused;    /* reply, or NULL */
+    enum dns_found peer_reverse;          /* TROUBLE: as peer_name has it */
+    unsigned events[SESSION_EVENT_COUNT]; /* counted */
+    const char *mail_refused;             /* reply, or NULL */
     bool no_certificate;
     const char *tls_refused; /* reply, or NULL */
     size_t tls_prepares;
     size_t tls_starts;
+    const char *auth_trouble; /* what the back end says instead, or NULL */
+    size_t auth_starts;
+    size_t auth_cancels;
     const char *data_refused;
     const char *submit_reply; /* NULL: as the upstream model has it */
     bool endless_room;        /* else `room` bytes at a time */
@@ -90,7 +97,8 @@ void fixture_init(struct fixture *f, const char *const *pairs);
 void fixture_free(struct fixture *f);
 /* A new connection in the same fixture; what was said, logged and submitted is forgotten. */
 void fixture_connect(struct fixture *f, bool trusted);
-void fixture_connect_wrapped(struct fixture *f); /* on a wrapped port, untrusted; not started */
+void fixture_connect_submission(struct fixture *f); /* on a submission port; not started */
+void fixture_connect_wrapped(struct fixture *f);    /* on a wrapped port, untrusted; not started */
 void fixture_greet(struct fixture *f); /* connect, untrusted, and take the greeting off `said` */
 /* The connection is gone; the log stays. */
 void fixture_end(struct fixture *f);

@@ -190,6 +190,53 @@ static void on_tls_start(void *ctx)
     f->tls_due = true;
 }
 
+/* --- users --- */
+
+static const struct sasl_mechanisms *on_auth_mechanisms(void *ctx)
+{
+    const struct fixture *f = ctx;
+
+    return f->config->sasl == SASL_BACK_END_NONE ? NULL : sasl_login_mechanisms();
+}
+
+static void answer_auth(struct fixture *f)
+{
+    f->auth_due = true;
+    if (f->auth_trouble)
+        f->auth_answer = (struct session_auth_answer){
+            SESSION_AUTH_TROUBLE, {NULL, 0},
+             "", f->auth_trouble
+        };
+    if (f->when == FIXTURE_NOW)
+        fixture_answer(f);
+}
+
+static void on_auth_start(void *ctx, const struct session_auth_request *request)
+{
+    struct fixture *f = ctx;
+
+    f->auth_starts++;
+    sasl_login_start(&f->login, f->config, request, &f->auth_answer);
+    answer_auth(f);
+}
+
+static void on_auth_next(void *ctx, struct span response)
+{
+    struct fixture *f = ctx;
+
+    sasl_login_next(&f->login, f->config, response, &f->auth_answer);
+    answer_auth(f);
+}
+
+static void on_auth_cancel(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    f->auth_cancels++;
+    f->auth_due = false;
+    sasl_login_cancel(&f->login);
+}
+
 void fixture_secure(struct fixture *f)
 {
     static const struct tls_facts facts = {.protocol = "TLSv1.2",
@@ -229,6 +276,10 @@ const struct session_ops fixture_ops = {
     .tls_offered = on_tls_offered,
     .tls_prepare = on_tls_prepare,
     .tls_start = on_tls_start,
+    .auth_mechanisms = on_auth_mechanisms,
+    .auth_start = on_auth_start,
+    .auth_next = on_auth_next,
+    .auth_cancel = on_auth_cancel,
 };
 
 /* --- answers --- */
@@ -342,6 +393,9 @@ bool fixture_answer(struct fixture *f)
     if (f->peer_due) {
         f->peer_due = false;
         answer_peer(f);
+    } else if (f->auth_due) {
+        f->auth_due = false;
+        session_auth_answer(&f->session, &f->auth_answer);
     } else if (f->lookup_due) {
         f->lookup_due = false;
         answer_lookup(f);

@@ -192,8 +192,6 @@ static const struct said {
      "W XOAUTH2_CLIENT_ID is not supported by this version and is ignored: tokens are not"                                        },
     {"XOAUTH2_SECRET_FILE=/run/secrets/p",
      "W XOAUTH2_SECRET_FILE is not supported by this version and is ignored: tokens are not"                                      },
-    {"SMTPD_SASL_USERS=ann:hunter2",
-     "W SMTPD_SASL_USERS is not supported by this version and is ignored: nobody can log in"                                      },
     {"DKIM_AUTOGENERATE=1",
      "W DKIM_AUTOGENERATE is not supported by this version and is ignored: nothing is signed"                                     },
     {"OPENDKIM_Canonicalization=relaxed",

@@ -222,6 +222,24 @@ static void test_certificates(void **state)
     assert_non_null(strstr(json_of(&s), "\"state\": \"early\"}], "));
 }
 
+static void test_logins(void **state)
+{
+    struct status s = usual();
+
+    assert_null(strstr(text_of(&s), "logins"));
+    assert_true(span_copy(SPAN_LIT("inet:192.0.2.53:12345"), s.logins.path, sizeof s.logins.path));
+    assert_non_null(strstr(text_of(&s), "logins by inet:192.0.2.53:12345: not tried yet\n"));
+    s.logins.known = true;
+    s.logins.since_s = NOW - 5;
+    assert_true(span_copy(SPAN_LIT("Connection refused"), s.logins.why, sizeof s.logins.why));
+    assert_non_null(strstr(text_of(&s), "logins by inet:192.0.2.53:12345: DOWN since "));
+    assert_non_null(strstr(text_of(&s), "(5s): Connection refused; nobody can log in\n"));
+    assert_non_null(strstr(json_of(&s), "\"logins\": {\"by\": \"inet:192.0.2.53:12345\", \"up\": "
+                                        "false, \"known\": true, "));
+    s.logins.up = true;
+    assert_non_null(strstr(text_of(&s), "logins by inet:192.0.2.53:12345: up since "));
+}
+
 static void test_durations(void **state)
 {
     static const struct {
@@ -267,7 +285,7 @@ static void test_json(void **state)
         "\"held_oldest\": 0, \"on_hold_limit\": 0, \"oldest\": 0, "
         "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
         "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"certificate_trouble\": \"\", "
-        "\"certificates\": [], \"more_destinations\": 0, "
+        "\"certificates\": [], \"logins\": {}, \"more_destinations\": 0, "
         "\"more_down\": 0, \"destinations\": [{\"name\": \"lmtp:[192.0.2.53]:2525\", \"serves\": "
         "\"\", \"order\": 1, \"of\": 1, \"covered\": false, \"up\": true, \"known\": true, "
         "\"since\": 5, \"why\": "
@@ -293,6 +311,9 @@ static void test_worst_case_fits(void **state)
     s.draining = s.spool_writable = false;
     s.started_s = s.oldest_s = s.draining_since_s = s.held_oldest_s = NOW;
     s.held_oldest_id[sizeof s.held_oldest_id - 1] = '\0';
+    s.logins.known = s.logins.up = false;
+    s.logins.path[sizeof s.logins.path - 1] = s.logins.why[sizeof s.logins.why - 1] = '\0';
+    s.logins.since_s = NOW;
     s.myhostname[sizeof s.myhostname - 1] = '\0';
     s.listen[sizeof s.listen - 1] = '\0';
     s.listen_proxy[sizeof s.listen_proxy - 1] = '\0';
@@ -327,17 +348,12 @@ static int set_zone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_trouble_in_text),
-        cmocka_unit_test(test_draining),
-        cmocka_unit_test(test_too_much_on_hold),
-        cmocka_unit_test(test_on_hold),
-        cmocka_unit_test(test_several_targets),
-        cmocka_unit_test(test_certificates),
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_nothing_known),
-        cmocka_unit_test(test_worst_case_fits),
+        cmocka_unit_test(test_text),          cmocka_unit_test(test_trouble_in_text),
+        cmocka_unit_test(test_draining),      cmocka_unit_test(test_too_much_on_hold),
+        cmocka_unit_test(test_on_hold),       cmocka_unit_test(test_several_targets),
+        cmocka_unit_test(test_certificates),  cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_worst_case_fits),
     };
 
     return cmocka_run_group_tests(tests, set_zone, NULL);

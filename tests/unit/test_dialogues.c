@@ -35,6 +35,7 @@ struct dialogue {
     size_t setting_count;
     struct step steps[STEPS_MAX];
     size_t step_count;
+    bool submission; /* PORT submission */
 };
 
 struct play {
@@ -92,6 +93,10 @@ static void read_line(struct dialogue *d, unsigned number, struct span line)
     if (take_prefix(&line, "set ")) {
         assert_true(d->setting_count < SETTINGS_MAX);
         d->settings[d->setting_count++] = strndup(line.ptr, line.len);
+        return;
+    }
+    if (span_equal(line, SPAN_LIT("PORT submission"))) {
+        d->submission = true;
         return;
     }
     assert_true(d->step_count < STEPS_MAX);
@@ -263,7 +268,10 @@ static void play(struct fixture *f, const struct dialogue *d, size_t cut, struct
 {
     struct play p = {f, d, cut, 0, 0};
 
-    fixture_connect(f, is_trusted(f));
+    if (d->submission)
+        fixture_connect_submission(f);
+    else
+        fixture_connect(f, is_trusted(f));
     session_start(&f->session);
     play_steps(&p);
     check_messages(&p);

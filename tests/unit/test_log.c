@@ -82,7 +82,7 @@ static void test_smtpd(void **state)
     info("postfix/smtpd[42]: timeout after CONNECT from mail.example.net[203.0.113.9]");
     log_too_many_errors(&l, NULL, "UNKNOWN", &peer);
     info("postfix/smtpd[42]: too many errors after UNKNOWN from mail.example.net[203.0.113.9]");
-    log_client_limit(&l, "Connection concurrency", 51, &peer);
+    log_client_limit(&l, "Connection concurrency", 51, &peer, NULL);
     expect(LOG_SEVERITY_WARNING,
            "postfix/smtpd[42]: warning: Connection concurrency limit exceeded: 51 from "
            "mail.example.net[203.0.113.9] for service smtp");
@@ -93,6 +93,24 @@ static void test_smtpd(void **state)
     info("postfix/smtpd[42]: " ID ": client=mail.example.net[203.0.113.9]");
     log_client(&l, "", &peer);
     info("postfix/smtpd[42]: NOQUEUE: client=mail.example.net[203.0.113.9]");
+}
+
+static void test_logins(void **state)
+{
+    log_client_login(&l, ID, &peer, "PLAIN", "ann@example.com");
+    info("postfix/smtpd[42]: " ID ": client=mail.example.net[203.0.113.9], sasl_method=PLAIN, "
+         "sasl_username=ann@example.com");
+    log_auth_failed(&l, &peer, "LOGIN", "no\r\nway", "ann");
+    expect(LOG_SEVERITY_WARNING,
+           "postfix/smtpd[42]: warning: mail.example.net[203.0.113.9]: SASL LOGIN authentication "
+           "failed: no??way, sasl_username=ann");
+    log_auth_aborted(&l, &peer, "PLAIN");
+    expect(LOG_SEVERITY_WARNING, "postfix/smtpd[42]: warning: mail.example.net[203.0.113.9]: SASL "
+                                 "PLAIN authentication aborted");
+    log_client_limit(&l, "Recipient address rate", 3, &peer, "ann");
+    expect(LOG_SEVERITY_WARNING,
+           "postfix/smtpd[42]: warning: Recipient address rate limit exceeded: 3 from "
+           "mail.example.net[203.0.113.9] for service smtp, sasl_username=ann");
 }
 
 static void test_tls(void **state)
@@ -377,12 +395,19 @@ static void test_no_sink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),         cmocka_unit_test(test_smtpd),
-        cmocka_unit_test(test_tls),           cmocka_unit_test(test_improper_pipelining),
-        cmocka_unit_test(test_reject),        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_delivery),      cmocka_unit_test(test_delay),
-        cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_cut_of_masked), cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_smtpd),
+        cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_improper_pipelining),
+        cmocka_unit_test(test_reject),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_delivery),
+        cmocka_unit_test(test_delay),
+        cmocka_unit_test(test_hostile_bytes),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_cut_of_masked),
+        cmocka_unit_test(test_limit),
         cmocka_unit_test(test_no_sink),
     };
 

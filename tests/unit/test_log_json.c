@@ -78,7 +78,7 @@ static void test_smtpd(void **state)
          "\"message\":\"improper command pipelining after EHLO from "
          "mail.example.net[203.0.113.9]: A\\\\\\\\\\\"\\\\r\\\\n\",\"after\":\"EHLO\"," PEER
          ",\"input\":\"A\\\\\\\\\\\"\\\\r\\\\n\"");
-    log_client_limit(&l, "Connection rate", 61, &peer);
+    log_client_limit(&l, "Connection rate", 61, &peer, NULL);
     assert_string_equal(caught,
                         "{\"severity\":\"warning\",\"program\":\"postfix/smtpd\",\"pid\":42,"
                         "\"message\":\"warning: Connection rate limit exceeded: 61 from "
@@ -90,6 +90,23 @@ static void test_smtpd(void **state)
     log_dialogue(&l, &peer, false, SPAN_LIT("250 x"));
     info("smtpd",
          "\"message\":\"> mail.example.net[203.0.113.9]: 250 x\"," PEER ",\"reply\":\"250 x\"");
+}
+
+static void test_logins(void **state)
+{
+    log_client_login(&l, ID, &peer, "PLAIN", "ann");
+    info("smtpd",
+         "\"queue_id\":\"" ID "\",\"message\":\"" ID
+         ": client=mail.example.net[203.0.113.9], sasl_method=PLAIN, "
+         "sasl_username=ann\"," PEER ",\"sasl_method\":\"PLAIN\",\"sasl_username\":\"ann\"");
+    log_auth_failed(&l, &peer, "PLAIN", "no", "ann");
+    assert_string_equal(caught,
+                        "{\"severity\":\"warning\",\"program\":\"postfix/smtpd\",\"pid\":42,"
+                        "\"message\":\"warning: mail.example.net[203.0.113.9]: SASL PLAIN "
+                        "authentication failed: no, sasl_username=ann\"," PEER
+                        ",\"sasl_method\":\"PLAIN\",\"error\":\"no\",\"sasl_username\":\"ann\"}");
+    log_auth_aborted(&l, &peer, "PLAIN");
+    assert_non_null(strstr(caught, PEER ",\"sasl_method\":\"PLAIN\"}"));
 }
 
 static void test_tls(void **state)
@@ -266,11 +283,11 @@ static void test_cut_of_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),       cmocka_unit_test(test_smtpd),
-        cmocka_unit_test(test_tls),         cmocka_unit_test(test_reject),
-        cmocka_unit_test(test_message),     cmocka_unit_test(test_delivery),
-        cmocka_unit_test(test_masked),      cmocka_unit_test(test_quotes),
-        cmocka_unit_test(test_cut_of_utf8),
+        cmocka_unit_test(test_words),    cmocka_unit_test(test_smtpd),
+        cmocka_unit_test(test_logins),   cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_reject),   cmocka_unit_test(test_message),
+        cmocka_unit_test(test_delivery), cmocka_unit_test(test_masked),
+        cmocka_unit_test(test_quotes),   cmocka_unit_test(test_cut_of_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,7 @@ static char *test_duplicate(const char *text)
 #define realloc test_reallocate
 #define strdup  test_duplicate
 #include "message/envelope.c"
+#include "server/session_auth.c"
 #include "server/session_data.c"
 #include "server/session_mail.c"
 #include "server/session_tls.c"
@@ -106,11 +107,47 @@ static void test_handshake(void **state)
     fixture_free(&f);
 }
 
+/* AUTH: trouble that passes, and the next attempt is taken; a message whose header is completed. */
+static void test_logins(void **state)
+{
+    static const char *const pairs[] = {"smtpd_sasl_users=ann:secret", "smtpd_sasl_auth_enable=yes",
+                                        "smtpd_tls_auth_only=no", NULL};
+    struct fixture f;
+    unsigned refused = 0;
+    long at = 0;
+
+    fixture_init(&f, pairs);
+    do {
+        fixture_greet(&f);
+        fixture_say(&f, "EHLO h\r\n");
+        allocations_left = at++;
+        fixture_say(&f, "AUTH PLAIN\r\n");
+        if (f.session.state == SESSION_AUTH)
+            fixture_say(&f, "AGFubgBzZWNyZXQ=\r\n");
+        send_mail(&f);
+        if (allocations_left >= 0)
+            break; /* none was left to fail */
+        refused += strstr(bytes_text(&f.said), "454 4.7.0 Temporary authentication failure: out of "
+                                               "memory\r\n") != NULL;
+        fixture_heard(&f);
+        fixture_talk(&f, "RSET\r\n", "250 2.0.0 Ok\r\n");
+        if (!f.session.login)
+            fixture_talk(&f, "AUTH PLAIN AGFubgBzZWNyZXQ=\r\n",
+                         "235 2.7.0 Authentication successful\r\n");
+        send_mail(&f);
+        assert_true(f.message_count > 0);
+    } while (at < 100);
+    assert_int_equal(refused, 3); /* the dialogue, its line, who it was */
+    assert_in_range(at, refused + 5, 50);
+    fixture_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation),
         cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_logins),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

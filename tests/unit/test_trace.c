@@ -65,7 +65,7 @@ static void test_tls(void **state)
     struct text t;
 
     text_init(&t, buf, sizeof buf);
-    trace_received(&t, e, &tls, "mx.example.com", "Postfix");
+    trace_received(&t, e, &(struct trace_client){.tls = &tls}, "mx.example.com", "Postfix");
     assert_string_equal(
         buf, "Received: from helo.example.org (mail.example.org [203.0.113.9])\r\n"
              "\t(using TLSv1.2 with cipher ECDHE-RSA-AES128-GCM-SHA256 (128/128 bits))\r\n"
@@ -151,7 +151,7 @@ static void test_always_fits(void **state)
     host[sizeof host - 1] = '\0';
     assert_true(envelope_add_recipient(e, span_of(address), 0, span_of(NULL)));
     text_init(&t, buf, sizeof buf);
-    trace_received(&t, e, &tls, host, host);
+    trace_received(&t, e, &(struct trace_client){.tls = &tls}, host, host);
     assert_false(t.overflow);
     assert_true(span_ends_nocase(text_as_span(&t), SPAN_LIT(DATE)));
     for (struct span rest = text_as_span(&t); rest.len > 0;) { /* RFC 5322 2.1.1 */

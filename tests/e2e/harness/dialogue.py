@@ -13,6 +13,7 @@ class Dialogue:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.settings = {}
+        self.submission = False
         self.steps = []  # ("send", bytes) | ("expect", bytes) | ("tls", None) | ("close", None)
         for number, raw in enumerate(self.path.read_bytes().split(b"\n"), 1):
             self._read(number, raw)
@@ -23,6 +24,9 @@ class Dialogue:
         if raw.startswith(b"set "):
             name, _, value = raw[4:].decode().partition("=")
             self.settings[name.strip()] = value.strip()
+            return
+        if raw == b"PORT submission":
+            self.submission = True
             return
         if raw in (b"CLOSE", b"TLS"):
             self.steps.append((raw.decode().lower(), None))

@@ -21,7 +21,7 @@ protocols = lmtp imap
 listen    = 127.0.0.1
 {ssl}
 disable_plaintext_auth = no
-auth_mechanisms = plain
+auth_mechanisms = {mechanisms}
 auth_username_format = %Lu
 mail_location = maildir:~/Maildir
 mail_fsync = never
@@ -55,6 +55,7 @@ service imap-login {{
     port = 0
   }}
 }}
+{auth}
 service anvil {{
   chroot =
 }}
@@ -73,6 +74,19 @@ plugin {{
 """
 
 
+AUTH = """
+service auth {{
+  unix_listener {top}/auth-client {{
+    mode = 0666
+  }}
+  inet_listener {{
+    address = 127.0.0.1
+    port = {auth_port}
+  }}
+}}
+"""
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -80,14 +94,16 @@ def free_port():
 
 
 class Dovecot:
-    def __init__(self, trusted="127.0.0.0/8", certificate=None):
-        """certificate: a path without its .pem and .key; then TLS is required, and lmtps has a port."""
+    def __init__(self, trusted="127.0.0.0/8", certificate=None, auth=False):
+        """certificate: a path without its .pem and .key; then TLS is required, and lmtps has a port. auth: its users may
+        be asked for by authentication clients."""
         self._own = tempfile.TemporaryDirectory(prefix="mxgate-dc-")
         self.top = pathlib.Path(self._own.name)
         os.chmod(self.top, 0o755)  # Dovecot's own users enter it
         self.lmtp_port = free_port()
         self.lmtps_port = free_port() if certificate else None
         self.imap_port = free_port()
+        self.auth_port = free_port() if auth else None
         tls = f"ssl = required\nssl_cert = <{certificate}.pem\nssl_key = <{certificate}.key" if certificate else "ssl = no"
         lmtps = f"inet_listener lmtps {{\n    address = 127.0.0.1\n    port = {self.lmtps_port}\n    ssl = yes\n  }}"
         mail = self.top / "mail"
@@ -102,12 +118,21 @@ class Dovecot:
         (self.top / "users").write_text("".join(rows))
         (self.top / "dovecot.conf").write_text(CONFIG.format(
             top=self.top, lmtp_port=self.lmtp_port, imap_port=self.imap_port, trusted=trusted, ssl=tls,
-            lmtps=lmtps if certificate else ""))
+            lmtps=lmtps if certificate else "", mechanisms="plain login cram-md5 anonymous" if auth else "plain",
+            auth=AUTH.format(top=self.top, auth_port=self.auth_port) if auth else ""))
         self.process = None
 
     @property
     def transport(self):
         return f"lmtp:[127.0.0.1]:{self.lmtp_port}"
+
+    @property
+    def unix_auth(self):
+        return f"unix:{self.top}/auth-client"
+
+    @property
+    def inet_auth(self):
+        return f"inet:127.0.0.1:{self.auth_port}"
 
     @property
     def unix_transport(self):
