@@ -63,6 +63,9 @@ bool upstream_session_walk_on(struct upstream_session *s, const char *why);
 /* The server's name: the mail host's, or the route's. */
 const char *upstream_session_host(const struct upstream_session *s);
 
+/* The enhanced code of a refused login: not to be tried again soon, nor at the next host. */
+#define UPSTREAM_LOGIN_REFUSED "4.7.8"
+
 /* upstream_session.c */
 extern const struct stream_events upstream_session_stream_events;
 /* NULL: no memory, or it failed at once (upstream_open_failed was called). */
