@@ -25,6 +25,8 @@ struct upstream_session {
     struct sockaddr_storage addresses[RESOLVER_ADDRESSES_MAX];
     size_t address_count;
     size_t address_next;
+    size_t later; /* results of this job, before the dot, that another mail host might not give */
+    bool other_host;          /* the domain has more than one */
     struct upstream_job *job; /* borrowed; the transaction under way */
     char (
         *mx_names)[256]; /* owned; of a route with MX look-up: the host of each address, or NULL */
