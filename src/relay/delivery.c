@@ -99,6 +99,8 @@ static void on_result(struct upstream_job *job, size_t asked, enum client_blame 
     if (step != CLIENT_STEP_END && (blame == CLIENT_BLAME_DESTINATION ||
                                     (blame == CLIENT_BLAME_LATER && step != CLIENT_STEP_RCPT)))
         d->movable |= UINT64_C(1) << position;
+    else if (step == CLIENT_STEP_RCPT && blame == CLIENT_BLAME_LATER)
+        d->later |= UINT64_C(1) << position;
 }
 
 /* Out of step before 354: whose reply was it? (P3) */
@@ -106,7 +108,7 @@ static void forget_results(struct delivery *d)
 {
     for (size_t i = 0; i < d->asked_count; i++)
         d->results[d->position[i]].outcome = DELIVERY_UNDECIDED;
-    d->movable = 0;
+    d->movable = d->later = 0;
 }
 
 /* The recipients' domain does not exist, or takes no mail: its own DNS says so. */
@@ -121,6 +123,13 @@ static void refuse(struct delivery *d, const char *dsn, const char *why)
     if (soft)
         ours[0] = '4';
     set_undecided(d, soft ? DELIVERY_DEFERRED : DELIVERY_FAILED, ours, why);
+}
+
+/* A conversation that broke: whether the message waits before it is tried again. At a server of
+ * others always: it may have it, and is not ours to be asked again at once. */
+static bool backs_off(const struct delivery *d)
+{
+    return (d->dot_given && d->destination->count > 1) || (d->broken && d->upstream->route.out);
 }
 
 static void on_end(struct upstream_job *job, enum upstream_end end, const char *dsn,
@@ -141,10 +150,8 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
                                               either */
         set_undecided(d, DELIVERY_DEFERRED_DESTINATION, "4.3.0", "the destination gave no result");
     else
-        set_undecided(d,
-                      d->dot_given && d->destination->count > 1 ? DELIVERY_DEFERRED
-                                                                : DELIVERY_DEFERRED_DESTINATION,
-                      dsn, why);
+        set_undecided(d, backs_off(d) ? DELIVERY_DEFERRED : DELIVERY_DEFERRED_DESTINATION, dsn,
+                      why);
     d->job_over = true;
     delivery_finish_when_over(d);
 }
@@ -256,7 +263,7 @@ static void ask(struct delivery *d)
 {
     d->body_begun = d->sending = d->dot_given = d->broken = false;
     d->offset = 0;
-    d->movable = 0;
+    d->movable = d->later = 0;
     d->job = (struct upstream_job){.events = &delivery_job_events, .urgent = d->urgent};
     d->job.t.envelope = d->envelope;
     d->job.t.indices = d->asked;
@@ -305,10 +312,22 @@ static const char *first_trouble(const struct delivery *d)
     return "";
 }
 
+/* As Postfix does, at once; the host that was asked now comes last (upstream_session.c). */
+static bool may_ask_other_host(const struct delivery *d)
+{
+    return d->job.elsewhere && d->upstream->health != UPSTREAM_DOWN && !d->dot_given &&
+           d->hosts + 1 < d->upstream->context->config->smtp_mx_session_limit;
+}
+
 bool delivery_ask_next(struct delivery *d, enum upstream_end end, const char *why)
 {
     size_t next = destination_pick(d->destination, d->tried);
 
+    if (next == d->destination->count && may_ask_other_host(d)) {
+        d->movable |= d->later;
+        d->hosts++;
+        next = d->target;
+    }
     if (next == d->destination->count || d->aborted || (end == UPSTREAM_END_BROKEN && d->dot_given))
         return false;
     if (!reopen(d, end))
@@ -316,6 +335,7 @@ bool delivery_ask_next(struct delivery *d, enum upstream_end end, const char *wh
     if (end != UPSTREAM_END_DOWN) /* that was said when it went down */
         log_info(d->upstream->context->log, d->job.program, "%s: %s", d->envelope->id.text,
                  end == UPSTREAM_END_FINISHED ? first_trouble(d) : why);
+    free(d->relays[d->target]);
     d->relays[d->target] = strdup(d->relay);
     choose(d, next);
     d->moving = d->reading;
@@ -337,7 +357,7 @@ void delivery_start(struct delivery *d, struct destination *destination, struct 
     destination->users++;
     d->disk = disk;
     d->chunk = NULL;
-    d->tried = 0;
+    d->tried = d->hosts = 0;
     d->reading = d->job_over = d->cancelled = d->aborted = d->moving = false;
     choose(d, target < destination->count ? target : 0);
     ask(d);

@@ -71,6 +71,8 @@ struct delivery {
     size_t asked[DELIVERY_RECIPIENTS_MAX]; /* of it: into envelope->recipients */
     unsigned char position[DELIVERY_RECIPIENTS_MAX]; /* of each of these: in results */
     size_t asked_count;
+    uint64_t later;   /* likewise: 4xx to RCPT; another mail host of the domain might take it */
+    unsigned hosts;   /* of these that were asked for this message, without the first */
     uint64_t movable; /* bits, by position: its result is the target's trouble, before the dot */
     char *relays[ROUTE_TARGETS_MAX]; /* owned; "HOST[ADDR]:port" of the targets before it */
     struct upstream_job job;

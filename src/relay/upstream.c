@@ -281,7 +281,7 @@ void upstream_submit(struct upstream *u, struct upstream_job *job)
     job->session = NULL;
     job->asked_ms = clock_mono_ms();
     job->results = 0;
-    job->retried = false;
+    job->retried = job->elsewhere = false;
     job->setup_ms = 0;
     upstream_set_text(job->relay, sizeof job->relay, "none");
     job->program = upstream_program(u);

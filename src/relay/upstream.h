@@ -86,6 +86,7 @@ struct upstream_job {
     struct upstream_job *prev, *next;
     size_t results;
     bool retried;
+    bool elsewhere; /* its mail host is in trouble, and there is another one */
 };
 
 /* What all destinations share. */

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#define SMTP_PORT 25
+
 /* The C library's words, as Postfix logs them (libuv's codes are -errno). */
 static const char *connect_reason(const struct upstream_session *s)
 {
@@ -161,11 +163,14 @@ static enum resolver_family family_wanted(const struct config *config)
     return config->smtp_address_preference == PREFER_IPV6 ? RESOLVER_IPV6_FIRST : RESOLVER_ANY;
 }
 
+/* Port 25 of this machine is ours even where it is led to another one (containers). */
 static bool listens_on(const struct config *config, uint16_t port)
 {
     struct listen_list list;
     struct errbuf err;
 
+    if (port == SMTP_PORT)
+        return true;
     if (listen_list_parse(&list, span_of(config->listen), &err) < 0)
         return false;
     for (size_t i = 0; i < list.count; i++) {
@@ -183,6 +188,8 @@ static bool take_hosts(struct upstream_session *s, const struct resolver_mail *m
     s->mx_names = calloc(mail->count + 1, sizeof s->mx_names[0]);
     if (!s->mx_names)
         return false;
+    for (size_t i = 1; i < mail->count; i++)
+        s->other_host = s->other_host || strcmp(mail->hosts[i].name, mail->hosts[0].name) != 0;
     for (int last = 0; last <= 1; last++) {
         for (size_t i = 0; i < mail->count && s->address_count < RESOLVER_ADDRESSES_MAX; i++) {
             bool shunned = shuns && strcmp(mail->hosts[i].name, s->u->shunned) == 0;

@@ -24,20 +24,22 @@ static void on_probe_timer(uv_timer_t *timer);
 /* Who refused our login must not be asked again soon: accounts are locked for that. */
 static bool refused_login(const struct upstream *u)
 {
-    return strcmp(u->dsn, "4.7.8") == 0;
+    return strcmp(u->dsn, UPSTREAM_LOGIN_REFUSED) == 0;
 }
 
 static uint64_t pause_ms(const struct upstream *u)
 {
     const struct config *c = u->context->config;
+    uint64_t delay;
 
     if (!u->route.out)
         return retry_probe_ms(u->probes, c->destination_probe_max, (uint32_t)random());
     if (!u->route.direct && !refused_login(u))
         return retry_probe_ms(u->probes + RELAYHOST_PROBE_AFTER, c->outbound_probe_max,
                               (uint32_t)random());
-    return retry_delay_ms(u->probes + 1, c->minimal_backoff_time, c->maximal_backoff_time,
-                          (uint32_t)random());
+    delay = retry_delay_ms(u->probes + 1, c->minimal_backoff_time, c->maximal_backoff_time,
+                           (uint32_t)random());
+    return delay > c->minimal_backoff_time ? delay : c->minimal_backoff_time; /* no sooner */
 }
 
 static void schedule_probe(struct upstream *u)
@@ -284,7 +286,7 @@ void upstream_choose(struct upstream *u)
         u->health = UPSTREAM_UNKNOWN;
         u->why[0] = '\0';
     }
-    if (u->route.direct)
+    if (u->route.out)
         return; /* nobody is asked before there is mail for him */
     if (u->route.kind == ROUTE_MAILDIR)
         u->health = UPSTREAM_UP; /* a folder: trouble shows at each delivery */

@@ -25,6 +25,8 @@ struct upstream_session {
     struct sockaddr_storage addresses[RESOLVER_ADDRESSES_MAX];
     size_t address_count;
     size_t address_next;
+    size_t later; /* results of this job, before the dot, that another mail host might not give */
+    bool other_host;          /* the domain has more than one */
     struct upstream_job *job; /* borrowed; the transaction under way */
     char (
         *mx_names)[256]; /* owned; of a route with MX look-up: the host of each address, or NULL */
@@ -62,6 +64,9 @@ void upstream_session_connect_next(struct upstream_session *s);
 bool upstream_session_walk_on(struct upstream_session *s, const char *why);
 /* The server's name: the mail host's, or the route's. */
 const char *upstream_session_host(const struct upstream_session *s);
+
+/* The enhanced code of a refused login: not to be tried again soon, nor at the next host. */
+#define UPSTREAM_LOGIN_REFUSED "4.7.8"
 
 /* upstream_session.c */
 extern const struct stream_events upstream_session_stream_events;

@@ -73,11 +73,18 @@ static const char *text(const struct upstream *u, const struct config *config, s
 
 uint64_t upstream_step_limit_ms(const struct upstream *u, enum client_step step)
 {
+    uint64_t limit;
+
     if (u->route.out && step == CLIENT_STEP_GREETING)
         return u->context->config->outbound_connect_timeout;
     if (u->route.out && step == CLIENT_STEP_HELLO)
         return u->context->config->outbound_helo_timeout;
-    return step_limits[step].lmtp == 0 ? 0 : number(u, step_limits[step]);
+    limit = step_limits[step].lmtp == 0 ? 0 : number(u, step_limits[step]);
+    /* MAIL and RCPT may take others as long (RFC 5321 4.5.3.2) */
+    if (u->route.out && (step == CLIENT_STEP_MAIL || step == CLIENT_STEP_RCPT) &&
+        limit < u->context->config->outbound_helo_timeout)
+        limit = u->context->config->outbound_helo_timeout;
+    return limit;
 }
 
 uint64_t upstream_sessions_limit(const struct upstream *u)

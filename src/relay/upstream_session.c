@@ -98,6 +98,22 @@ static void describe_end(const struct upstream_session *s, enum client_step step
     }
 }
 
+/* This mail host is in trouble with its mail: it is asked last for a while, by new sessions. */
+static void shun(struct upstream_session *s, struct upstream_job *job)
+{
+    struct upstream_session *other;
+
+    if (!s->mx_name)
+        return;
+    upstream_set_text(s->u->shunned, sizeof s->u->shunned, s->mx_name);
+    s->u->shunned_until_ms = clock_mono_ms() + s->config->minimal_backoff_time;
+    job->elsewhere = s->other_host;
+    DL_FOREACH(s->u->sessions, other) {
+        if (other->mx_name && strcmp(other->mx_name, s->mx_name) == 0)
+            other->outdated = true;
+    }
+}
+
 static void end_job(struct upstream_session *s, enum client_step step, const char *dsn,
                     const char *why)
 {
@@ -105,16 +121,15 @@ static void end_job(struct upstream_session *s, enum client_step step, const cha
     bool nothing_yet = step == CLIENT_STEP_IDLE || step == CLIENT_STEP_XCLIENT ||
                        step == CLIENT_STEP_HELLO || step == CLIENT_STEP_MAIL ||
                        step == CLIENT_STEP_RCPT || step == CLIENT_STEP_DATA;
+    bool again;
 
     s->job = NULL;
     job->session = NULL;
     upstream_job_left(s->u);
-    if (s->mx_name) { /* the next session begins with another */
-        upstream_set_text(s->u->shunned, sizeof s->u->shunned, s->mx_name);
-        s->u->shunned_until_ms = clock_mono_ms() + s->config->minimal_backoff_time;
-    }
-    upstream_job_broken(
-        s->u, job, nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn, why);
+    again = nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0;
+    if (!again)
+        shun(s, job);
+    upstream_job_broken(s->u, job, again, dsn, why);
 }
 
 static void choose_dsn(const struct upstream_session *s, enum client_step step,
@@ -232,6 +247,8 @@ static void end_finished_job(struct upstream_session *s)
     s->job = NULL;
     job->session = NULL;
     upstream_job_left(s->u);
+    if (s->later == job->t.count && !job->t.probe_recipient) /* it takes none of them now */
+        shun(s, job);
     job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
 }
 
@@ -289,6 +306,8 @@ static void on_client_result(void *ctx, size_t position, enum client_blame blame
         return;
     s->job->results++;
     s->job->can_report = (s->client.can & CLIENT_CAN_DSN) != 0;
+    s->later += step != CLIENT_STEP_END &&
+                (blame == CLIENT_BLAME_LATER || blame == CLIENT_BLAME_DESTINATION);
     s->job->events->on_result(s->job, position, blame, step, reply);
 }
 
@@ -446,6 +465,7 @@ void upstream_session_begin(struct upstream_session *s, struct upstream_job *job
     struct text t;
 
     s->idle = s->finished = false;
+    s->later = 0;
     s->job = job;
     job->session = s;
     job->begun_ms = clock_mono_ms();

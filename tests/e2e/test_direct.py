@@ -104,6 +104,39 @@ def test_a_host_that_breaks_off_is_asked_last(gateways, peer, sites, dns):
     gateway.wait_queue_empty()
 
 
+@pytest.mark.parametrize("step, kind", [("mail", "drop"), ("mail", "4xx"), ("rcpt", "4xx"), ("data", "4xx"), ("rcpt", "421")])
+def test_the_next_host_in_the_middle(gateways, peer, sites, dns, step, kind):
+    """As Postfix: a first host that takes nothing now costs no wait; and it is not begun with again."""
+    sites.first.faults.append(Fault(step, kind))
+    gateway = make(gateways, peer, dns, sites.port, delivery_mode="queue")
+    tokens = [mail.new_token() for _ in range(2)]
+    for token in tokens:
+        assert send(gateway, token).code == 250
+        stored(sites.second, token)
+    gateway.wait_queue_empty()
+    assert len(sites.first.connections) == 1
+    assert not gateway.grep("status=deferred")
+
+
+def test_both_hosts_want_it_later(gateways, peer, sites, dns):
+    for site in (sites.first, sites.second):
+        site.faults.append(Fault("rcpt", "4xx"))
+    gateway = make(gateways, peer, dns, sites.port, delivery_mode="queue")
+    assert send(gateway, mail.new_token()).code == 250
+    deferred(gateway, "said: 4")
+    assert (len(sites.first.connections), len(sites.second.connections)) == (1, 1)
+
+
+def test_broken_after_the_dot_is_not_sent_again_at_once(gateways, peer, sites, dns):
+    """The host may have it."""
+    sites.first.faults.append(Fault("dot", "drop"))
+    gateway = make(gateways, peer, dns, sites.port, delivery_mode="queue")
+    token = mail.new_token()
+    assert send(gateway, token).code == 250
+    deferred(gateway, "lost connection")
+    assert len(sites.first.connections) == 1 and not sites.second.connections
+
+
 def test_a_greylisted_recipient_waits_alone(gateways, peer, sites, dns):
     """450 to RCPT: this recipient has his own back-off, the host serves others."""
     sites.first.faults.append(Fault("rcpt", "4xx", nth=0, times=1))

@@ -89,6 +89,11 @@ static size_t answer(struct dns_fixture *d, const unsigned char *query, size_t l
         count++;
     }
     put16(out + 2, 0x8180 | (known > 0 ? 0 : 3));
+    if (*manner_out == DNS_DENY_MX && query[type_at + 1] == DNS_MX)
+        put16(out + 2, 0x8183);
+    if (*manner_out == DNS_REFUSE_ADDRESSES &&
+        (query[type_at + 1] == DNS_A || query[type_at + 1] == DNS_AAAA))
+        *manner_out = DNS_REFUSE;
     if (*manner_out == DNS_REFUSE)
         put16(out + 2, 0x8185);
     put16(out + 6, count);

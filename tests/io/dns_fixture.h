@@ -22,6 +22,8 @@ enum dns_manner {
     DNS_TRUNCATE, /* by UDP "ask again by TCP", there the answer */
     DNS_GARBAGE,
     DNS_REFUSE,
+    DNS_DENY_MX,          /* NXDOMAIN for MX; others are answered */
+    DNS_REFUSE_ADDRESSES, /* questions for A and AAAA; others are answered */
 };
 
 #define DNS_RECORDS_MAX 64

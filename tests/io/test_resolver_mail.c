@@ -143,6 +143,48 @@ static void trouble(void **state)
     assert_string_equal(answer.error, "name look-up timed out");
 }
 
+/* Only that every one of its questions is answered by "no such name" says that it is not there. */
+static void trouble_with_addresses(void **state)
+{
+    dns_add(&dns, "example.net", DNS_TXT, "no MX here");
+    dns_set_manner(&dns, "example.net", DNS_REFUSE_ADDRESSES);
+    expect("example.net", DNS_TROUBLE, "");
+    dns_add(&dns, "example.org", DNS_MX, "10 example.net");
+    expect("example.org", DNS_TROUBLE, "");
+}
+
+/* Some name servers deny a name when they are asked for its MX (a container's neighbour). */
+static void a_name_denied_for_mx_only(void **state)
+{
+    dns_add(&dns, "relay", DNS_A, "198.51.100.9");
+    dns_set_manner(&dns, "relay", DNS_DENY_MX);
+    expect("relay", DNS_FOUND, "relay[198.51.100.9]");
+}
+
+static void addresses_that_no_host_has(void **state)
+{
+    dns_add(&dns, "example.net", DNS_A, "0.0.0.0");
+    dns_add(&dns, "example.net", DNS_A, "224.0.0.1");
+    dns_add(&dns, "example.net", DNS_A, "255.255.255.255");
+    dns_add(&dns, "example.net", DNS_AAAA, "::");
+    dns_add(&dns, "example.net", DNS_AAAA, "ff02::1");
+    dns_add(&dns, "example.net", DNS_AAAA, "::ffff:127.0.0.1");
+    dns_add(&dns, "example.net", DNS_AAAA, "::127.0.0.1");
+    expect("example.net", DNS_TROUBLE, "");
+    dns_add(&dns, "example.net", DNS_A, "198.51.100.9");
+    expect("example.net", DNS_FOUND, "example.net[198.51.100.9]");
+}
+
+/* One dead name server must not cost the hosts behind it. */
+static void a_silent_host_before_others(void **state)
+{
+    two_hosts();
+    dns_set_manner(&dns, "a.example.net", DNS_SILENT);
+    ask_for("example.net", SHORT_MS);
+    assert_int_equal(answer.found, DNS_FOUND);
+    assert_string_equal(got, "b.example.net[198.51.100.2]");
+}
+
 static void truncated_answers_come_by_tcp(void **state)
 {
     two_hosts();
@@ -284,6 +326,10 @@ int main(void)
         TEST(a_domain_that_does_not_exist),
         TEST(a_domain_with_neither),
         TEST(trouble),
+        TEST(trouble_with_addresses),
+        TEST(a_name_denied_for_mx_only),
+        TEST(addresses_that_no_host_has),
+        TEST(a_silent_host_before_others),
         TEST(truncated_answers_come_by_tcp),
         TEST(a_host_without_address_is_passed_over),
         TEST(no_host_has_an_address),
