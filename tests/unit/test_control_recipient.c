@@ -62,7 +62,8 @@ static void test_recipients(void **state)
         struct config *config = settings_of(rows[i].origin);
         struct smtp_rcpt_params params;
         struct smtp_verdict verdict = {0, ""};
-        int rc = control_recipient(config, SPAN_LIT(""), span_of(rows[i].argument), &params, &verdict);
+        int rc =
+            control_recipient(config, SPAN_LIT(""), span_of(rows[i].argument), &params, &verdict);
 
         if (rc != rows[i].exit_code)
             fail_msg("%s: %d", rows[i].argument, rc);
@@ -81,11 +82,13 @@ static void test_completed_address_too_long(void **state)
 
     memset(argument + 1, 'a', SMTP_LOCAL_PART_MAX);
     argument[SMTP_LOCAL_PART_MAX + 1] = '>';
-    assert_int_equal(control_recipient(config, SPAN_LIT(""), span_of(argument), &params, &verdict), EX_OK);
+    assert_int_equal(control_recipient(config, SPAN_LIT(""), span_of(argument), &params, &verdict),
+                     EX_OK);
     assert_int_equal(params.recipient.len, SMTP_LOCAL_PART_MAX + sizeof "@example.com" - 1);
     argument[SMTP_LOCAL_PART_MAX + 1] = 'a';
     argument[SMTP_LOCAL_PART_MAX + 2] = '>';
-    assert_int_equal(control_recipient(config, SPAN_LIT(""), span_of(argument), &params, &verdict), EX_NOUSER);
+    assert_int_equal(control_recipient(config, SPAN_LIT(""), span_of(argument), &params, &verdict),
+                     EX_NOUSER);
     config_unref(&config);
 }
 
