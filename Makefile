@@ -34,7 +34,7 @@ PURE       = $(sort $(wildcard src/base/*.c src/smtp/*.c src/config/*.c src/obse
                src/message/envelope.c src/message/trace.c src/message/bounce.c src/message/bounce_*.c \
                src/queue/spool_format*.c src/queue/due_heap.c src/queue/queue_order.c \
                src/relay/client.c src/relay/client_*.c \
-               src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/server/proxy_protocol.c src/net/dns_cache.c \
+               src/server/session.c src/server/session_*.c src/server/policy*.c src/server/limits.c src/server/proxy_protocol.c src/net/dns_cache.c src/net/mx_list.c \
                src/control/control_format.c src/control/control_format_*.c src/control/control_recipient.c \
                src/message/address_list.c src/message/local_mail.c src/message/local_header.c \
                src/message/trace_local.c src/message/resent.c \

@@ -1,29 +1,18 @@
 /* confine - see confine.h */
 #include "commands/confine.h"
 
+#include "commands/settings.h"
 #include "config/user.h"
 #include "sandbox/identity.h"
 #include "sandbox/ownership.h"
 #include "sandbox/paths.h"
+#include "sandbox/sanitizer.h"
 #include "sandbox/system_calls.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Sanitizers look into the process by means that a sandbox forbids. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAS_SANITIZER true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
-    __has_feature(thread_sanitizer)
-#define HAS_SANITIZER true
-#endif
-#endif
-#ifndef HAS_SANITIZER
-#define HAS_SANITIZER false
-#endif
 
 void confine_prepare(const struct config *config)
 {
@@ -156,6 +145,7 @@ int confine_lock(struct confine *c, const struct config *config, const char *ini
     bool calls = false;
     int rc;
 
+    settings_hide(config); /* becoming somebody else has undone it */
     if (config->sandbox == SANDBOX_NO) {
         log_startup(c->log, LOG_SEVERITY_WARNING,
                     "THE SANDBOX IS OFF (sandbox=no): whoever takes this process over may start "

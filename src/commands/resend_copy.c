@@ -247,16 +247,6 @@ static void tell(const struct copy *c)
     printf("\n%s: stays as it is, %s; postsuper -d %s removes it\n", old, state, old);
 }
 
-/* The daemon's reply is Postfix's. */
-static const char *advice(const struct copy *c)
-{
-    return strstr(c->err.text, ": Relay access denied")
-               ? " (no way leads there: its domain is not in relay_domains, and neither relayhost "
-                 "nor "
-                 "outbound=direct is set)"
-               : "";
-}
-
 int resend_copy(struct resend *r)
 {
     struct copy c = {.r = r};
@@ -269,8 +259,7 @@ int resend_copy(struct resend *r)
         return rc;
     rc = hand_over(&c);
     if (rc != EX_OK)
-        return command_fatal(NAME, rc, "%s: nothing was sent: %s%s", r->load.id.text, c.err.text,
-                             advice(&c));
+        return command_fatal(NAME, rc, "%s: nothing was sent: %s", r->load.id.text, c.err.text);
     tell(&c);
     return EX_OK;
 }

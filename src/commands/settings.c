@@ -4,6 +4,7 @@
 #include "commands/commands.h"
 #include "commands/overrides_file.h"
 #include "sandbox/identity.h"
+#include "sandbox/sanitizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,13 +122,20 @@ int settings_read(const char *ini, struct settings_sources *out, struct errbuf *
     return 0;
 }
 
+static void wipe(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 void settings_free(struct settings_sources *sources)
 {
     secret_files_free(&sources->secrets);
-    free(sources->ini_text);
+    wipe(sources->ini_text);
     free(sources->directory);
     free(sources->overrides_path);
-    free(sources->overrides_text);
+    wipe(sources->overrides_text);
     *sources = (struct settings_sources){.ini_path = NULL};
 }
 
@@ -140,6 +148,12 @@ static int check_read(const struct settings_request *request, int rc, const stru
     if (rc < 0 && request->note)
         request->note(request->note_ctx, CONFIG_NOTE_WARNING, why->text);
     return 0;
+}
+
+void settings_hide(const struct config *config)
+{
+    if (config_holds_secret(config) && !HAS_SANITIZER)
+        identity_hide_memory();
 }
 
 int settings_build(const struct settings_sources *sources, const struct settings_request *request,
@@ -158,6 +172,8 @@ int settings_build(const struct settings_sources *sources, const struct settings
                                                                   request->note_ctx, config_out);
     if (rc == -ENOMEM)
         errbuf_set(err, rc, "out of memory");
+    if (rc == 0)
+        settings_hide(*config_out);
     return rc;
 }
 

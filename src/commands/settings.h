@@ -35,6 +35,11 @@ struct settings_request {
 
 int settings_load(const struct settings_request *request, struct config **config_out,
                   struct errbuf *err);
+/*
+ * Where a password is set nobody but root may look into this process, and no core file has it. Done
+ * whenever settings are read; again after becoming somebody else.
+ */
+void settings_hide(const struct config *config);
 /* For commands: leniently, warnings are kept quiet, a failure is told as NAME's. 0, or the exit
  * code. */
 int settings_for_command(const char *name, const char *ini, struct config **config_out);

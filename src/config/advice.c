@@ -142,6 +142,46 @@ static void look_at_proxies(const struct giver *g)
     }
 }
 
+/* ---- logins ---- */
+
+static void look_at_login_tls(const struct giver *g)
+{
+    const struct config *c = g->config;
+
+    if (c->logins.in_clear != 0)
+        say(g,
+            "smtp_sasl_security_options=%s lets passwords go to servers without TLS, where whoever "
+            "is on the way reads them; it is done as it is written; remove the setting if your "
+            "relayhost has TLS",
+            c->smtp_sasl_security_options);
+    else if (span_equal_nocase(span_trim(span_of(c->smtp_tls_security_level)), SPAN_LIT("none")))
+        say(g,
+            "smtp_tls_security_level=none, but there is a login, which goes inside TLS only: where "
+            "it is used TLS is required (encrypt); set RELAYHOST_TLS_LEVEL=encrypt, or let it go "
+            "in "
+            "clear text with SMTP_SASL_SECURITY_OPTIONS=noanonymous");
+    if (c->logins.in_tls == 0)
+        say(g, "smtp_sasl_mechanism_filter and smtp_sasl_tls_security_options leave no way to log "
+               "in: mail waits for one; remove them, PLAIN, LOGIN and XOAUTH2 are used inside TLS "
+               "then");
+}
+
+static void look_at_login(const struct giver *g)
+{
+    const struct config *c = g->config;
+
+    if (!c->logins.enabled && c->logins.table.count > 0)
+        say(g, "smtp_sasl_password_maps is not used, since smtp_sasl_auth_enable is no; set "
+               "SMTP_SASL_AUTH_ENABLE=yes, or remove it");
+    if (!c->logins.enabled)
+        return;
+    if (c->relayhost_username[0] && !c->relayhost[0] && !c->sasl_relayhost[0])
+        say(g,
+            "RELAYHOST_USERNAME and its password are used nowhere, since relayhost is empty; set "
+            "RELAYHOST=[smtp.example.net]:587, or remove them");
+    look_at_login_tls(g);
+}
+
 /* ---- the spool ---- */
 
 static void look_at_place(const struct giver *g, enum advice_place place)
@@ -203,6 +243,7 @@ void advice_give(const struct config *config, const struct advice_facts *facts, 
     look_at_domains(&g);
     look_at_networks(&g);
     look_at_proxies(&g);
+    look_at_login(&g);
     look_at_place(&g, facts->spool);
     look_at_space(&g, facts->free_bytes);
 }

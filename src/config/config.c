@@ -139,6 +139,7 @@ void config_unref(struct config **c)
     cidr_list_free(&old->networks);
     transport_map_free(&old->transports);
     inline_table_free(&old->sender_relayhosts);
+    relay_logins_free(&old->logins);
     relay_tls_free(&old->relay_tls[ROUTE_LMTP]);
     relay_tls_free(&old->relay_tls[ROUTE_SMTP]);
     domain_list_free(&old->senders);
@@ -186,4 +187,13 @@ bool config_is_set(const struct config *c, const struct setting *s)
 const char *config_set_by(const struct config *c, const struct setting *s)
 {
     return c->own->values[s - settings].source;
+}
+
+bool config_holds_secret(const struct config *c)
+{
+    for (size_t i = 0; i < settings_count; i++) {
+        if (c->own->values[i].raw.len > 0 && config_is_secret(span_of(settings[i].name)))
+            return true;
+    }
+    return c->relayhost_token_file[0] != '\0';
 }

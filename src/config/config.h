@@ -23,6 +23,7 @@
 #include "config/ehlo_map.h"
 #include "config/inline_table.h"
 #include "config/peer_list.h"
+#include "config/relay_login.h"
 #include "config/relay_tls.h"
 #include "config/restrictions.h"
 #include "config/sni_map.h"
@@ -45,6 +46,7 @@ enum config_unverified { UNVERIFIED_ACCEPT, UNVERIFIED_DEFER };
 enum smtpd_tls_level { SMTPD_TLS_MAY, SMTPD_TLS_NONE, SMTPD_TLS_ENCRYPT };
 enum config_inet_protocols { INET_ALL, INET_IPV4, INET_IPV6, INET_IPV4_IPV6, INET_IPV6_IPV4 };
 enum config_outbound { OUTBOUND_NONE, OUTBOUND_DIRECT };
+enum config_address_preference { PREFER_ANY, PREFER_IPV6, PREFER_IPV4 };
 enum config_sandbox { SANDBOX_AUTO, SANDBOX_YES, SANDBOX_NO };
 
 /* What smtpd_tls_* come to. */
@@ -79,7 +81,9 @@ struct config {
     struct domain_list domains;            /* relay_domains */
     struct cidr_list networks;             /* mynetworks */
     struct transport_map transports;       /* transport_maps */
+    uint16_t smtp_port;                    /* smtp_tcp_port */
     struct inline_table sender_relayhosts; /* sender_dependent_relayhost_maps */
+    struct relay_logins logins;            /* smtp_sasl_...; relay_login_find() */
     struct relay_tls_map relay_tls[2];     /* of lmtp: and smtp: targets, by enum route_kind */
     struct domain_list senders;            /* allowed_sender_domains, with their subdomains */
     struct cidr_list unlimited;            /* smtpd_client_event_limit_exceptions */
@@ -159,6 +163,8 @@ const char *config_set_by(const struct config *c, const struct setting *s);
 bool config_can_override(const struct setting *s);
 /* Whether the value must not be shown: passwords and secrets. */
 bool config_is_secret(struct span name);
+/* Whether a secret was set. */
+bool config_holds_secret(const struct config *c);
 
 /* "300s", "5m", "1h", "5d", "2w", "500ms", bare number = seconds. Milliseconds.
  * In settings a bare number counts in the unit of the default instead, as in Postfix:

@@ -22,9 +22,10 @@ static const struct friendly {
     const char *variable;
     enum setting_index setting;
 } friendly_names[] = {
-    {"ALLOWED_DOMAINS",   SETTING_AT_relay_domains  },
-    {"DOMAIN",            SETTING_AT_mydomain       },
-    {"INBOUND_DEBUGGING", SETTING_AT_debug_peer_list},
+    {"ALLOWED_DOMAINS",     SETTING_AT_relay_domains          },
+    {"DOMAIN",              SETTING_AT_mydomain               },
+    {"INBOUND_DEBUGGING",   SETTING_AT_debug_peer_list        },
+    {"RELAYHOST_TLS_LEVEL", SETTING_AT_smtp_tls_security_level},
 };
 
 enum setting_index config_friendly(struct span name)

@@ -383,6 +383,7 @@ void config_check(struct config_builder *b)
     check_bind_addresses(b);
     check_server(b);
     check_names(b);
+    config_check_login(b);
     config_check_relay_tls(b);
     config_check_access(b);
     config_check_tls(b);

@@ -4,6 +4,8 @@
  */
 #include "config/config_private.h"
 
+#include "config/way.h"
+
 #include <errno.h>
 #include <stddef.h>
 
@@ -42,6 +44,7 @@ static struct relay_tls_words words_of(const struct config *c, enum route_kind k
         .use = smtp ? c->smtp_use_tls : c->lmtp_use_tls,
         .enforce = smtp ? c->smtp_enforce_tls : c->lmtp_enforce_tls,
         .enforce_peername = smtp ? c->smtp_tls_enforce_peername : c->lmtp_tls_enforce_peername,
+        .ways_out = smtp && way_out_exists(c),
         .wrapper = smtp ? c->smtp_tls_wrappermode : c->lmtp_tls_wrappermode,
     };
 

@@ -39,6 +39,10 @@ void config_check_ways(struct config_builder *b)
     struct config *c = b->config;
     struct errbuf err;
 
+    c->smtp_port = ANY_PORT;
+    if (!config_value(b, SETTING_AT_smtp_tcp_port)->bad &&
+        !route_port(span_of(c->smtp_tcp_port), &c->smtp_port))
+        config_fault(b, SETTING_AT_smtp_tcp_port, "must be a port; write 25");
     if (!config_value(b, SETTING_AT_relayhost)->bad && c->relayhost[0])
         config_fault_from(b, SETTING_AT_relayhost, check_relayhost(span_of(c->relayhost), &err),
                           &err);

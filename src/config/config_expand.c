@@ -4,9 +4,10 @@
  *
  * Every setting is expanded once and remembered, so the work is linear however values refer to each
  * other. $$ is a dollar sign; a dollar that no name follows stands for itself. A name that is no
- * setting gives nothing, as in Postfix, but is said. ${name?{a}:{b}} is a if name is not empty,
- * else b; ${name?a} and ${name:b} are the halves of it. Comparisons (${{a} == {b} ? ...}) are not
- * supported.
+ * setting gives nothing, as in Postfix, but is said. Logins are taken as they are: a dollar in a
+ * password is one; nor is a secret put into another value, which would be shown. ${name?{a}:{b}} is
+ * a if name is not empty, else b; ${name?a} and ${name:b} are the halves of it. Comparisons (${{a}
+ * == {b} ? ...}) are not supported.
  *
  * Fails:  a loop, a comparison or a value that grows beyond its limit is an error of the setting
  * that has it. Limits: references nest at most as deep as there are settings, since each runs once;
@@ -39,6 +40,11 @@ static bool add(struct config_builder *b, enum setting_index at, struct span mor
 /* Expands what `at` refers to. */
 static bool expand_other(struct config_builder *b, enum setting_index at, enum setting_index other)
 {
+    if (config_is_secret(span_of(settings[other].name)) &&
+        !config_is_secret(span_of(settings[at].name))) {
+        config_fault(b, at, "refers to $%s, which is a secret; remove it", settings[other].name);
+        return false;
+    }
     if (config_value(b, other)->expansion == EXPANSION_RUNNING) {
         config_fault(b, at, "refers to itself through $%s; give one of them a plain value",
                      settings[other].name);
@@ -279,6 +285,20 @@ static bool derive(struct config_builder *b, enum setting_index at)
     return true;
 }
 
+/* Not expanded. */
+static bool is_login(enum setting_index at)
+{
+    return at == SETTING_AT_relayhost_username || at == SETTING_AT_relayhost_password ||
+           at == SETTING_AT_smtp_sasl_password_maps;
+}
+
+static bool add_value(struct config_builder *b, enum setting_index at, struct span raw)
+{
+    if (raw.len == 0)
+        return derive(b, at);
+    return is_login(at) ? add(b, at, raw) : add_expanded(b, at, raw);
+}
+
 static bool expand(struct config_builder *b, enum setting_index at)
 {
     struct config_value *v = config_value(b, at);
@@ -288,7 +308,7 @@ static bool expand(struct config_builder *b, enum setting_index at)
         return !v->bad;
     v->expansion = EXPANSION_RUNNING;
     if (!v->bad && config_string_add(b, &v->text, SPAN_LIT("")))
-        v->bad = !(raw.len > 0 ? add_expanded(b, at, raw) : derive(b, at));
+        v->bad = !add_value(b, at, raw);
     v->expansion = EXPANSION_DONE;
     return !v->bad && !b->no_memory;
 }

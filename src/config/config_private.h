@@ -104,7 +104,8 @@ void config_read_overrides(struct config_builder *b);
 void config_expand(struct config_builder *b);
 void config_apply(struct config_builder *b);
 void config_check(struct config_builder *b);
-void config_check_ways(struct config_builder *b); /* the part of it about relayhost and its like */
+void config_check_ways(struct config_builder *b);  /* the part of it about relayhost and its like */
+void config_check_login(struct config_builder *b); /* the part about who we are there */
 void config_check_relay_tls(
     struct config_builder *b);                      /* the part of it about TLS to the upstream */
 void config_check_access(struct config_builder *b); /* the part of it about who may send what */

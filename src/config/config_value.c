@@ -53,22 +53,28 @@ size_t config_value_max(enum setting_index at)
 
 bool config_string_add(struct config_builder *b, struct config_string *s, struct span more)
 {
-    char *grown = realloc(s->ptr, s->len + more.len + 1);
+    char *grown = malloc(s->len + more.len + 1); /* not realloc: it leaves secrets behind */
 
     if (!grown) {
         b->no_memory = true;
         return false;
     }
+    if (s->len > 0)
+        memcpy(grown, s->ptr, s->len);
     if (more.len > 0)
         memcpy(grown + s->len, more.ptr, more.len);
+    more.len += s->len;
+    config_string_clear(s);
     s->ptr = grown;
-    s->len += more.len;
+    s->len = more.len;
     s->ptr[s->len] = '\0';
     return true;
 }
 
 void config_string_clear(struct config_string *s)
 {
+    if (s->ptr)
+        explicit_bzero(s->ptr, s->len);
     free(s->ptr);
     *s = (struct config_string){NULL, 0};
 }

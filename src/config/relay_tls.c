@@ -160,7 +160,7 @@ static int make_rest(struct making *m, struct errbuf *err)
 
 /* ---- the settings ---- */
 
-static int make_general(struct making *m, struct errbuf *err)
+static int make_general(struct making *m, bool out, struct errbuf *err)
 {
     const struct relay_tls_words *w = m->words;
     struct span level = span_trim(span_of(w->text[RELAY_TLS_LEVEL]));
@@ -172,7 +172,7 @@ static int make_general(struct making *m, struct errbuf *err)
         return rc;
     if (level.len == 0 && w->enforce)
         m->tls->level = w->enforce_peername ? TLS_LEVEL_VERIFY : TLS_LEVEL_ENCRYPT;
-    else if (level.len == 0 && w->use)
+    else if (level.len == 0 && (w->use || out))
         m->tls->level = TLS_LEVEL_MAY;
     if (w->wrapper && m->tls->level < TLS_LEVEL_ENCRYPT)
         m->tls->level = TLS_LEVEL_ENCRYPT;
@@ -360,13 +360,18 @@ int relay_tls_build(struct relay_tls_map *map, const struct relay_tls_words *wor
                     enum relay_tls_setting *which_out, struct errbuf *err)
 {
     struct making m = {.words = words, .tls = &map->general};
+    struct making out = {.words = words, .tls = &map->out};
     struct span tables = span_of(words->text[RELAY_TLS_POLICY]);
     struct span table;
     int rc;
 
     *map = (struct relay_tls_map){.entries = NULL};
-    rc = make_general(&m, err);
+    rc = make_general(&m, false, err);
     *which_out = m.which;
+    if (rc == 0 && words->ways_out) {
+        rc = make_general(&out, true, err);
+        *which_out = out.which;
+    }
     while (rc == 0 && braces_next_word(&tables, &table))
         rc = add_table(map, words, table, which_out, err);
     if (rc < 0)
@@ -380,6 +385,7 @@ void relay_tls_free(struct relay_tls_map *map)
         entry_free(&map->entries[i]);
     free(map->entries);
     free(map->general.prints);
+    free(map->out.prints);
     *map = (struct relay_tls_map){.entries = NULL};
 }
 
@@ -401,7 +407,23 @@ const struct relay_tls *relay_tls_find(const struct relay_tls_map *map, const st
         if (!e)
             e = find_entry(map, dot, 0);
     }
-    return e ? &e->tls : &map->general;
+    if (e)
+        return &e->tls;
+    return route->out ? &map->out : &map->general;
+}
+
+struct relay_tls relay_tls_raise(const struct relay_tls *tls, bool wrapper)
+{
+    struct relay_tls raised = *tls;
+
+    if (raised.level == TLS_LEVEL_NONE) { /* then nothing else was looked at */
+        raised.min_version = raised.max_version = TLS_VERSION_1_2;
+        raised.medium = true;
+    }
+    if (raised.level < TLS_LEVEL_ENCRYPT)
+        raised.level = TLS_LEVEL_ENCRYPT;
+    raised.wrapper = raised.wrapper || wrapper;
+    return raised;
 }
 
 static bool same_matches(const struct relay_tls *a, const struct relay_tls *b)
@@ -425,7 +447,7 @@ bool relay_tls_equal(const struct relay_tls *a, const struct relay_tls *b)
 
 bool relay_tls_needs_ca(const struct relay_tls_map *map)
 {
-    bool needs = map->general.level >= TLS_LEVEL_VERIFY;
+    bool needs = map->general.level >= TLS_LEVEL_VERIFY || map->out.level >= TLS_LEVEL_VERIFY;
 
     for (size_t i = 0; i < map->count && !needs; i++)
         needs = map->entries[i].tls.level >= TLS_LEVEL_VERIFY;
@@ -434,14 +456,14 @@ bool relay_tls_needs_ca(const struct relay_tls_map *map)
 
 bool relay_tls_is_used(const struct relay_tls_map *map)
 {
-    bool used = map->general.level > TLS_LEVEL_NONE;
+    bool used = map->general.level > TLS_LEVEL_NONE || map->out.level > TLS_LEVEL_NONE;
 
     for (size_t i = 0; i < map->count && !used; i++)
         used = map->entries[i].tls.level > TLS_LEVEL_NONE;
     return used;
 }
 
-size_t relay_tls_names(const struct relay_tls *tls, const char *host,
+size_t relay_tls_names(const struct relay_tls *tls, const char *host, const char *nexthop,
                        char names[][RELAY_TLS_NAME_CAP])
 {
     size_t count = 0;
@@ -449,13 +471,13 @@ size_t relay_tls_names(const struct relay_tls *tls, const char *host,
     for (size_t i = 0; i < tls->match_count; i++) {
         struct span word = span_of(tls->match[i]);
         bool dot = span_equal_nocase(word, SPAN_LIT("dot-nexthop"));
-        bool host_itself = span_equal_nocase(word, SPAN_LIT("hostname")) ||
-                           span_equal_nocase(word, SPAN_LIT("nexthop"));
+        bool hop = dot || span_equal_nocase(word, SPAN_LIT("nexthop"));
+        bool host_itself = span_equal_nocase(word, SPAN_LIT("hostname"));
         struct text t;
 
         text_init(&t, names[count], RELAY_TLS_NAME_CAP);
         text_cstr(&t, dot ? "." : "");
-        text_cstr(&t, dot || host_itself ? host : tls->match[i]);
+        text_cstr(&t, hop ? nexthop : host_itself ? host : tls->match[i]);
         count += !t.overflow;
     }
     return count;

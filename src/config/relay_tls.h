@@ -11,6 +11,11 @@
  * fingerprints with "|"), protocols, ciphers, servername. What is not said there comes from the
  * settings.
  *
+ * Where the level is not said, a way out (route.out) has the level may, not none: servers of others
+ * are asked across networks of others. Its port 465 means TLS from the first byte on, whatever is
+ * said; and a login, unless it may go in clear text, means the level encrypt at least
+ * (relay_tls_raise).
+ *
  * Fails:  -EINVAL with the reason in err, and which setting it is; -ENOMEM.
  * Limits: RELAY_TLS_ENTRIES_MAX names in the table, RELAY_TLS_MATCH_MAX words in a match,
  *         RELAY_TLS_PRINTS_MAX fingerprints.
@@ -47,6 +52,7 @@ struct relay_tls_entry {
 
 struct relay_tls_map {
     struct relay_tls general;
+    struct relay_tls out;            /* the same for ways out; only where there are any */
     struct relay_tls_entry *entries; /* owned */
     size_t count;
 };
@@ -69,6 +75,7 @@ struct relay_tls_words {
     const char *text[RELAY_TLS_SETTING_COUNT]; /* borrowed for the call */
     bool use, enforce, enforce_peername;       /* the old forms; only where there is no level */
     bool wrapper;
+    bool ways_out; /* there are some */
 };
 
 /*
@@ -80,12 +87,15 @@ int relay_tls_build(struct relay_tls_map *map, const struct relay_tls_words *wor
 void relay_tls_free(struct relay_tls_map *map);
 /* What holds for this target; a unix socket or a folder has no TLS. */
 const struct relay_tls *relay_tls_find(const struct relay_tls_map *map, const struct route *route);
+/* A copy with the level encrypt at least; what it points to is still the original's. */
+struct relay_tls relay_tls_raise(const struct relay_tls *tls, bool wrapper);
 bool relay_tls_equal(const struct relay_tls *a, const struct relay_tls *b);
 /* Whether any upstream is verified by a CA, or may use TLS at all. */
 bool relay_tls_needs_ca(const struct relay_tls_map *map);
 bool relay_tls_is_used(const struct relay_tls_map *map);
-/* What `match` means for this host; at most RELAY_TLS_MATCH_MAX names. */
-size_t relay_tls_names(const struct relay_tls *tls, const char *host,
+/* What `match` means for this host, found by MX look-up of nexthop (else both are the same); at
+ * most RELAY_TLS_MATCH_MAX names. */
+size_t relay_tls_names(const struct relay_tls *tls, const char *host, const char *nexthop,
                        char names[][RELAY_TLS_NAME_CAP]);
 
 #endif

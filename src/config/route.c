@@ -119,7 +119,7 @@ static int bad_relayhost(const struct route *r, struct errbuf *err, const char *
                       buf, why);
 }
 
-static bool take_port(struct span text, uint64_t *port)
+bool route_port(struct span text, uint16_t *port_out)
 {
     static const struct {
         const char *name;
@@ -130,20 +130,24 @@ static bool take_port(struct span text, uint64_t *port)
         {"submissions", 465},
         {"smtps",       465},
     };
+    uint64_t number;
 
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
         if (span_equal_nocase(text, span_of(services[i].name))) {
-            *port = services[i].port;
+            *port_out = services[i].port;
             return true;
         }
     }
-    return span_to_u64(text, 65535, port) && *port > 0;
+    if (!span_to_u64(text, 65535, &number) || number == 0)
+        return false;
+    *port_out = (uint16_t)number;
+    return true;
 }
 
 int route_parse_relayhost(struct span text, uint16_t default_port, struct route *out,
                           struct errbuf *err)
 {
-    uint64_t port = default_port;
+    uint16_t port = default_port;
     bool bracketed;
     size_t end;
     struct span host;
@@ -160,11 +164,11 @@ int route_parse_relayhost(struct span text, uint16_t default_port, struct route 
     text = span_from(text, bracketed ? end + 1 : end);
     if (bracketed)
         take_prefix(&host, SPAN_LIT("IPv6:"));
-    if (text.len > 0 && (text.ptr[0] != ':' || !take_port(span_from(text, 1), &port)))
+    if (text.len > 0 && (text.ptr[0] != ':' || !route_port(span_from(text, 1), &port)))
         return bad_relayhost(out, err, "the port must be a number from 1 to 65535");
     if (!host_valid(host, bracketed) || !span_copy(host, out->host, sizeof out->host))
         return bad_relayhost(out, err, "that is no host name and no address");
-    out->port = (uint16_t)port;
+    out->port = port;
     out->mx = !bracketed && !cidr_address_parse(host, (unsigned char[16]){0});
     return 0;
 }
@@ -174,7 +178,8 @@ bool route_direct(struct span domain, uint16_t port, struct route *out)
     bool literal = domain.len > 2 && domain.ptr[0] == '[' && domain.ptr[domain.len - 1] == ']';
     struct span host = literal ? span_make(domain.ptr + 1, domain.len - 2) : domain;
 
-    *out = (struct route){.kind = ROUTE_SMTP, .out = true, .mx = !literal, .port = port};
+    *out = (struct route){
+        .kind = ROUTE_SMTP, .out = true, .direct = true, .mx = !literal, .port = port};
     if (literal)
         take_prefix(&host, SPAN_LIT("IPv6:"));
     else if (host.len > 0 && host.ptr[host.len - 1] == '.')

@@ -30,6 +30,7 @@ struct route {
     uint16_t port;
     char path[256]; /* unix socket or maildir, absolute; "" for a host */
     bool out;       /* a way out: a server of others, asked with patience (relay/upstream.h) */
+    bool direct;    /* outbound=direct: host is the recipients' own domain */
     bool mx;        /* host is a domain: its MX hosts are asked, in the order of their preference */
 };
 
@@ -41,6 +42,8 @@ struct route {
  */
 int route_parse_relayhost(struct span text, uint16_t default_port, struct route *out,
                           struct errbuf *err);
+/* A number, or one of these names; false: neither. */
+bool route_port(struct span text, uint16_t *port_out);
 struct route_list;
 /* Several, with commas or blanks between them, are tried in order, as in Postfix from 3.5 on. */
 int route_parse_relayhosts(struct span text, uint16_t default_port, struct route_list *out,

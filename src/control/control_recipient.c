@@ -1,6 +1,7 @@
 /* control_recipient - see control_recipient.h */
 #include "control/control_recipient.h"
 
+#include "config/way.h"
 #include "control/control_format.h"
 #include "server/policy.h"
 
@@ -57,13 +58,19 @@ static bool complete(const struct config *config, struct smtp_address *recipient
 }
 
 /* Behind the refusal, for whoever reads cron's complaint. */
-static void add_advice(const struct config *config, struct smtp_verdict *verdict)
+static void add_advice(const struct config *config, bool completed, struct smtp_verdict *verdict)
 {
     struct text t = {
         .ptr = verdict->line, .len = span_of(verdict->line).len, .cap = sizeof verdict->line};
 
-    text_printf(&t, " (a name without a domain gets @%s: set myorigin to one of relay_domains)",
-                config->myorigin);
+    if (completed)
+        text_printf(&t, " (a name without a domain gets @%s: set myorigin to one of relay_domains)",
+                    config->myorigin);
+    else if (way_out_exists(config))
+        text_cstr(&t, " (no way leads there for mail of this sender)");
+    else
+        text_cstr(&t, " (no way leads there: its domain is not in relay_domains, and neither "
+                      "relayhost nor outbound=direct is set)");
 }
 
 int control_recipient(const struct config *config, struct span sender, struct span argument,
@@ -78,7 +85,7 @@ int control_recipient(const struct config *config, struct span sender, struct sp
         return refuse_syntax(argument, verdict_out);
     if (policy_recipient(config, sender, &out->recipient, verdict_out))
         return EX_OK;
-    if (completed)
-        add_advice(config, verdict_out);
+    if (out->recipient.has_domain)
+        add_advice(config, completed, verdict_out);
     return control_exit_code(verdict_out);
 }

@@ -125,6 +125,8 @@ static void query_fail(struct resolver_query *q, const char *error)
         resolver_query_answer_name(q, DNS_TROUBLE);
     else if (q->on_answer)
         resolver_query_answer(q, DNS_TROUBLE);
+    else if (q->mail)
+        resolver_query_answer_mail(q, error);
     else
         query_answer_addresses(q, NULL, 0, error);
 }
@@ -139,6 +141,7 @@ void resolver_query_free(struct resolver_query *q)
     DL_DELETE(r->queries, q);
     r->query_count--;
     free(q->answer);
+    free(q->mail);
     free(q);
     if (!r->queries && !r->closing)
         uv_timer_stop(&r->timer);
@@ -193,6 +196,11 @@ static struct resolver_query *query_new_within(struct resolver *r, unsigned limi
 struct resolver_query *resolver_query_new(struct resolver *r, uint64_t timeout_ms, void *ctx)
 {
     return query_new_within(r, RESOLVER_STRANGERS_MAX, timeout_ms, ctx);
+}
+
+struct resolver_query *resolver_query_new_own(struct resolver *r, uint64_t timeout_ms, void *ctx)
+{
+    return query_new_within(r, RESOLVER_QUERIES_MAX, timeout_ms, ctx);
 }
 
 void resolver_cancel(struct resolver_query **q)
@@ -257,7 +265,7 @@ struct resolver_query *resolver_addresses(struct resolver *r, const char *host, 
         done(ctx, &literal, 1, NULL);
         return NULL;
     }
-    q = query_new_within(r, RESOLVER_QUERIES_MAX, timeout_ms, ctx);
+    q = resolver_query_new_own(r, timeout_ms, ctx);
     if (!q) {
         done(ctx, NULL, 0, "too many name look-ups");
         return NULL;

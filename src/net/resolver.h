@@ -70,6 +70,54 @@ typedef void (*resolver_addresses_fn)(void *ctx, const struct sockaddr_storage *
 struct resolver_query *resolver_addresses(struct resolver *r, const char *host, uint16_t port,
                                           int family, uint64_t timeout_ms,
                                           resolver_addresses_fn done, void *ctx);
+
+/* Address families: what may be used, or what goes first. */
+enum resolver_family {
+    RESOLVER_ANY,
+    RESOLVER_IPV4_ONLY,
+    RESOLVER_IPV6_ONLY,
+    RESOLVER_IPV4_FIRST,
+    RESOLVER_IPV6_FIRST,
+};
+
+#define RESOLVER_MAIL_MAX 20 /* addresses */
+
+struct resolver_mail_settings {
+    enum resolver_family family;
+    size_t address_limit; /* at most RESOLVER_MAIL_MAX; 0: that */
+    bool randomize;       /* hosts of the same preference */
+    /* who is ourselves; both borrowed until the answer */
+    const char *myhostname;
+    const char *proxy_interfaces; /* numeric addresses, separated by commas or blanks */
+    bool own_port;                /* we listen on that port: addresses of this machine are ours */
+};
+
+struct resolver_mail_host {
+    char name[256];
+    unsigned preference;
+    struct sockaddr_storage address; /* with the port */
+};
+
+/*
+ * FOUND: hosts, in the order in which they are to be asked. NONE: the domain does not exist, or has
+ * neither MX nor address. NULL_MX: it takes no mail. TROUBLE: nothing of that kind is known; loops:
+ * because the best host is ourselves. error: in words.
+ */
+struct resolver_mail {
+    enum dns_found found;
+    struct resolver_mail_host hosts[RESOLVER_MAIL_MAX];
+    size_t count;
+    bool loops;
+    const char *error;
+};
+/* The answer is the resolver's, valid during the call. */
+typedef void (*resolver_mail_fn)(void *ctx, const struct resolver_mail *mail);
+/* The mail hosts of a domain (RFC 5321 5.1). May answer before it returns (then NULL is returned).
+ * settings are copied. */
+struct resolver_query *resolver_mail_hosts(struct resolver *r, const char *domain, uint16_t port,
+                                           const struct resolver_mail_settings *settings,
+                                           uint64_t timeout_ms, resolver_mail_fn done, void *ctx);
+
 /* The name that was asked for and the answer are the resolver's, valid during the call. */
 typedef void (*resolver_answer_fn)(void *ctx, enum dns_question question, const char *name,
                                    const struct dns_answer *answer);

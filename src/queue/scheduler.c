@@ -606,6 +606,7 @@ void scheduler_settle_part(struct scheduler *s, const struct queue_settlement *s
 /* Whether any part of it is due now; site: only those that may have this domain. */
 static bool flush_entry(struct scheduler *s, struct queue_entry *first, const char *site)
 {
+    struct queue_entry *lost = NULL;
     bool due = false;
 
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
@@ -615,7 +616,10 @@ static bool flush_entry(struct scheduler *s, struct queue_entry *first, const ch
         if (e->state == QUEUE_WAITING && !e->forced_expire &&
             (!queue_part_moves(e) || queue_part_alone(e) || e->unsaved.len > 0)) {
             e->breaks = 0;
-            queue_entry_due(s, e);
+            if (e->destination->dead_end)
+                lost = e;
+            else
+                queue_entry_ready(s, e);
         }
         if (e->state != QUEUE_READY)
             continue;
@@ -623,7 +627,9 @@ static bool flush_entry(struct scheduler *s, struct queue_entry *first, const ch
         if (e->site->destination)
             destination_probe(e->site->destination);
     }
-    return due;
+    if (lost) /* it is gathered, and parts may be gone */
+        queue_entry_due(s, lost);
+    return due || lost;
 }
 
 size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)

@@ -18,6 +18,8 @@ const char *client_step_words(enum client_step step, enum client_protocol protoc
         return "STARTTLS command";
     case CLIENT_STEP_TLS:
         return "TLS handshake";
+    case CLIENT_STEP_AUTH:
+        return "AUTH command";
     case CLIENT_STEP_XCLIENT:
         return "XCLIENT command";
     case CLIENT_STEP_IDLE:
@@ -65,8 +67,18 @@ void client_break(struct client *c, const struct smtp_reply *reply, const char *
     if (step == CLIENT_STEP_BROKEN)
         return;
     c->todo = CLIENT_TODO_NONE;
+    c->login = (struct client_login){
+        .user = {NULL, 0}
+    };
     client_enter(c, CLIENT_STEP_BROKEN);
     c->ops->on_broken(c->ctx, step, reply, text);
+}
+
+const char *client_asked_words(const struct client *c)
+{
+    bool helo = c->step == CLIENT_STEP_HELLO && c->helo;
+
+    return helo ? "HELO command" : client_step_words(c->step, c->protocol);
 }
 
 void client_break_reply(struct client *c, const char *words, const struct smtp_reply *reply)
@@ -75,8 +87,7 @@ void client_break_reply(struct client *c, const char *words, const struct smtp_r
     struct text t;
 
     text_init(&t, buf, sizeof buf);
-    text_printf(&t, "%s: %s (in reply to %s)", words, reply->text,
-                client_step_words(c->step, c->protocol));
+    text_printf(&t, "%s: %s (in reply to %s)", words, reply->text, client_asked_words(c));
     client_break(c, reply, buf);
 }
 
@@ -87,15 +98,16 @@ static void break_malformed(struct client *c)
     struct text t;
 
     text_init(&t, buf, sizeof buf);
-    text_cstr(&t, "malformed reply: ");
-    text_printable_max(&t, span_make(c->parser.line, c->parser.line_len), BAD_LINE_SHOWN);
-    text_printf(&t, " (in reply to %s)", client_step_words(c->step, c->protocol));
+    text_cstr(&t, "malformed reply");
+    if (c->step != CLIENT_STEP_AUTH) { /* it may repeat the login */
+        text_cstr(&t, ": ");
+        text_printable_max(&t, span_make(c->parser.line, c->parser.line_len), BAD_LINE_SHOWN);
+    }
+    text_printf(&t, " (in reply to %s)", client_asked_words(c));
     client_break(c, NULL, buf);
 }
 
-/* Part of a reply is here although nothing was asked: whatever is sent next would be answered by
- * it. */
-static bool has_surplus(struct client *c)
+bool client_has_surplus(struct client *c)
 {
     if (!smtp_reply_partial(&c->parser))
         return false;
@@ -123,7 +135,8 @@ void client_start(struct client *c)
 static bool is_asked(const struct client *c)
 {
     return c->todo == CLIENT_TODO_NONE && c->step != CLIENT_STEP_IDLE &&
-           c->step != CLIENT_STEP_BODY && c->step != CLIENT_STEP_TLS;
+           c->step != CLIENT_STEP_BODY && c->step != CLIENT_STEP_TLS &&
+           c->auth != CLIENT_AUTH_ASKED;
 }
 
 /* RFC 5321 3.8, RFC 7504: the peer closes the connection, whatever it was asked. */
@@ -134,6 +147,8 @@ static bool is_goodbye(const struct smtp_reply *reply)
 
 static void take_reply(struct client *c, const struct smtp_reply *reply)
 {
+    if (c->step == CLIENT_STEP_AUTH)
+        client_auth_mask(c);
     if (!is_asked(c))
         client_break_reply(c, "host said without being asked", reply);
     else if (c->step == CLIENT_STEP_GREETING)
@@ -144,6 +159,8 @@ static void take_reply(struct client *c, const struct smtp_reply *reply)
         client_hello_reply(c, reply);
     else if (c->step == CLIENT_STEP_STARTTLS)
         client_starttls_reply(c, reply);
+    else if (c->step == CLIENT_STEP_AUTH)
+        client_auth_reply(c, reply);
     else if (c->step == CLIENT_STEP_XCLIENT)
         client_xclient_reply(c, reply);
     else
@@ -206,7 +223,7 @@ static void do_todo(struct client *c)
 {
     enum client_todo todo = (enum client_todo)c->todo;
 
-    if (c->step == CLIENT_STEP_BROKEN || todo == CLIENT_TODO_NONE || has_surplus(c))
+    if (c->step == CLIENT_STEP_BROKEN || todo == CLIENT_TODO_NONE || client_has_surplus(c))
         return;
     c->todo = CLIENT_TODO_NONE;
     switch (todo) {
@@ -220,6 +237,12 @@ static void do_todo(struct client *c)
         break;
     case CLIENT_TODO_TLS:
         client_starttls_begin(c);
+        break;
+    case CLIENT_TODO_LOGIN:
+        client_auth_ask(c);
+        break;
+    case CLIENT_TODO_AUTH:
+        client_auth_send(c);
         break;
     case CLIENT_TODO_BEGIN:
         begin(c);
@@ -263,7 +286,7 @@ void client_begin(struct client *c, const struct client_transaction *t)
     memset(c->rcpt_accepted, 0, sizeof c->rcpt_accepted);
     c->xclient_said = false;
     c->uses++;
-    if (has_surplus(c))
+    if (client_has_surplus(c))
         return;
     if (!client_transaction_is_safe(t)) {
         /* The session and the spool refuse such addresses; should one get here, silence is the safe
@@ -278,7 +301,7 @@ void client_begin(struct client *c, const struct client_transaction *t)
 void client_quit(struct client *c)
 {
     assert(c->step == CLIENT_STEP_IDLE);
-    if (has_surplus(c))
+    if (client_has_surplus(c))
         return;
     client_enter(c, CLIENT_STEP_QUIT);
     client_send(c, SPAN_LIT("QUIT\r\n"));
@@ -292,7 +315,7 @@ bool client_may_be_sent(const struct client *c)
 void client_body_end(struct client *c)
 {
     assert(c->step == CLIENT_STEP_BODY || c->step == CLIENT_STEP_BROKEN);
-    if (c->step == CLIENT_STEP_BROKEN || has_surplus(c))
+    if (c->step == CLIENT_STEP_BROKEN || client_has_surplus(c))
         return;
     if (c->dot.state != 0) {
         /* The dot would be text, and the peer would wait for ever. */

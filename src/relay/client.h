@@ -1,7 +1,7 @@
 /*
  * client - one LMTP or SMTP session with an upstream, as its client (RFC 2033, RFC 5321); pure
  *
- *   GREETING -> HELLO [-> STARTTLS -> TLS -> HELLO] -> IDLE
+ *   GREETING -> HELLO [-> STARTTLS -> TLS -> HELLO] [-> AUTH] -> IDLE
  *   IDLE --begin--> [XCLIENT -> HELLO ->] MAIL -> RCPT -> DATA -> BODY -> END
  *                         ^                                     |       |       |              |
  *                         |                                     +-------+-> RSET (probe, or    |
@@ -13,6 +13,14 @@
  * peer said before is forgotten after it. A byte behind its reply was not protected: BROKEN. Where
  * TLS is required nothing but STARTTLS and QUIT is said in clear text; where it may be used, a
  * refusal (4xx, 5xx) means going on without.
+ *
+ * HELO is said where EHLO is refused for good (RFC 5321 3.2). Elsewhere than towards ways out the
+ * other protocol's hello may be tried (settings.fallback): LHLO for EHLO first, EHLO for LHLO.
+ *
+ * AUTH (RFC 4954): after the last hello, where a login is set: XOAUTH2, PLAIN or LOGIN, of which
+ * settings say what is allowed inside TLS and in clear text. Without a usable one, and when it is
+ * refused, BROKEN: no mail goes out without the login that it needs. Never pipelined; a byte behind
+ * a reply: BROKEN. What the peer says while it hears the login is hidden where it repeats it.
  *
  * Bytes in, calls of client_ops out. Nothing is sent that the peer did not offer: SIZE,
  * BODY=8BITMIME, SMTPUTF8, DSN parameters, XCLIENT, pipelining. At most one transaction at a time.
@@ -31,13 +39,20 @@
  *   - Greeting, LHLO/EHLO, anything broken or late: the destination's trouble, never a bounce.
  *   - A code that cannot answer the command (354 to RCPT, 250 to DATA): BROKEN.
  *   - XCLIENT refused: nobody's, the mail goes on without it.
- *   - TLS required, and not offered or refused: the destination's trouble.
- * LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for all of
- * them.
+ *   - TLS required, and not offered or refused; no login: the destination's trouble.
+ * Towards ways out (settings.out) servers of others answer, as they answer Postfix:
+ *   - 5xx to MAIL: of this sender or message, for good; in doubt whether our syntax or login is
+ * meant (501, 555, 5.7.0, unless the enhanced code speaks of the message) later.
+ *   - 504: later, this message only.
+ *   - 534, 535, 538, and 5.7.8 to 5.7.14 (login, account, encryption): the destination's trouble.
+ *   - 552 to RCPT without 5.5.3 is for good, as in Postfix (RFC 5321 4.5.3.1.10 would have it
+ * later). LMTP: one reply per accepted recipient after the dot, in RCPT order. SMTP: one reply for
+ * all of them.
  */
 #ifndef MXGATE_RELAY_CLIENT_H
 #define MXGATE_RELAY_CLIENT_H
 
+#include "config/relay_login.h"
 #include "message/envelope.h"
 #include "smtp/dot.h"
 #include "smtp/reply.h"
@@ -50,6 +65,7 @@ enum client_step {
     CLIENT_STEP_HELLO,
     CLIENT_STEP_STARTTLS,
     CLIENT_STEP_TLS, /* the handshake; its end is told by client_secured() */
+    CLIENT_STEP_AUTH,
     CLIENT_STEP_XCLIENT,
     CLIENT_STEP_IDLE, /* nothing awaited */
     CLIENT_STEP_MAIL,
@@ -69,13 +85,16 @@ enum client_step {
  */
 const char *client_step_words(enum client_step step, enum client_protocol protocol);
 
+/* How on_broken's text begins when a login failed; "host" follows. */
+#define CLIENT_LOGIN_FAILED "SASL authentication failed; server "
+
 enum client_blame {
     CLIENT_BLAME_NONE,        /* 2xx: delivered (after END), accepted (RCPT) */
     CLIENT_BLAME_RECIPIENT,   /* for good */
     CLIENT_BLAME_LATER,       /* this message or recipient, try later */
     CLIENT_BLAME_DESTINATION, /* nobody's fault here: the destination is in trouble */
 };
-enum client_blame client_blame(enum client_step step, const struct smtp_reply *reply);
+enum client_blame client_blame(enum client_step step, const struct smtp_reply *reply, bool out);
 
 /* Bits, from the reply to LHLO/EHLO. */
 enum client_capability {
@@ -88,6 +107,7 @@ enum client_capability {
     CLIENT_CAN_STARTTLS = 64,
     CLIENT_CAN_ENHANCED = 128,
     CLIENT_CAN_CHUNKING = 256,
+    CLIENT_CAN_AUTH = 512,
 };
 enum client_tls {
     CLIENT_TLS_NONE, /* also where TLS is there from the first byte on */
@@ -106,12 +126,23 @@ enum client_xclient {
     CLIENT_XCLIENT_TIMEOUT = 64,
 };
 
+/* Borrowed until idle or broken; never copied, never shown. */
+struct client_login {
+    struct span user;
+    struct span secret; /* the password, or the token of XOAUTH2 */
+};
+
 struct client_settings {
     enum client_protocol protocol;
+    bool out;               /* a server of others; see the top */
     bool fallback;          /* try the other hello when this one is not understood (500, 502) */
     const char *hello_name; /* borrowed */
     const char *discard;    /* borrowed; words of the hello reply to pass over; may be NULL */
     enum client_tls tls;
+    bool wrapped;           /* inside TLS from the first byte on */
+    bool login;             /* nothing goes without */
+    unsigned auth_in_clear; /* enum relay_mechanism: those that may be used */
+    unsigned auth_in_tls;
     bool xclient;               /* send XCLIENT where offered */
     unsigned xclient_timeout_s; /* for TIMEOUT=: our own limit for the reply after the dot */
 };
@@ -149,7 +180,12 @@ struct client_ops {
      */
     void (*starttls)(void *ctx);
     /*
-     * Greeting, LHLO/EHLO and TLS are done, or a transaction has ended and was cleaned up:
+     * The peer awaits AUTH. In the end client_login() or client_fail(). NULL where settings.login
+     * is false.
+     */
+    void (*login)(void *ctx);
+    /*
+     * Greeting, LHLO/EHLO, TLS and AUTH are done, or a transaction has ended and was cleaned up:
      * client_begin() may be called.
      */
     void (*on_idle)(void *ctx);
@@ -184,14 +220,17 @@ struct client {
     enum client_step step;         /* written by one function only */
     enum client_protocol protocol; /* in use; differs from settings.protocol after a fallback */
     bool mismatch;                 /* the fallback was needed: the setting is wrong */
-    bool hello_retried;            /* the other hello was said */
+    bool hello_retried;            /* the other protocol's hello was said */
+    bool helo;                     /* HELO is said instead of EHLO */
     bool hello_done;               /* one was answered by 2xx */
     bool secured;                  /* TLS was started */
     bool tls_refused;              /* STARTTLS got 4xx or 5xx: not said again */
+    bool logged_in;                /* AUTH got 2xx */
     bool xclient_refused;          /* XCLIENT got 5xx: not sent again in this session */
     bool xclient_used;             /* XCLIENT got 2xx: the peer remembers a client */
     unsigned can;                  /* enum client_capability */
     unsigned can_xclient;          /* enum client_xclient */
+    unsigned can_auth;             /* enum relay_mechanism */
     uint64_t size_limit;           /* from SIZE, 0 unknown */
     char peer_name[256];           /* first word of the greeting or hello reply, printable */
     unsigned uses;                 /* transactions begun */
@@ -210,6 +249,9 @@ struct client {
     struct smtp_dot_encoder dot;
     /* private */
     unsigned char todo;      /* enum client_todo: done when the input at hand is used up */
+    unsigned char auth;      /* enum client_auth_stage */
+    unsigned char mechanism; /* enum relay_mechanism: chosen */
+    struct client_login login;
     unsigned hello_lines;    /* of the reply to the hello, so far */
     char hello_refusal[200]; /* answer to the first hello, while the other one is tried */
     unsigned xclient_left;   /* enum client_xclient: still to be said before this MAIL */
@@ -224,6 +266,8 @@ void client_start(struct client *c);
 void client_input(struct client *c, struct span bytes);
 /* The handshake that ops->starttls() began is over, and well: says hello again. */
 void client_secured(struct client *c);
+/* Who ops->login() was asked for; says AUTH. */
+void client_login(struct client *c, const struct client_login *login);
 /* The peer closed, or the deadline passed, or a write failed: on_broken with these words, once. */
 void client_fail(struct client *c, const char *text);
 /* Only when IDLE. May end in on_broken at once. */

@@ -1,5 +1,5 @@
 /*
- * client_hello - greeting, LHLO/EHLO with the fallback from one to the other, XCLIENT
+ * client_hello - greeting, LHLO/EHLO with the fallback from one to the other, HELO, XCLIENT
  *
  *     hello-reply = "250" "-" name CRLF *( "250" "-" keyword *( SP param ) CRLF ) ...
  *     XCLIENT     = "XCLIENT" 1*( SP name "=" xtext ) CRLF, at most 512 bytes
@@ -19,6 +19,20 @@
 static const char *hello_verb(enum client_protocol protocol)
 {
     return protocol == CLIENT_LMTP ? "LHLO" : "EHLO";
+}
+
+static const char *verb_in_use(const struct client *c)
+{
+    return c->helo ? "HELO" : hello_verb(c->protocol);
+}
+
+/* What a hello may have offered. */
+static void forget_offer(struct client *c)
+{
+    c->can = 0;
+    c->can_xclient = 0;
+    c->can_auth = 0;
+    c->size_limit = 0;
 }
 
 /* The first word after the code; the old name stays when there is none. */
@@ -66,13 +80,11 @@ void client_hello_send(struct client *c)
     char buf[512];
     struct text t;
 
-    c->can = 0;
-    c->can_xclient = 0;
-    c->size_limit = 0;
+    forget_offer(c);
     c->hello_lines = 0;
     c->xclient_said = false;
     text_init(&t, buf, sizeof buf);
-    text_printf(&t, "%s %s\r\n", hello_verb(c->protocol), c->settings.hello_name);
+    text_printf(&t, "%s %s\r\n", verb_in_use(c), c->settings.hello_name);
     assert(!t.overflow); /* a domain name, from the settings */
     client_enter(c, CLIENT_STEP_HELLO);
     client_send(c, text_as_span(&t));
@@ -91,6 +103,7 @@ static const struct {
     {"STARTTLS",            CLIENT_CAN_STARTTLS  },
     {"ENHANCEDSTATUSCODES", CLIENT_CAN_ENHANCED  },
     {"CHUNKING",            CLIENT_CAN_CHUNKING  },
+    {"AUTH",                CLIENT_CAN_AUTH      },
 };
 
 /* In the order in which they are sent. */
@@ -120,6 +133,14 @@ static void note_xclient(struct client *c, struct span words)
     }
 }
 
+static void note_auth(struct client *c, struct span words)
+{
+    struct span word;
+
+    while (span_next_word(&words, " ", &word))
+        c->can_auth |= relay_mechanism_find(word);
+}
+
 static bool is_discarded(const struct client *c, struct span keyword)
 {
     struct span rest = span_of(c->settings.discard);
@@ -137,7 +158,11 @@ void client_hello_line(struct client *c, struct span line)
     struct span keyword;
 
     if (c->hello_lines++ == 0 || !span_next_word(&line, " ", &keyword))
-        return; /* the first line holds the peer's name */
+        return;                                           /* the first line holds the peer's name */
+    if (span_starts_nocase(keyword, SPAN_LIT("AUTH="))) { /* from before RFC 2554 */
+        line = span_make(keyword.ptr + 5, keyword.len - 5 + line.len);
+        keyword = span_first(keyword, 4);
+    }
     if (is_discarded(c, keyword))
         return;
     for (size_t i = 0; i < sizeof capabilities / sizeof capabilities[0]; i++) {
@@ -149,6 +174,8 @@ void client_hello_line(struct client *c, struct span line)
             c->size_limit = 0;
         if (capabilities[i].bit == CLIENT_CAN_XCLIENT)
             note_xclient(c, line);
+        if (capabilities[i].bit == CLIENT_CAN_AUTH)
+            note_auth(c, line);
     }
 }
 
@@ -165,36 +192,46 @@ static void break_wrong_protocol(struct client *c, const struct smtp_reply *repl
 
     text_init(&t, buf, sizeof buf);
     text_cstr(&t, "wrong protocol: host answered ");
-    if (c->hello_retried)
+    if (c->hello_refusal[0])
         text_printf(&t, "%s with %s, and ", hello_verb(c->settings.protocol), c->hello_refusal);
-    text_printf(&t, "%s with %s", hello_verb(c->protocol), reply->text);
+    text_printf(&t, "%s with %s", verb_in_use(c), reply->text);
     client_break(c, reply, buf);
+}
+
+/* Chooses another hello after this refusal; false when there is none. */
+static bool choose_hello(struct client *c, const struct smtp_reply *reply)
+{
+    if (c->hello_done || reply->code / 100 != 5)
+        return false;
+    if (c->settings.fallback && !c->hello_retried && is_unknown_verb(reply->code)) {
+        c->hello_retried = true;
+        c->protocol = c->protocol == CLIENT_LMTP ? CLIENT_SMTP : CLIENT_LMTP;
+        return true;
+    }
+    if (c->settings.protocol != CLIENT_SMTP || c->helo)
+        return false;
+    c->protocol = CLIENT_SMTP;
+    c->helo = true;
+    return true;
 }
 
 static void hello_refused(struct client *c, const struct smtp_reply *reply)
 {
+    bool unknown = is_unknown_verb(reply->code) || c->hello_retried;
     struct text t;
 
-    c->can = 0;
-    c->can_xclient = 0;
-    c->size_limit = 0;
-    if (c->hello_retried && !c->hello_done) {
+    forget_offer(c);
+    if (choose_hello(c, reply)) {
+        c->todo = CLIENT_TODO_HELLO;
+        if (c->hello_refusal[0])
+            return;
+        text_init(&t, c->hello_refusal, sizeof c->hello_refusal);
+        text_cstr(&t, reply->text);
+    } else if (unknown && !c->hello_done && !c->settings.out) {
         break_wrong_protocol(c, reply);
-        return;
-    }
-    if (c->hello_done || !is_unknown_verb(reply->code)) {
+    } else {
         break_refused(c, reply);
-        return;
     }
-    if (!c->settings.fallback) {
-        break_wrong_protocol(c, reply);
-        return;
-    }
-    text_init(&t, c->hello_refusal, sizeof c->hello_refusal);
-    text_cstr(&t, reply->text);
-    c->hello_retried = true;
-    c->protocol = c->protocol == CLIENT_LMTP ? CLIENT_SMTP : CLIENT_LMTP;
-    c->todo = CLIENT_TODO_HELLO;
 }
 
 void client_hello_reply(struct client *c, const struct smtp_reply *reply)
@@ -205,7 +242,7 @@ void client_hello_reply(struct client *c, const struct smtp_reply *reply)
     }
     note_peer_name(c, reply);
     c->hello_done = true;
-    c->mismatch = c->hello_retried;
+    c->mismatch = c->protocol != c->settings.protocol;
     if (c->in_transaction)
         c->todo = CLIENT_TODO_BEGIN;
     else

@@ -2,8 +2,8 @@
  * client_internal - what the files of relay/client share; nobody else includes it
  *
  * client.c holds the machine (states, input, what is done next), client_hello.c greeting, LHLO/EHLO
- * and XCLIENT, client_starttls.c what its name says, client_transaction.c the commands of a
- * transaction and the body, client_reply.c the replies to them and the blame.
+ * and XCLIENT, client_starttls.c and client_auth.c what their names say, client_transaction.c the
+ * commands of a transaction and the body, client_reply.c the replies to them and the blame.
  *
  * Replies and actions are kept apart: a reply only notes in `todo` what is to be done next, and
  * client_input() does it after the last byte of its input. So a reply that was not asked for is
@@ -16,9 +16,11 @@
 
 enum client_todo {
     CLIENT_TODO_NONE,
-    CLIENT_TODO_HELLO, /* say LHLO or EHLO */
+    CLIENT_TODO_HELLO, /* say LHLO, EHLO or HELO */
     CLIENT_TODO_STARTTLS,
     CLIENT_TODO_TLS,     /* ops->starttls */
+    CLIENT_TODO_LOGIN,   /* ops->login */
+    CLIENT_TODO_AUTH,    /* the next part of the login */
     CLIENT_TODO_BEGIN,   /* the transaction: XCLIENT, hello after it, MAIL */
     CLIENT_TODO_COMMAND, /* the next one of RCPT, DATA, RSET */
     CLIENT_TODO_BODY,    /* on_body */
@@ -33,6 +35,11 @@ void client_send(struct client *c, struct span bytes);
 void client_break(struct client *c, const struct smtp_reply *reply, const char *text);
 /* The same with "WORDS: REPLY (in reply to STEP)" as text. */
 void client_break_reply(struct client *c, const char *words, const struct smtp_reply *reply);
+/* "HELO command" where that was said, else client_step_words(). */
+const char *client_asked_words(const struct client *c);
+/* Part of a reply is here although nothing was asked: whatever is sent next would be answered by
+ * it. Ends the session. */
+bool client_has_surplus(struct client *c);
 
 /* client_hello.c */
 void client_greeting_reply(struct client *c, const struct smtp_reply *reply);
@@ -50,6 +57,24 @@ void client_starttls_plan(struct client *c);
 void client_starttls_send(struct client *c);
 void client_starttls_reply(struct client *c, const struct smtp_reply *reply);
 void client_starttls_begin(struct client *c);
+
+/* client_auth.c */
+/* Where the login is. */
+enum client_auth_stage {
+    CLIENT_AUTH_NONE,
+    CLIENT_AUTH_ASKED,   /* ops->login was called */
+    CLIENT_AUTH_COMMAND, /* AUTH is out, without a response */
+    CLIENT_AUTH_USER,    /* the first of two responses is out */
+    CLIENT_AUTH_WHOLE,   /* all of it is out */
+    CLIENT_AUTH_REFUSED, /* XOAUTH2: an error came as a challenge, the refusal is to follow */
+};
+/* What comes after the last hello outside of a transaction; may end the session. */
+void client_auth_plan(struct client *c);
+void client_auth_ask(struct client *c);
+void client_auth_send(struct client *c);
+void client_auth_reply(struct client *c, const struct smtp_reply *reply);
+/* Takes out of the reply at hand what repeats the login. */
+void client_auth_mask(struct client *c);
 
 /* client_transaction.c */
 /* Whether everything that MAIL and RCPT would say can be said safely. */

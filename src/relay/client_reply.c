@@ -22,6 +22,44 @@ static bool is_about_session(unsigned code)
     return code == 500 || code == 502 || code == 503 || code == 504 || code == 521 || code == 530;
 }
 
+/*
+ * The same of a server of others, which knows us by a login: 534, 535, 538, and what RFC 4954 and
+ * 5248 have of a login, an account and encryption (5.7.8 to 5.7.14). Not 5.7.0 and 5.7.1, which are
+ * said of senders and of content above all. 504 is left out: a parameter that it does not know is
+ * of this message.
+ */
+static bool is_about_session_out(const struct smtp_reply *reply)
+{
+    static const char *const codes[] = {"5.7.8",  "5.7.9",  "5.7.10", "5.7.11",
+                                        "5.7.12", "5.7.13", "5.7.14"};
+
+    if (reply->code == 534 || reply->code == 535 || reply->code == 538)
+        return true;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (strcmp(reply->enhanced, codes[i]) == 0)
+            return true;
+    }
+    return is_about_session(reply->code) && reply->code != 504;
+}
+
+/* Our syntax may be at fault, or our login; or not. */
+static bool is_in_doubt(const struct smtp_reply *reply)
+{
+    return reply->code == 501 || reply->code == 504 || reply->code == 555 ||
+           strcmp(reply->enhanced, "5.7.0") == 0;
+}
+
+static enum client_blame blame_5xx_out(enum client_step step, const struct smtp_reply *reply)
+{
+    if (is_about_session_out(reply))
+        return CLIENT_BLAME_DESTINATION;
+    if (reply->code == 504 || strcmp(reply->enhanced, "5.5.3") == 0)
+        return CLIENT_BLAME_LATER;
+    if (step == CLIENT_STEP_MAIL && is_in_doubt(reply) && !is_about_message(reply->enhanced))
+        return CLIENT_BLAME_LATER;
+    return CLIENT_BLAME_RECIPIENT;
+}
+
 static enum client_blame blame_5xx(enum client_step step, const struct smtp_reply *reply)
 {
     if (is_about_session(reply->code))
@@ -47,6 +85,7 @@ static bool is_success(enum client_step step, unsigned code)
     case CLIENT_STEP_GREETING:
     case CLIENT_STEP_HELLO:
     case CLIENT_STEP_STARTTLS:
+    case CLIENT_STEP_AUTH:
     case CLIENT_STEP_XCLIENT:
     case CLIENT_STEP_MAIL:
     case CLIENT_STEP_RCPT:
@@ -58,7 +97,7 @@ static bool is_success(enum client_step step, unsigned code)
     return code / 100 == 2;
 }
 
-enum client_blame client_blame(enum client_step step, const struct smtp_reply *reply)
+enum client_blame client_blame(enum client_step step, const struct smtp_reply *reply, bool out)
 {
     if (is_success(step, reply->code))
         return CLIENT_BLAME_NONE;
@@ -69,7 +108,7 @@ enum client_blame client_blame(enum client_step step, const struct smtp_reply *r
     case 4:
         return reply->code == 421 ? CLIENT_BLAME_DESTINATION : CLIENT_BLAME_LATER;
     case 5:
-        return blame_5xx(step, reply);
+        return out ? blame_5xx_out(step, reply) : blame_5xx(step, reply);
     default:
         return CLIENT_BLAME_DESTINATION;
     }
@@ -87,7 +126,8 @@ static void finish(struct client *c)
 static void give_result(struct client *c, size_t position, const struct smtp_reply *reply)
 {
     c->rcpt_accepted[position] = false;
-    c->ops->on_result(c->ctx, position, client_blame(c->step, reply), c->step, reply);
+    c->ops->on_result(c->ctx, position, client_blame(c->step, reply, c->settings.out), c->step,
+                      reply);
 }
 
 /* What is awaited after a reply to MAIL or RCPT; when nothing more was sent, the next command. */

@@ -10,14 +10,15 @@
 
 void client_starttls_plan(struct client *c)
 {
-    c->todo = CLIENT_TODO_IDLE;
-    if (c->secured || c->tls_refused || c->settings.tls == CLIENT_TLS_NONE)
-        return;
-    if (c->can & CLIENT_CAN_STARTTLS) {
+    bool over = c->secured || c->tls_refused || c->settings.tls == CLIENT_TLS_NONE;
+
+    if (!over && (c->can & CLIENT_CAN_STARTTLS)) {
         c->todo = CLIENT_TODO_STARTTLS;
-    } else if (c->settings.tls == CLIENT_TLS_REQUIRED) {
+    } else if (!over && c->settings.tls == CLIENT_TLS_REQUIRED) {
         client_enter(c, CLIENT_STEP_STARTTLS); /* that is where it ends */
         client_break(c, NULL, "TLS is required, but was not offered by host");
+    } else {
+        client_auth_plan(c);
     }
 }
 
@@ -43,9 +44,10 @@ void client_starttls_reply(struct client *c, const struct smtp_reply *reply)
         break;
     }
     c->tls_refused = true;
-    c->todo = CLIENT_TODO_IDLE;
-    if (c->settings.tls != CLIENT_TLS_REQUIRED)
+    if (c->settings.tls != CLIENT_TLS_REQUIRED) {
+        client_auth_plan(c);
         return;
+    }
     text_init(&t, buf, sizeof buf);
     text_printf(&t, "TLS is required, but host refused to start TLS: %s", reply->text);
     client_break(c, reply, buf);

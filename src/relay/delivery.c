@@ -97,6 +97,20 @@ static void forget_results(struct delivery *d)
     d->movable = 0;
 }
 
+/* The recipients' domain does not exist, or takes no mail: its own DNS says so. */
+static void refuse(struct delivery *d, const char *dsn, const char *why)
+{
+    bool soft = d->never_final || d->upstream->context->config->soft_bounce;
+    char ours[12];
+    struct text t;
+
+    text_init(&t, ours, sizeof ours);
+    text_cstr(&t, dsn);
+    if (soft)
+        ours[0] = '4';
+    set_undecided(d, soft ? DELIVERY_DEFERRED : DELIVERY_FAILED, ours, why);
+}
+
 static void on_end(struct upstream_job *job, enum upstream_end end, const char *dsn,
                    const char *why)
 {
@@ -109,8 +123,10 @@ static void on_end(struct upstream_job *job, enum upstream_end end, const char *
         forget_results(d);
     if (delivery_ask_next(d, end, why))
         return;
-    if (end ==
-        UPSTREAM_END_FINISHED) /* every recipient has its result; if not, it is not lost either */
+    if (end == UPSTREAM_END_REFUSED)
+        refuse(d, dsn, why);
+    else if (end == UPSTREAM_END_FINISHED) /* every recipient has its result; if not, it is not lost
+                                              either */
         set_undecided(d, DELIVERY_DEFERRED_DESTINATION, "4.3.0", "the destination gave no result");
     else
         set_undecided(d,

@@ -118,7 +118,7 @@ static int plan_relayhost(struct plan *p, const struct config *config, const cha
 
     if (!relayhost[0] || span_equal_nocase(span_of(relayhost), SPAN_LIT("DUNNO")))
         return 0;
-    rc = route_parse_relayhosts(span_of(relayhost), (uint16_t)config->smtp_tcp_port, &list, err);
+    rc = route_parse_relayhosts(span_of(relayhost), config->smtp_port, &list, err);
     return rc < 0 ? rc : plan_targets(p, &list, out, err);
 }
 
@@ -268,7 +268,8 @@ int relay_init(struct relay *r, const struct upstream_context *context, struct l
 {
     int rc;
 
-    *r = (struct relay){.context = *context, .disk = disk};
+    *r = (struct relay){.context = *context, .disk = disk, .direct_max = RELAY_DIRECT_MAX};
+    r->context.files = disk;
     verify_init(&r->verify, &r->context);
     rc = relay_anchors_load(context->config, context->log, r->context.anchors, err);
     if (rc < 0)

@@ -48,6 +48,7 @@ struct relay {
                                          config->sender_relayhosts (or NULL: DUNNO) */
     struct relay_end dead_ends[RELAY_DEAD_ENDS];
     struct relay_direct *direct;  /* owned hash */
+    unsigned direct_max;          /* RELAY_DIRECT_MAX; tests want less */
     struct destination *fallback; /* of destinations; NULL: none, or it is not wanted */
     bool fallback_wanted;
     unsigned generation;

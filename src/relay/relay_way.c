@@ -64,10 +64,10 @@ static struct destination *direct_of(struct relay *r, struct span domain)
     struct relay_direct *direct = NULL;
     struct route route;
 
-    if (!route_direct(domain, (uint16_t)r->context.config->smtp_tcp_port, &route))
+    if (!route_direct(domain, r->context.config->smtp_port, &route))
         return &r->dead_ends[RELAY_NO_WAY].destination;
     HASH_FIND_STR(r->direct, route.text, direct);
-    if (!direct && HASH_COUNT(r->direct) < RELAY_DIRECT_MAX && !r->closing)
+    if (!direct && HASH_COUNT(r->direct) < r->direct_max && !r->closing)
         direct = direct_new(r, &route);
     return direct ? &direct->destination : &r->dead_ends[RELAY_NO_ROOM].destination;
 }

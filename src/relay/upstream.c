@@ -111,7 +111,41 @@ void upstream_fail_waiting(struct upstream *u)
     }
 }
 
+void upstream_refuse_waiting(struct upstream *u, const char *dsn, const char *why)
+{
+    unsigned bound = u->waiting;
+
+    while (bound-- > 0 && u->waiting > 0) {
+        struct upstream_job *job = u->urgent ? u->urgent : u->normal;
+
+        waiting_remove(u, job);
+        job->begun_ms = clock_mono_ms();
+        job->setup_ms = job->begun_ms - job->asked_ms;
+        job->events->on_end(job, UPSTREAM_END_REFUSED, dsn, why);
+    }
+}
+
 /* ---- giving jobs to sessions ---- */
+
+void upstream_job_left(struct upstream *u)
+{
+    u->active--;
+    u->rate_until_ms = clock_mono_ms() + upstream_rate_delay_ms(u);
+}
+
+/* ..._destination_rate_delay: one at a time, and a pause. */
+static bool must_pause(struct upstream *u)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (upstream_rate_delay_ms(u) == 0)
+        return false;
+    if (u->active == 0 && now >= u->rate_until_ms)
+        return false;
+    if (u->active == 0 && u->health != UPSTREAM_DOWN && !uv_is_active((uv_handle_t *)&u->timer))
+        upstream_wake(u, u->rate_until_ms - now);
+    return true;
+}
 
 void upstream_close_idle(struct upstream *u)
 {
@@ -140,10 +174,17 @@ static void open_for_waiting(struct upstream *u)
 {
     uint64_t limit = upstream_sessions_limit(u);
 
+    if (u->waiting > 0 && must_pause(u))
+        return;
+    if (u->route.out && u->health == UPSTREAM_UNKNOWN && u->opening > 0)
+        return; /* see whether it answers at all */
     while (u->waiting > count_available(u) && u->session_count - u->stale < limit &&
            clock_mono_ms() >= u->hold_opening_until_ms && u->health != UPSTREAM_DOWN) {
-        if (upstream_session_open(u))
+        if (upstream_session_open(u)) {
+            if (u->route.out && u->health == UPSTREAM_UNKNOWN)
+                return;
             continue;
+        }
         if (u->health != UPSTREAM_DOWN && !uv_is_active((uv_handle_t *)&u->timer))
             upstream_hold_opening(u); /* no memory now */
         return;
@@ -196,7 +237,7 @@ void upstream_dispatch(struct upstream *u)
     struct upstream_session *s;
 
     make_room_for_retry(u);
-    while (u->waiting > 0 && !u->closing && (s = find_server(u))) {
+    while (u->waiting > 0 && !u->closing && !must_pause(u) && (s = find_server(u))) {
         struct upstream_job *job = job_for(u, s);
 
         ++*picks_of(u, s);
@@ -229,7 +270,8 @@ void upstream_job_broken(struct upstream *u, struct upstream_job *job, bool retr
         upstream_dispatch(u);
         return;
     }
-    upstream_probe(u);
+    if (!u->route.out)
+        upstream_probe(u);
     job->events->on_end(job, UPSTREAM_END_BROKEN, dsn, why);
 }
 
@@ -268,7 +310,7 @@ bool upstream_cancel(struct upstream_job *job)
         return false;
     s->job = NULL;
     job->session = NULL;
-    job->upstream->active--;
+    upstream_job_left(job->upstream);
     upstream_session_close(s);
     return true;
 }
@@ -283,7 +325,7 @@ void upstream_init(struct upstream *u, struct upstream_context *context, const s
     u->timer.data = u;
 }
 
-static void release(struct upstream *u)
+void upstream_release(struct upstream *u)
 {
     if (--u->holds > 0)
         return;
@@ -296,16 +338,18 @@ void upstream_session_gone(struct upstream *u, struct upstream_session *s)
     DL_DELETE(u->sessions, s);
     u->session_count--;
     not_stale(u, s);
+    free(s->mx_names);
+    upstream_login_forget(s);
     config_unref(&s->config);
     free(s);
     if (!u->closing)
         upstream_dispatch(u); /* its place is free */
-    release(u);
+    upstream_release(u);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    release(handle->data);
+    upstream_release(handle->data);
 }
 
 void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upstream *u), void *ctx)
@@ -333,5 +377,5 @@ void upstream_close(struct upstream *u, void (*on_closed)(void *ctx, struct upst
         u->active--;
         job->events->on_end(job, UPSTREAM_END_BROKEN, "4.3.2", "mxgate is stopping");
     }
-    release(u);
+    upstream_release(u);
 }

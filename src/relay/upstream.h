@@ -13,6 +13,14 @@
  * lmtp_connection_idle_time. A reused session that dies before it accepted anything is not trouble:
  * the job is taken to a fresh one, once.
  *
+ * Ways out (route.out) are servers of others, and are asked with patience: while DOWN nothing is
+ * asked; after a pause it is UNKNOWN, and if there is mail for it that opens a session, one at a
+ * time until one opens. A pause is 1 s, doubling up to outbound_probe_max, for a relayhost, and
+ * minimal_backoff_time, doubling up to maximal_backoff_time, for another domain's hosts and for who
+ * refused our login. A route with MX look-up has several hosts for one session (upstream_connect).
+ *
+ * Between two jobs lies the pause of ..._destination_rate_delay, if there is one.
+ *
  * TLS is what relay_tls says of this target (upstream_tls.c); without what is required no session
  * opens.
  *
@@ -45,6 +53,7 @@ struct upstream_job;
 enum upstream_end {
     UPSTREAM_END_FINISHED, /* every recipient has its result */
     UPSTREAM_END_DOWN,     /* never begun: the destination is down */
+    UPSTREAM_END_REFUSED,  /* never begun: the DNS says that the recipients' domain takes no mail */
     UPSTREAM_END_BROKEN,   /* begun, and the conversation broke: undecided recipients have no result
                             */
 };
@@ -83,6 +92,7 @@ struct upstream_context {
     uv_loop_t *loop;
     struct stream_pool *streams;
     struct resolver *resolver;
+    struct lane *files;    /* borrowed: reading tokens */
     struct config *config; /* borrowed; replaced at reload */
     const struct log *log;
     struct tls_anchors
@@ -99,6 +109,7 @@ struct upstream {
     bool covered; /* where it is down, other targets may have its mail; for the log */
     bool retired; /* no longer in the settings: not probed, not shown; what is under way goes on */
     int64_t since_s; /* wall clock of the last change */
+    bool ailing;     /* DOWN was entered, and no session has opened since */
     char why[400];   /* of the trouble, "" when up */
     char dsn[12];
     enum client_protocol protocol; /* in use; differs from the route's after a fallback */
@@ -115,11 +126,14 @@ struct upstream {
     struct upstream_job *urgent; /* borrowed, waiting, oldest first */
     struct upstream_job *normal;
     unsigned waiting;
-    unsigned picks[2];              /* jobs given to sessions that nobody used, and to used ones */
-    unsigned active;                /* jobs on sessions */
-    unsigned probes;                /* failed in a row */
-    uint64_t down_ms;               /* monotonic; when DOWN was entered last */
-    bool told;                      /* some mail was deferred since, with the bare reason */
+    unsigned picks[2];      /* jobs given to sessions that nobody used, and to used ones */
+    unsigned active;        /* jobs on sessions */
+    unsigned probes;        /* failed in a row */
+    uint64_t down_ms;       /* monotonic; when DOWN was entered last */
+    bool told;              /* some mail was deferred since, with the bare reason */
+    uint64_t rate_until_ms; /* ..._destination_rate_delay */
+    char shunned[256];      /* a mail host that broke off in the middle: asked last */
+    uint64_t shunned_until_ms;
     uint64_t hold_opening_until_ms; /* an extra session was refused while others live */
     uv_timer_t timer;
     bool closing;

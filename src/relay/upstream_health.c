@@ -1,8 +1,9 @@
 /*
  * upstream_health - is the destination up? See upstream.h
  *
- * The timer has two uses, never at the same time: while DOWN it starts the next probe; else it ends
- * the time during which no session is opened because an extra one was refused.
+ * The timer has two uses, never at the same time: while DOWN it starts the next probe, or ends the
+ * pause of a way out; else it ends the time during which no session is opened because an extra one
+ * was refused, or by ..._destination_rate_delay.
  */
 #include "relay/upstream_internal.h"
 
@@ -10,6 +11,7 @@
 #include "base/retry.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #define HOLD_OPENING_MS    1000 /* after an extra session was refused, or memory was out */
@@ -17,12 +19,38 @@
 
 static void on_probe_timer(uv_timer_t *timer);
 
+#define RELAYHOST_PROBE_AFTER 1 /* 1 s first: retry_probe_ms begins with half of it */
+
+/* Who refused our login must not be asked again soon: accounts are locked for that. */
+static bool refused_login(const struct upstream *u)
+{
+    return strcmp(u->dsn, "4.7.8") == 0;
+}
+
+static uint64_t pause_ms(const struct upstream *u)
+{
+    const struct config *c = u->context->config;
+
+    if (!u->route.out)
+        return retry_probe_ms(u->probes, c->destination_probe_max, (uint32_t)random());
+    if (!u->route.direct && !refused_login(u))
+        return retry_probe_ms(u->probes + RELAYHOST_PROBE_AFTER, c->outbound_probe_max,
+                              (uint32_t)random());
+    return retry_delay_ms(u->probes + 1, c->minimal_backoff_time, c->maximal_backoff_time,
+                          (uint32_t)random());
+}
+
 static void schedule_probe(struct upstream *u)
 {
-    uint64_t delay =
-        retry_probe_ms(u->probes, u->context->config->destination_probe_max, (uint32_t)random());
+    uv_timer_start(&u->timer, on_probe_timer, pause_ms(u), 0);
+}
 
-    uv_timer_start(&u->timer, on_probe_timer, delay, 0);
+/* The pause of a way out is over: mail for it, if there is any, finds out. */
+static void end_pause(struct upstream *u)
+{
+    u->health = UPSTREAM_UNKNOWN;
+    if (u->context->on_up)
+        u->context->on_up(u->context->on_up_ctx, u);
 }
 
 static void on_probe_timer(uv_timer_t *timer)
@@ -36,9 +64,39 @@ static void on_probe_timer(uv_timer_t *timer)
         upstream_dispatch(u);
         return;
     }
+    if (u->route.out) {
+        end_pause(u);
+        return;
+    }
     upstream_probe(u);
     if (u->opening == 0 && !uv_is_active((uv_handle_t *)timer))
         schedule_probe(u); /* there was no memory for one */
+}
+
+void upstream_wake(struct upstream *u, uint64_t ms)
+{
+    uv_timer_start(&u->timer, on_probe_timer, ms, 0);
+}
+
+static const char *when_tried(const struct upstream *u)
+{
+    if (u->route.direct || refused_login(u))
+        return "again in some minutes, then more and more seldom";
+    return u->route.out ? "again within a minute" : "every few seconds";
+}
+
+/* A way out goes DOWN again after each pause, which is no news. */
+static void note_ailing(struct upstream *u, const char *why)
+{
+    log_info(u->context->log, upstream_program(u), "%s", why);
+    if (u->ailing)
+        return;
+    u->ailing = true;
+    u->since_s = clock_wall_us() / 1000000;
+    u->probes = 0;
+    log_warning(u->context->log, "qmgr",
+                "destination %s is down: mail for it %s and it is tried %s", u->route.text,
+                u->covered ? "goes to the next target" : "is kept", when_tried(u));
 }
 
 static void enter_down(struct upstream *u, const char *dsn, const char *why)
@@ -49,15 +107,10 @@ static void enter_down(struct upstream *u, const char *dsn, const char *why)
     upstream_set_text(u->dsn, sizeof u->dsn, dsn);
     if (change) {
         u->health = UPSTREAM_DOWN;
-        u->since_s = clock_wall_us() / 1000000;
         u->down_ms = clock_mono_ms();
         u->told = false;
-        u->probes = 0;
         u->clear_until_ms = 0; /* see upstream_tls.c */
-        log_info(u->context->log, upstream_program(u), "%s", why);
-        log_warning(u->context->log, "qmgr",
-                    "destination %s is down: mail for it %s and it is tried every few seconds",
-                    u->route.text, u->covered ? "goes to the next target" : "is kept");
+        note_ailing(u, why);
         upstream_close_idle(u);
     }
     if (change || u->opening == 0) { /* of several that were being opened, the last one counts */
@@ -117,7 +170,7 @@ static void shed_dead(struct upstream *u)
 
 void upstream_opened(struct upstream *u, struct upstream_session *s)
 {
-    bool was_down = u->health == UPSTREAM_DOWN;
+    bool was_down = u->ailing;
     int64_t now_s = clock_wall_us() / 1000000;
 
     note_protocol(u, s);
@@ -129,6 +182,7 @@ void upstream_opened(struct upstream *u, struct upstream_session *s)
         log_info(u->context->log, "qmgr", "destination %s is up again after %lld s", u->route.text,
                  (long long)(now_s - u->since_s));
     u->health = UPSTREAM_UP;
+    u->ailing = false;
     u->since_s = now_s;
     u->why[0] = '\0';
     uv_timer_stop(&u->timer);
@@ -226,9 +280,12 @@ void upstream_choose(struct upstream *u)
 {
     if (u->retired) {
         u->retired = false;
+        u->ailing = false;
         u->health = UPSTREAM_UNKNOWN;
         u->why[0] = '\0';
     }
+    if (u->route.direct)
+        return; /* nobody is asked before there is mail for him */
     if (u->route.kind == ROUTE_MAILDIR)
         u->health = UPSTREAM_UP; /* a folder: trouble shows at each delivery */
     else if (u->health == UPSTREAM_UNKNOWN)

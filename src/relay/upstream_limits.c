@@ -30,6 +30,10 @@ static const struct pair discarded = {offsetof(struct config, lmtp_discard_lhlo_
 static const struct pair bind_address = PAIR(bind_address);
 static const struct pair bind_address6 = PAIR(bind_address6);
 
+static const struct pair rate_delay = PAIR(destination_rate_delay);
+
+#define DIRECT_IDLE_MS 2000 /* as Postfix keeps connections: others wait for a place there */
+
 static const struct pair tls_loglevel = PAIR(tls_loglevel);
 static const struct pair tls_note_offer = PAIR(tls_note_starttls_offer);
 
@@ -39,6 +43,8 @@ static const struct pair step_limits[CLIENT_STEP_COUNT] = {
                            offsetof(struct config, smtp_helo_timeout)   },
     [CLIENT_STEP_STARTTLS] = PAIR(starttls_timeout),
     [CLIENT_STEP_TLS] = PAIR(starttls_timeout),
+    [CLIENT_STEP_AUTH] = {offsetof(struct config, lmtp_lhlo_timeout),
+                           offsetof(struct config, smtp_helo_timeout)   }, /* as in Postfix */
     [CLIENT_STEP_XCLIENT] = {offsetof(struct config, lmtp_xclient_timeout),
                            offsetof(struct config, lmtp_xclient_timeout)},
     [CLIENT_STEP_MAIL] = PAIR(mail_timeout),
@@ -67,12 +73,16 @@ static const char *text(const struct upstream *u, const struct config *config, s
 
 uint64_t upstream_step_limit_ms(const struct upstream *u, enum client_step step)
 {
+    if (u->route.out && step == CLIENT_STEP_GREETING)
+        return u->context->config->outbound_connect_timeout;
+    if (u->route.out && step == CLIENT_STEP_HELLO)
+        return u->context->config->outbound_helo_timeout;
     return step_limits[step].lmtp == 0 ? 0 : number(u, step_limits[step]);
 }
 
 uint64_t upstream_sessions_limit(const struct upstream *u)
 {
-    return number(u, sessions_limit);
+    return upstream_rate_delay_ms(u) > 0 ? 1 : number(u, sessions_limit); /* as Postfix */
 }
 
 size_t upstream_recipients_limit(const struct upstream *u, size_t most)
@@ -80,6 +90,18 @@ size_t upstream_recipients_limit(const struct upstream *u, size_t most)
     uint64_t limit = number(u, recipients_limit);
 
     return limit < most ? (size_t)limit : most;
+}
+
+uint64_t upstream_rate_delay_ms(const struct upstream *u)
+{
+    return number(u, rate_delay);
+}
+
+uint64_t upstream_idle_limit_ms(const struct upstream *u)
+{
+    uint64_t limit = u->context->config->lmtp_connection_idle_time;
+
+    return u->route.direct && limit > DIRECT_IDLE_MS ? DIRECT_IDLE_MS : limit;
 }
 
 uint64_t upstream_reuse_limit(const struct upstream *u)

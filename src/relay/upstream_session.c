@@ -19,12 +19,16 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
     case CLIENT_STEP_GREETING:
         return "receiving the initial server greeting";
     case CLIENT_STEP_HELLO:
+        if (s->client.helo)
+            return "performing the HELO handshake";
         return s->client.protocol == CLIENT_LMTP ? "performing the LHLO handshake"
                                                  : "performing the EHLO handshake";
     case CLIENT_STEP_STARTTLS:
         return "receiving the STARTTLS response";
     case CLIENT_STEP_TLS:
         return "performing the TLS handshake";
+    case CLIENT_STEP_AUTH:
+        return "performing SASL authentication";
     case CLIENT_STEP_XCLIENT:
         return "sending XCLIENT";
     case CLIENT_STEP_MAIL:
@@ -54,9 +58,16 @@ static const char *step_doing(const struct upstream_session *s, enum client_step
 
 static void name_host(const struct upstream_session *s, struct span words, struct text *why)
 {
+    struct span login = SPAN_LIT(CLIENT_LOGIN_FAILED);
     struct span host = SPAN_LIT("host");
     size_t at = 0;
 
+    if (span_starts_nocase(words, login)) { /* Postfix has no "host" there */
+        text_span(why, login);
+        text_cstr(why, s->host);
+        text_span(why, span_from(words, login.len + host.len));
+        return;
+    }
     if (span_starts_nocase(words, SPAN_LIT(TLS_REQUIRED))) {
         while (at < words.len && !span_starts_nocase(span_from(words, at), host))
             at++;
@@ -97,7 +108,11 @@ static void end_job(struct upstream_session *s, enum client_step step, const cha
 
     s->job = NULL;
     job->session = NULL;
-    s->u->active--;
+    upstream_job_left(s->u);
+    if (s->mx_name) { /* the next session begins with another */
+        upstream_set_text(s->u->shunned, sizeof s->u->shunned, s->mx_name);
+        s->u->shunned_until_ms = clock_mono_ms() + s->config->minimal_backoff_time;
+    }
     upstream_job_broken(
         s->u, job, nothing_yet && !s->silent && s->client.uses > 1 && job->results == 0, dsn, why);
 }
@@ -107,7 +122,11 @@ static void choose_dsn(const struct upstream_session *s, enum client_step step,
 {
     const char *ours = "4.4.2";
 
-    if (reply && reply->enhanced[0] == '4')
+    if (step == CLIENT_STEP_AUTH && reply && reply->code != 421)
+        ours = "4.7.8"; /* whatever its words are: not to be asked again at once */
+    else if (step == CLIENT_STEP_AUTH && !reply && !s->how && !s->timed_out)
+        ours = "4.7.0";
+    else if (reply && reply->enhanced[0] == '4')
         ours = reply->enhanced;
     else if (reply)
         ours = "4.3.0";
@@ -134,6 +153,10 @@ static void on_client_broken(void *ctx, enum client_step step, const struct smtp
     choose_dsn(s, step, reply, dsn);
     s->silent = s->timed_out;
     in_clear = upstream_tls_fall_back(s, step, buf);
+    /* a login that is refused here is not shown to the next host: accounts are locked for that */
+    if (!in_clear && !was_ready && !quitting && step != CLIENT_STEP_AUTH &&
+        upstream_session_walk_on(s, buf))
+        return;
     upstream_session_close(s);
     if (in_clear) {
         upstream_try_again(s->u);
@@ -187,9 +210,12 @@ static void on_client_step(void *ctx, enum client_step step)
     uint64_t now = clock_mono_ms();
     uint64_t left = s->connect_by_ms > now ? s->connect_by_ms - now : 1;
 
-    /* The whole opening has one limit (lmtp_connect_timeout), but what TLS takes. */
-    if (!s->ready && left < limit && step != CLIENT_STEP_STARTTLS && step != CLIENT_STEP_TLS &&
-        !stream_tls_facts(&s->stream))
+    /* The whole opening has one limit (lmtp_connect_timeout), but what TLS and a login take. */
+    if (s->u->route.out) { /* each step has its own: greetings of others may be slow on purpose */
+        if (step == CLIENT_STEP_GREETING)
+            limit = upstream_step_limit_ms(s->u, CLIENT_STEP_HELLO);
+    } else if (!s->ready && left < limit && step != CLIENT_STEP_STARTTLS &&
+               step != CLIENT_STEP_TLS && step != CLIENT_STEP_AUTH && !stream_tls_facts(&s->stream))
         limit = left;
     s->progress_ms = now;
     if (step != CLIENT_STEP_IDLE && step != CLIENT_STEP_BROKEN)
@@ -204,7 +230,7 @@ static void end_finished_job(struct upstream_session *s)
         return;
     s->job = NULL;
     job->session = NULL;
-    s->u->active--;
+    upstream_job_left(s->u);
     job->events->on_end(job, UPSTREAM_END_FINISHED, "", "");
 }
 
@@ -227,6 +253,7 @@ static void on_client_idle(void *ctx)
     struct upstream_session *s = ctx;
     bool opening = !s->ready;
 
+    upstream_login_forget(s);
     end_finished_job(s);
     if (s->closing || s->job)
         return; /* what that set off was faster */
@@ -246,10 +273,10 @@ static void on_client_idle(void *ctx)
         upstream_session_idle(s->u, s);
     if (!s->idle || s->closing)
         return;
-    if (s->u->context->config->lmtp_connection_idle_time == 0 || s->u->retired)
+    if (upstream_idle_limit_ms(s->u) == 0 || s->u->retired)
         upstream_session_quit(s);
     else
-        stream_deadline(&s->stream, s->u->context->config->lmtp_connection_idle_time);
+        stream_deadline(&s->stream, upstream_idle_limit_ms(s->u));
 }
 
 static void on_client_result(void *ctx, size_t position, enum client_blame blame,
@@ -284,10 +311,16 @@ static void on_client_starttls(void *ctx)
     upstream_tls_start(ctx);
 }
 
+static void on_client_login(void *ctx)
+{
+    upstream_login_give(ctx);
+}
+
 static const struct client_ops session_client_ops = {
     .send = on_client_send,
     .on_step = on_client_step,
     .starttls = on_client_starttls,
+    .login = on_client_login,
     .on_idle = on_client_idle,
     .on_result = on_client_result,
     .on_body = on_client_body,
@@ -303,11 +336,17 @@ static void on_stream_open(void *ctx)
     const struct config *config = s->config; /* a reload may free the current one */
     struct client_settings client = {
         .protocol = s->u->protocol,
-        .fallback = config->relay_protocol_fallback,
+        .out = s->u->route.out,
+        .fallback = config->relay_protocol_fallback && !s->u->route.out,
         .hello_name = upstream_hello_name(s->u, config),
         .discard = upstream_discarded(s->u, config),
         .tls = upstream_tls_mode(s),
-        .xclient = config->lmtp_send_xclient,
+        .wrapped = s->tls->wrapper,
+        .login = s->has_login,
+        .auth_in_clear = s->login.in_clear,
+        .auth_in_tls = s->login.in_tls,
+        /* it would undo the login */
+        .xclient = config->lmtp_send_xclient && !s->u->route.out && !s->has_login,
         .xclient_timeout_s = (unsigned)(upstream_step_limit_ms(s->u, CLIENT_STEP_END) / 1000),
     };
 

@@ -31,6 +31,21 @@ const struct relay_tls *upstream_tls_of(const struct upstream *u, const struct c
                           &u->route);
 }
 
+#define SUBMISSIONS_PORT 465 /* RFC 8314: TLS from the first byte on */
+
+void upstream_tls_choose(struct upstream_session *s)
+{
+    const struct route *route = &s->u->route;
+    bool wrapper = route->out && route->port == SUBMISSIONS_PORT;
+    bool raise = s->has_login && s->login.in_clear == 0;
+
+    s->tls = upstream_tls_of(s->u, s->config);
+    if ((!wrapper || s->tls->wrapper) && (!raise || s->tls->level >= TLS_LEVEL_ENCRYPT))
+        return;
+    s->tls_own = relay_tls_raise(s->tls, wrapper);
+    s->tls = &s->tls_own;
+}
+
 static bool in_clear_for_now(const struct upstream *u)
 {
     return clock_mono_ms() < u->clear_until_ms;
@@ -65,7 +80,7 @@ static enum tls_verify verify_of(enum tls_level level)
  * certificates can only show the one that is verified when it knows. */
 static const char *server_name(const struct upstream_session *s)
 {
-    const char *host = s->u->route.host;
+    const char *host = upstream_session_host(s);
     struct sockaddr_in6 v6;
     struct sockaddr_in v4;
 
@@ -114,7 +129,7 @@ static struct tls_session *make_session(struct upstream_session *s)
                                 .fingerprints = (const unsigned char(*)[32])s->tls->prints,
                                 .fingerprint_count = s->tls->print_count};
 
-    wanted.name_count = relay_tls_names(s->tls, s->u->route.host, names);
+    wanted.name_count = relay_tls_names(s->tls, upstream_session_host(s), s->u->route.host, names);
     for (size_t i = 0; i < wanted.name_count; i++)
         wanted.names[i] = names[i];
     return client ? tls_client_session(client, &wanted) : NULL;
@@ -220,17 +235,20 @@ void upstream_tls_note(struct upstream_session *s)
     if (!facts && s->tls->level == TLS_LEVEL_NONE && (s->client.can & CLIENT_CAN_STARTTLS) &&
         upstream_tls_notes_offer(u, s->config))
         log_info(u->context->log, upstream_program(u), "Host offered STARTTLS: [%s]",
-                 u->route.path[0] ? u->route.path : u->route.host);
+                 u->route.path[0] ? u->route.path : upstream_session_host(s));
 }
 
 void upstream_tls_reload(struct upstream *u, const struct config *old)
 {
     struct upstream_session *s, *next;
     const struct config *new = u->context->config;
+    bool same_login = relay_login_equal(old, new, &u->route);
 
     upstream_tls_forget(u);
     u->clear_until_ms = 0;
-    if (relay_tls_equal(upstream_tls_of(u, old), upstream_tls_of(u, new)))
+    if (!same_login && u->health == UPSTREAM_DOWN)
+        upstream_probe(u); /* perhaps that was it */
+    if (same_login && relay_tls_equal(upstream_tls_of(u, old), upstream_tls_of(u, new)))
         return;
     u->tls_now[0] = '\0';
     DL_FOREACH_SAFE(u->sessions, s, next) {

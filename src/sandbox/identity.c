@@ -59,10 +59,18 @@ int identity_become(const struct identity *who, struct errbuf *err)
     return 0;
 }
 
+int identity_hide_memory(void)
+{
+    struct rlimit no_core = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &no_core);
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -errno;
+}
+
 int identity_disarm(struct errbuf *err)
 {
     struct capabilities none = {.header = {.version = _LINUX_CAPABILITY_VERSION_3}};
-    struct rlimit no_core = {0, 0};
+    int rc;
 
     limit_bounding_set(); /* first: it takes a capability */
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -70,9 +78,9 @@ int identity_disarm(struct errbuf *err)
         return errbuf_set(err, -errno, "cannot drop capabilities: %s", strerror(errno));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return errbuf_set(err, -errno, "cannot set no_new_privs: %s", strerror(errno));
-    setrlimit(RLIMIT_CORE, &no_core);
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return errbuf_set(err, -errno, "cannot forbid core files: %s", strerror(errno));
+    rc = identity_hide_memory();
+    if (rc < 0)
+        return errbuf_set(err, rc, "cannot forbid core files: %s", strerror(-rc));
     return 0;
 }
 

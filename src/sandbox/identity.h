@@ -35,6 +35,11 @@ int identity_become(const struct identity *who, struct errbuf *err);
  * them.
  */
 int identity_disarm(struct errbuf *err);
+/*
+ * Only the latter, for those who keep everything else: no core file (a pipe that takes them gets
+ * none either), and nobody but root may look into the memory. 0 or -errno.
+ */
+int identity_hide_memory(void);
 /* Whether any capability is left to this process. */
 bool identity_is_armed(void);
 

@@ -79,7 +79,7 @@ def test_compose_environment_starts(gateways, tmp_path):
 
 def test_boky_only_compose_environment(spool):
     """What the rest of that image's README has: each variable gets a word, none stops the start."""
-    variables = ["RELAYHOST", "RELAYHOST_USERNAME", "RELAYHOST_PASSWORD", "RELAYHOST_PASSWORD_FILE", "SASL_RELAYHOST",
+    variables = ["RELAYHOST_USERNAME", "RELAYHOST_PASSWORD", "RELAYHOST_PASSWORD_FILE", "SASL_RELAYHOST",
                  "XOAUTH2_CLIENT_ID", "XOAUTH2_SECRET_FILE", "SMTPD_SASL_USERS", "MASQUERADED_DOMAINS", "SMTP_HEADER_CHECKS",
                  "DKIM_SELECTOR", "DKIM_AUTOGENERATE", "OPENDKIM_RequireSafeKeys", "RSPAMD_dkim_signing__use_esld",
                  "AUTOSET_HOSTNAME", "AUTOSET_HOSTNAME_SERVICES", "SKIP_ROOT_SPOOL_CHOWN", "FORCE_COLOR"]
@@ -215,8 +215,7 @@ def test_relayhost_that_is_the_mail_store(spool):
             told = [line for line in lines if f"set RELAY_TRANSPORT=lmtp:[127.0.0.1]:{peer.port} and remove RELAYHOST" in line]
             assert code == 78 and bool(told) == is_store, lines
         code, lines = check(**with_transport, RELAYHOST=f"[127.0.0.1]:{store.port}", RELAY_TRANSPORT="lmtp:[192.0.2.1]:24")
-        assert code == 0
-        assert [line for line in lines if "goes to relay_transport=lmtp:[192.0.2.1]:24; remove RELAYHOST" in line], lines
+        assert code == 0 and "relays for 127.0.0.0/8 [::1]/128 through [127.0.0.1]:" in lines[-1], lines
     finally:
         store.stop()
         relay.stop()

@@ -361,7 +361,8 @@ def test_verify(gateway, peer):
     assert lines[0].startswith("<bob@example.com>: deliverable: ")
     assert re.match(r"<unknown@example\.com>: undeliverable: host \S+ said: 550 5\.1\.1 ", lines[1]), lines
     assert re.match(r"<temp@example\.com>: deferred: host \S+ said: 451 4\.3\.0 ", lines[2]), lines
-    assert lines[3] == "<x@example.net>: undeliverable: 554 5.7.1 <x@example.net>: Relay access denied"
+    assert lines[3] == "<x@example.net>: undeliverable: 554 5.7.1 <x@example.net>: Relay access denied (no way leads there: its " \
+        "domain is not in relay_domains, and neither relayhost nor outbound=direct is set)"
     assert lines[4].startswith("<root>: undeliverable: 554 5.7.1 <root@mx.example.com>: Relay access denied (")
     assert sendmail(gateway, "-bv", "temp@example.com", text=b"").returncode == TEMPFAIL
     assert sendmail(gateway, "-bv", text=b"").returncode == USAGE

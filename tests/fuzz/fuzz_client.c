@@ -2,14 +2,15 @@
  * Fuzz relay/client: whatever the peer says, each reply is taken for the command it answers.
  *
  * Input: two choices (settings, envelope), then the peer's bytes. Bytes 1 to 8 among them are not
- * the peer's but ours: see enum deed. Beside the client runs a model that knows nothing of its
- * states: a queue of what was asked, out of the bytes that were sent, and the replies, out of the
- * bytes that were fed. It holds that
+ * the peer's (14 likewise) but ours: see enum deed. Beside the client runs a model that knows
+ * nothing of its states: a queue of what was asked, out of the bytes that were sent, and the
+ * replies, out of the bytes that were fed. It holds that
  *   - a reply that nothing asked for, or no reply at all, breaks the session, and a result names
  * the reply to that recipient's command, or to one that all share;
  *   - each recipient has one result, unless on_broken comes first, and nothing comes after that;
  *   - the dot is sent only after 354, for recipients that were accepted, and what it ends is the
  * body;
+ *   - the login is said only after it was asked for, where it may be, and nothing of it comes back;
  *   - the client is idle, or sends a body, when all replies are in, and only then.
  */
 #include "input.h"
@@ -32,8 +33,12 @@ enum deed {
     DEED_BODY,
     DEED_BODY_END,
     DEED_FEED,
-    DEED_SECURED
+    DEED_SECURED,
+    DEED_LOGIN = 14 /* CR and LF are between */
 };
+
+#define USER   "ann"
+#define SECRET "c0rrect-horse"
 
 struct asked {
     enum client_step step;
@@ -53,6 +58,8 @@ struct model {
     struct smtp_reply_parser parser;
     enum client_tls tls;
     bool secured;
+    bool login_asked;
+    bool login_given;
     bool must_break;
     bool broken;
     bool in_transaction;
@@ -111,6 +118,8 @@ static const struct {
     {"LHLO ",        CLIENT_STEP_HELLO   },
     {"EHLO ",        CLIENT_STEP_HELLO   },
     {"STARTTLS\r\n", CLIENT_STEP_STARTTLS},
+    {"HELO ",        CLIENT_STEP_HELLO   },
+    {"AUTH ",        CLIENT_STEP_AUTH    },
     {"XCLIENT ",     CLIENT_STEP_XCLIENT },
     {"MAIL FROM:<",  CLIENT_STEP_MAIL    },
     {"RCPT TO:<",    CLIENT_STEP_RCPT    },
@@ -121,14 +130,30 @@ static const struct {
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
+/* A response of a login: base64, or an empty line. */
+static bool is_response(const struct model *m, struct span line)
+{
+    bool due = m->client.step == CLIENT_STEP_AUTH && m->asked_from == m->asked_to &&
+               m->answered_count > 0 && m->codes[m->answered_count - 1] == 334;
+
+    for (size_t i = 0; due && i + 2 < line.len; i++)
+        due = ascii_is_alnum(line.ptr[i]) || strchr("+/=", line.ptr[i]);
+    return due;
+}
+
 static void take_command(struct model *m, struct span line)
 {
     size_t i = 0;
 
+    if (is_response(m, line)) {
+        ask(m, CLIENT_STEP_AUTH, 0);
+        return;
+    }
     while (i < COMMAND_COUNT && !span_starts_nocase(line, span_of(commands[i].start)))
         i++;
     assert(i < COMMAND_COUNT);
     assert(commands[i].step != CLIENT_STEP_XCLIENT || line.len <= 512);
+    assert(commands[i].step != CLIENT_STEP_AUTH || (m->login_given && line.len <= 512));
     ask(m, commands[i].step, m->next_rcpt);
     m->next_rcpt += commands[i].step == CLIENT_STEP_RCPT;
 }
@@ -225,7 +250,7 @@ static void on_step(void *ctx, enum client_step step)
     struct model *m = ctx;
 
     assert(!m->broken && step < CLIENT_STEP_BROKEN && step == m->client.step);
-    assert(step < CLIENT_STEP_XCLIENT || m->tls != CLIENT_TLS_REQUIRED || m->secured);
+    assert(step < CLIENT_STEP_AUTH || m->tls != CLIENT_TLS_REQUIRED || m->secured);
 }
 
 /* All that the peer said is used up: its 220 was the last of it. */
@@ -239,9 +264,27 @@ static void on_starttls(void *ctx)
     assert(m->codes[m->answered_count - 1] / 100 == 2);
 }
 
+static bool is_protected(const struct model *m)
+{
+    return m->secured || m->client.settings.wrapped;
+}
+
+static void on_login(void *ctx)
+{
+    struct model *m = ctx;
+
+    assert(!m->broken && !m->must_break && !m->login_asked && m->client.settings.login);
+    assert(!smtp_reply_partial(&m->parser) && m->asked_from == m->asked_to);
+    assert(m->tls != CLIENT_TLS_REQUIRED || m->secured);
+    assert(is_protected(m) || m->client.settings.auth_in_clear != 0);
+    m->login_asked = true;
+}
+
 static void on_idle(void *ctx)
 {
     struct model *m = ctx;
+
+    assert(!m->client.settings.login || m->login_given);
 
     assert(m->tls != CLIENT_TLS_REQUIRED || m->secured);
     assert(!m->broken && !m->in_transaction && !m->must_break);
@@ -308,12 +351,13 @@ static void on_broken(void *ctx, enum client_step step, const struct smtp_reply 
 
     assert(!m->broken && text[0] != '\0' && step < CLIENT_STEP_BROKEN);
     assert(!reply || strstr(text, reply->text) || strlen(reply->text) > 900);
+    assert(step != CLIENT_STEP_AUTH || !m->login_given || !strstr(text, SECRET));
     for (; *text != '\0'; text++)
         assert(!ascii_is_control(*text));
     m->broken = true;
 }
 
-static const struct client_ops ops = {on_send,   on_step, on_starttls, on_idle,
+static const struct client_ops ops = {on_send,   on_step, on_starttls, on_login, on_idle,
                                       on_result, on_body, on_finished, on_broken};
 
 static void feed(struct model *m, struct span bytes)
@@ -330,8 +374,8 @@ static void feed(struct model *m, struct span bytes)
     assert(m->broken || !m->must_break);
     if (m->broken)
         return;
-    assert((step == CLIENT_STEP_IDLE || step == CLIENT_STEP_BODY || step == CLIENT_STEP_TLS) ==
-           (m->asked_from == m->asked_to));
+    assert((step == CLIENT_STEP_IDLE || step == CLIENT_STEP_BODY || step == CLIENT_STEP_TLS ||
+            (step == CLIENT_STEP_AUTH && !m->login_given)) == (m->asked_from == m->asked_to));
     assert(client_may_be_sent(&m->client) == (step == CLIENT_STEP_END));
 }
 
@@ -349,6 +393,17 @@ static void secure(struct model *m)
         return;
     m->secured = true;
     client_secured(&m->client);
+}
+
+static void give_login(struct model *m)
+{
+    struct client_login login = {SPAN_LIT(USER), SPAN_LIT(SECRET)};
+
+    if (!m->login_asked || m->login_given)
+        return;
+    m->login_given = true;
+    client_login(&m->client, &login);
+    assert(m->broken || m->client.step == CLIENT_STEP_AUTH);
 }
 
 static void do_deed(struct model *m, char deed)
@@ -369,6 +424,8 @@ static void do_deed(struct model *m, char deed)
         end_body(m);
     else if (deed == DEED_SECURED)
         secure(m);
+    else if (deed == DEED_LOGIN)
+        give_login(m);
 }
 
 static void make_envelope(size_t choice)
@@ -396,11 +453,17 @@ static void make_envelope(size_t choice)
     e->helo[choice >> 8] = '\0';
 }
 
+static bool is_deed(char c)
+{
+    return (c >= DEED_BEGIN && c <= DEED_SECURED) || c == DEED_LOGIN;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct model m;
     struct span in = span_make((const char *)data, size);
     size_t choice = input_choice(&in, 127);
+    size_t envelope_choice;
     struct client_settings settings = {.protocol = choice & 1 ? CLIENT_SMTP : CLIENT_LMTP,
                                        .fallback = choice & 2,
                                        .hello_name = "gw.example.com",
@@ -415,7 +478,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     m.tls = settings.tls;
     m.eager = choice & 8;
     m.bytes = choice & 16;
-    make_envelope(input_choice(&in, 65535));
+    envelope_choice = input_choice(&in, 65535);
+    make_envelope(envelope_choice);
+    settings.out = envelope_choice >> 7 & 1;
+    settings.login = choice >> 5 == 3 || envelope_choice % 5 == 1;
+    settings.wrapped = settings.tls == CLIENT_TLS_NONE && envelope_choice & 4;
+    settings.auth_in_clear = envelope_choice & 7;
+    settings.auth_in_tls = 7 & ~(envelope_choice >> 3);
     smtp_reply_parser_init(&m.parser);
     client_init(&m.client, &ops, &m, &settings);
     ask(&m, CLIENT_STEP_GREETING, 0);
@@ -423,7 +492,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (in.len > 0) {
         size_t len = 0;
 
-        while (len < in.len && (in.ptr[len] < DEED_BEGIN || in.ptr[len] > DEED_SECURED))
+        while (len < in.len && !is_deed(in.ptr[len]))
             len++;
         feed_piece(&m, span_first(in, len));
         if (len < in.len)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -264,7 +265,10 @@ void dns_add(struct dns_fixture *d, const char *name, int type, const char *valu
     if (type == DNS_PTR) {
         r->len = write_name(r->data, value);
     } else if (type == DNS_MX) {
-        r->len = 2 + write_name(r->data + 2, value);
+        char *host;
+
+        put16(r->data, (unsigned)strtoul(value, &host, 10));
+        r->len = 2 + write_name(r->data + 2, host + (*host == ' '));
     } else if (type == DNS_TXT) {
         r->data[0] = (unsigned char)strlen(value);
         memcpy(r->data + 1, value, strlen(value));

@@ -59,7 +59,8 @@ struct dns_fixture {
 
 void dns_begin(struct dns_fixture *d, struct loop_fixture *f);
 void dns_end(struct dns_fixture *d);
-/* value: an address for A and AAAA; for PTR and MX the name ("" is the root); for TXT its text. */
+/* value: an address for A and AAAA; for PTR and MX the name ("" is the root), before
+ * that of an MX may stand its preference ("10 mx.example.net"); for TXT its text. */
 void dns_add(struct dns_fixture *d, const char *name, int type, const char *value);
 /* A PTR whose first label is these bytes, and "example.org" after it. */
 void dns_add_raw_ptr(struct dns_fixture *d, const char *name, const void *label, size_t len);

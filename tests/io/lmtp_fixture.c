@@ -19,6 +19,7 @@ struct lmtp_connection {
     unsigned number;
     char line[LINE_CAP];
     size_t line_len;
+    bool smtp; /* EHLO was said */
     bool in_data;
     bool body_seen;
     char *body; /* owned */
@@ -156,7 +157,11 @@ static void end_of_data(struct lmtp_connection *c)
 {
     c->in_data = false;
     c->l->dots++;
-    for (size_t i = 0; i < c->recipient_count && !c->closing; i++) {
+    if (c->smtp && !obey(c, ".", c->recipients[0], "250 2.0.0 Ok: queued")) {
+        for (size_t i = 0; i < c->recipient_count; i++)
+            note_delivered(c, c->recipients[i]);
+    }
+    for (size_t i = 0; i < c->recipient_count && !c->closing && !c->smtp; i++) {
         char usual[200];
 
         snprintf(usual, sizeof usual, "250 2.0.0 <%s> Saved", c->recipients[i]);
@@ -219,6 +224,7 @@ static void take_command(struct lmtp_connection *c, const char *line)
 
     snprintf(verb, sizeof verb, "%.*s", (int)strcspn(line, " "), line);
     if (strcasecmp(verb, "LHLO") == 0 || strcasecmp(verb, "EHLO") == 0) {
+        c->smtp = strcasecmp(verb, "EHLO") == 0;
         say_hello(c, verb);
     } else if (strcasecmp(verb, "MAIL") == 0) {
         c->l->mails++;

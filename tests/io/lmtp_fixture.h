@@ -4,7 +4,8 @@
  * By itself it takes everything. Rules change that: the first one that fits an event and has times
  * left decides what is said or done. Events are the commands ("LHLO", "MAIL", "RCPT", ...),
  * "CONNECT" (the greeting), "BODY" (the first byte of a message has come) and "." (once per
- * accepted recipient, with the recipient as its text).
+ * accepted recipient, with the recipient as its text). After EHLO it is an SMTP server: one reply
+ * after the dot, with the first recipient as its text.
  *
  * What got 250 after the dot is counted per recipient: a message that comes twice is seen.
  */

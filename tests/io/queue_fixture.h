@@ -28,7 +28,7 @@ struct queue_fixture {
     bool running;
     bool litter; /* files that could not be removed may be left in incoming/ */
     unsigned closing;
-    char ini[1000];
+    char ini[1600];
 };
 
 /* Somebody who hands over a message and waits for the answer. */

@@ -2,7 +2,9 @@
  * Custody under random trouble: whatever the destination, the disk and the operator do, a message
  * that was answered with 250 comes to each of its recipients, whole; and twice only where the log
  * owned up to it. Once with one destination, and once with two peers and settings that make them
- * two destinations, two targets of one, or something else after each reload.
+ * two destinations, two targets of one, or something else after each reload. And once with ways
+ * out: the second peer is a relayhost, or the server of domains that have their destinations made
+ * for them, or there is no way for a while.
  *
  * CHAOS_SEEDS=n tries n sequences instead of a few, CHAOS_SEED=n the one that failed.
  */
@@ -32,11 +34,24 @@ struct message {
 static struct message messages[MESSAGES];
 static unsigned message_count;
 static const char *common; /* settings of every reload, with two peers */
+static bool ways;          /* every other recipient is outside */
 
 static unsigned dice(unsigned sides)
 {
     seed_now = seed_now * 1664525 + 1013904223;
     return (seed_now >> 10) % sides;
+}
+
+/* Outside: address literals, so that nobody is asked for a name. */
+static void put_address(char *buf, size_t cap, unsigned message, unsigned recipient)
+{
+    static const char *const outside[] = {"[127.0.0.1]", "[IPv6:::ffff:127.0.0.1]",
+                                          "[IPv6:::ffff:7f00:1]"};
+    const char *domain = recipient % 2 ? "b.example" : "a.example";
+
+    if (ways && recipient % 2)
+        domain = outside[message % 3];
+    snprintf(buf, cap, "m%u-%u@%s", message, recipient, domain);
 }
 
 static struct lmtp_fixture *a_peer(void)
@@ -63,9 +78,11 @@ static void submit(void)
         return;
     m->recipients = 1 + dice(3);
     m->size = sizes[dice(5)];
-    for (unsigned i = 0; i < m->recipients; i++)
-        snprintf(recipients + strlen(recipients), sizeof recipients - strlen(recipients),
-                 "m%u-%u@%c.example ", message_count, i, "ab"[i % 2]);
+    for (unsigned i = 0; i < m->recipients; i++) {
+        put_address(recipients + strlen(recipients), sizeof recipients - strlen(recipients),
+                    message_count, i);
+        strcat(recipients, " ");
+    }
     message_count++;
     if (m->size > 60000) /* the fixture makes its bodies without faults */
         disk_fault_none();
@@ -199,15 +216,24 @@ static const char *two_peers(unsigned which)
         "transport_maps = inline:{ {b.example=lmtp:[127.0.0.1]:%2$u, lmtp:[127.0.0.1]:%1$u} }\n",
         "relay_transport = lmtp:[127.0.0.1]:%u\n#%u\n",
     };
-    static char ini[900];
+    static const char *const out[] = {
+        "relay_transport = lmtp:[127.0.0.1]:%u\noutbound = direct\nsmtp_tcp_port = %u\n",
+        "relay_transport = lmtp:[127.0.0.1]:%u\nrelayhost = [127.0.0.1]:%u\n",
+        "relay_transport = lmtp:[127.0.0.1]:%1$u\n"
+        "relayhost = [127.0.0.1]:%2$u, [127.0.0.1]:%1$u\n",
+        "relay_transport = lmtp:[127.0.0.1]:%1$u\noutbound = direct\nsmtp_tcp_port = %2$u\n"
+        "transport_maps = inline:{ a.example=smtp:[127.0.0.1]:%1$u }\n",
+        "relay_transport = lmtp:[127.0.0.1]:%u\n#%u\n",
+    };
+    static char ini[1400];
 
-    snprintf(ini, sizeof ini, "%s%s", common, rows[which]);
+    snprintf(ini, sizeof ini, "%s%s", common, ways ? out[which] : rows[which]);
     return ini;
 }
 
 static void reload(void)
 {
-    char ini[1100];
+    char ini[1700];
 
     if (q.has_other) {
         queue_reload_two(&q, two_peers(dice(5)));
@@ -288,10 +314,10 @@ static unsigned count_at(const struct lmtp_fixture *l, const char *address, size
 /* How often more than once; the test fails when it is not at all. */
 static unsigned check_recipient(const struct message *m, unsigned number, unsigned recipient)
 {
-    char address[40];
+    char address[80];
     unsigned count;
 
-    snprintf(address, sizeof address, "m%u-%u@%c.example", number, recipient, "ab"[recipient % 2]);
+    put_address(address, sizeof address, number, recipient);
     count = count_at(&q.r.lmtp, address, m->size);
     if (q.has_other)
         count += count_at(&q.other, address, m->size);
@@ -322,7 +348,7 @@ static void check_all(void)
 
 static void one_sequence(unsigned seed, bool two)
 {
-    char ini[600];
+    char ini[900];
 
     seed_first = seed;
     seed_now = seed * 2654435761u;
@@ -334,6 +360,10 @@ static void one_sequence(unsigned seed, bool two)
              "lmtp_connect_timeout = 200ms\nlmtp_mail_timeout = 150ms\nlmtp_rcpt_timeout = 150ms\n"
              "lmtp_data_init_timeout = 150ms\nlmtp_data_xfer_timeout = 150ms\n"
              "lmtp_data_done_timeout = 200ms\nlmtp_rset_timeout = 200ms\n"
+             "smtp_connect_timeout = 200ms\nsmtp_mail_timeout = 150ms\nsmtp_rcpt_timeout = 150ms\n"
+             "smtp_data_init_timeout = 150ms\nsmtp_data_xfer_timeout = 150ms\n"
+             "smtp_data_done_timeout = 200ms\nsmtp_rset_timeout = 200ms\n"
+             "bounce_queue_lifetime = 5s\nlmtp_connection_idle_time = 300ms\n"
              "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\n",
              dice(2) ? "queue" : "direct");
     print_message("seed %u\n", seed);
@@ -352,6 +382,8 @@ static void one_sequence(unsigned seed, bool two)
         lmtp_up(&q.r.lmtp);
     if (two && !q.other.listening)
         lmtp_up(&q.other);
+    if (ways) /* where there is one */
+        queue_reload_two(&q, two_peers(dice(4)));
     loop_wait(&q.r.f, all_over());
     check_all();
     queue_end(&q);
@@ -381,11 +413,19 @@ static void nothing_is_lost_between_two_peers(void **state)
     sequences(true);
 }
 
+static void nothing_is_lost_on_its_way_out(void **state)
+{
+    ways = true;
+    sequences(true);
+    ways = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_promised_is_lost),
         cmocka_unit_test(nothing_is_lost_between_two_peers),
+        cmocka_unit_test(nothing_is_lost_on_its_way_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,9 +126,13 @@ static void test_refusals(void **state)
         {"submit\nfrom <>\nrcpt <\"\"@example.com>\n",
          "error 67 501 5.1.3 Bad recipient address syntax: <\"\"@example.com>\n"                                                                            },
         {"submit\nfrom <>\nrcpt <x@other.net>\n",
-         "error 69 554 5.7.1 <x@other.net>: Relay access denied\n"                                                                                          },
+         "error 69 554 5.7.1 <x@other.net>: Relay access denied"
+         " (no way leads there: its domain is not in relay_domains, and neither relayhost nor "
+         "outbound=direct is set)\n"                                                                                                                        },
         {"submit\nfrom <>\nrcpt <ann@example.com>\nrcpt <x@[192.0.2.1]>\nchunk 2\nhiend\n",
-         "error 69 554 5.7.1 <x@[192.0.2.1]>: Relay access denied\n"                                                                                        },
+         "error 69 554 5.7.1 <x@[192.0.2.1]>: Relay access denied"
+         " (no way leads there: its domain is not in relay_domains, and neither relayhost nor "
+         "outbound=direct is set)\n"                                                                                                                        },
         {"submit\nfrom <>\nrcpt <ann>\n",
          "error 69 554 5.7.1 <ann@mx.example.com>: Relay access denied (a name without a domain "
          "gets "

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-static const char *const step_names[] = {"GREETING", "HELLO", "STARTTLS", "TLS",   "XCLIENT",
-                                         "IDLE",     "MAIL",  "RCPT",     "DATA",  "BODY",
-                                         "END",      "RSET",  "QUIT",     "BROKEN"};
+static const char *const step_names[] = {"GREETING", "HELLO", "STARTTLS", "TLS",  "AUTH",
+                                         "XCLIENT",  "IDLE",  "MAIL",     "RCPT", "DATA",
+                                         "BODY",     "END",   "RSET",     "QUIT", "BROKEN"};
 static const char *const blame_names[] = {"none", "recipient", "later", "destination"};
 
 /* Moves what was sent into `got`, one C line per CRLF line; an unfinished line waits. */
@@ -83,6 +83,16 @@ static void on_starttls(void *ctx)
     note_call(p);
 }
 
+static void on_login(void *ctx)
+{
+    struct client_peer *p = ctx;
+
+    assert_int_equal(p->broken, 0);
+    flush_sent(p);
+    text_cstr(&p->got, "E login\n");
+    note_call(p);
+}
+
 static void on_idle(void *ctx)
 {
     struct client_peer *p = ctx;
@@ -106,7 +116,7 @@ static void on_result(void *ctx, size_t position, enum client_blame blame, enum 
     assert_true(p->in_transaction);
     assert_true(position < p->t.count);
     assert_int_equal(p->results[position]++, 0);
-    assert_int_equal(blame, client_blame(step, reply));
+    assert_int_equal(blame, client_blame(step, reply, p->settings.out));
     p->blames[position] = blame;
     flush_sent(p);
     text_printf(&p->got, "E result %zu %s %s %s\n", position, blame_names[blame], step_names[step],
@@ -157,7 +167,7 @@ static void on_broken(void *ctx, enum client_step step, const struct smtp_reply 
         envelope_free(&p->envelope);
 }
 
-const struct client_ops client_peer_ops = {on_send,   on_step, on_starttls, on_idle,
+const struct client_ops client_peer_ops = {on_send,   on_step, on_starttls, on_login, on_idle,
                                            on_result, on_body, on_finished, on_broken};
 
 static void fill_envelope(struct envelope *e)

@@ -8,7 +8,7 @@
  *     s text      the same without CRLF
  *     D words     something is done: see the table in client_peer_deeds.c
  *     C text      the client has sent text CRLF
- *     E event     starttls | idle | body | finished | result POSITION BLAME STEP REPLY
+ *     E event     starttls | login | idle | body | finished | result POSITION BLAME STEP REPLY
  *                 | broken STEP CODE TEXT | await STEP (after "D steps" only)
  *
  * After each piece of the peer's and each deed, what the client sent and reported must be exactly

@@ -81,6 +81,13 @@ static void do_steps(struct client_peer *p, const char *arg)
     p->show_steps = true;
 }
 
+/* login MECHANISMS-IN-CLEAR MECHANISMS-IN-TLS, as numbers */
+static void set_login(struct client_settings *settings, const char *arg)
+{
+    settings->login = true;
+    assert_int_equal(sscanf(arg, "%u %u", &settings->auth_in_clear, &settings->auth_in_tls), 2);
+}
+
 /* set WORD: a setting or a part of the envelope, before it is used */
 static void do_set(struct client_peer *p, const char *arg)
 {
@@ -98,6 +105,12 @@ static void do_set(struct client_peer *p, const char *arg)
         p->settings.tls = CLIENT_TLS_REQUIRED;
     else if (strncmp(arg, "discard ", 8) == 0)
         p->settings.discard = "starttls"; /* the only one needed */
+    else if (strcmp(arg, "wrapped") == 0)
+        p->settings.wrapped = true;
+    else if (strcmp(arg, "out") == 0)
+        p->settings.out = true;
+    else if (strncmp(arg, "login ", 6) == 0)
+        set_login(&p->settings, arg + 6);
     else if (strcmp(arg, "eager") == 0)
         p->eager = true;
     else if (strcmp(arg, "8bit") == 0)
@@ -123,6 +136,22 @@ static void do_secured(struct client_peer *p, const char *arg)
     client_secured(&p->client);
 }
 
+/* login USER SECRET; "*" is a long secret */
+static void do_login(struct client_peer *p, const char *arg)
+{
+    static char big[1100];
+    size_t len = strcspn(arg, " ");
+    struct client_login login = {span_make(arg, len), span_of(arg + len + 1)};
+    static char user[64], secret[64]; /* they must last */
+
+    memset(big, 'x', sizeof big);
+    snprintf(user, sizeof user, "%.*s", (int)len, arg);
+    snprintf(secret, sizeof secret, "%s", arg + len + 1);
+    login.user = span_of(user);
+    login.secret = strcmp(secret, "*") == 0 ? span_make(big, sizeof big) : span_of(secret);
+    client_login(&p->client, &login);
+}
+
 static const struct {
     const char *word;
     void (*deed)(struct client_peer *p, const char *arg);
@@ -139,6 +168,7 @@ static const struct {
     {"steps",   do_steps  },
     {"set",     do_set    },
     {"secured", do_secured},
+    {"login",   do_login  },
 };
 
 void client_peer_do(struct client_peer *p, const char *words)

@@ -133,13 +133,14 @@ static void test_names(void **state)
 
     w.text[RELAY_TLS_LEVEL] = "secure";
     map = build(&w);
-    assert_int_equal(relay_tls_names(&map.general, "mail.example.com", names), 2);
+    assert_int_equal(relay_tls_names(&map.general, "mx1.example.net", "mail.example.com", names),
+                     2);
     assert_string_equal(names[0], "mail.example.com");
     assert_string_equal(names[1], ".mail.example.com");
     relay_tls_free(&map);
     w.text[RELAY_TLS_SECURE_MATCH] = "Hostname:.example.net, a.example.org 192.0.2.7";
     map = build(&w);
-    assert_int_equal(relay_tls_names(&map.general, "192.0.2.53", names), 4);
+    assert_int_equal(relay_tls_names(&map.general, "192.0.2.53", "192.0.2.53", names), 4);
     assert_string_equal(names[0], "192.0.2.53");
     assert_string_equal(names[1], ".example.net");
     assert_string_equal(names[2], "a.example.org");
@@ -206,7 +207,7 @@ static void test_exceptions(void **state)
     assert_int_equal(tls->max_version, TLS_VERSION_1_1);
     assert_true(tls->medium);
     assert_string_equal(tls->servername, "sni.example.com");
-    assert_int_equal(relay_tls_names(tls, "2001:db8::5", names), 2);
+    assert_int_equal(relay_tls_names(tls, "2001:db8::5", "2001:db8::5", names), 2);
     assert_string_equal(names[1], ".example.org");
     r = route_of("lmtp:a.b.example.net:26");
     assert_int_equal(relay_tls_find(&map, &r)->print_count, 2);
@@ -356,10 +357,86 @@ static void test_defaults_are_good_at_every_level(void **state)
     }
 }
 
+/* Ways out have the level may where none is said; what is said counts for them too. */
+static void test_ways_out(void **state)
+{
+    static const struct {
+        const char *level;
+        bool use, enforce, wrapper;
+        enum tls_level want, in_house;
+    } rows[] = {
+        {"",        false, false, false, TLS_LEVEL_MAY,     TLS_LEVEL_NONE   },
+        {" ",       false, false, false, TLS_LEVEL_MAY,     TLS_LEVEL_NONE   },
+        {"none",    false, false, false, TLS_LEVEL_NONE,    TLS_LEVEL_NONE   },
+        {"encrypt", false, false, false, TLS_LEVEL_ENCRYPT, TLS_LEVEL_ENCRYPT},
+        {"",        true,  false, false, TLS_LEVEL_MAY,     TLS_LEVEL_MAY    },
+        {"",        false, true,  false, TLS_LEVEL_VERIFY,  TLS_LEVEL_VERIFY },
+        {"",        false, false, true,  TLS_LEVEL_ENCRYPT, TLS_LEVEL_ENCRYPT},
+    };
+    struct route way = route_of("smtp:[192.0.2.54]:25");
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct relay_tls_words w = usual();
+        struct relay_tls_map map;
+
+        w.text[RELAY_TLS_LEVEL] = rows[i].level;
+        w.use = rows[i].use;
+        w.enforce = rows[i].enforce;
+        w.wrapper = rows[i].wrapper;
+        w.ways_out = true;
+        map = build(&w);
+        way.out = true;
+        assert_int_equal(relay_tls_find(&map, &way)->level, rows[i].want);
+        way.out = false;
+        assert_int_equal(relay_tls_find(&map, &way)->level, rows[i].in_house);
+        assert_int_equal(relay_tls_is_used(&map), rows[i].want != TLS_LEVEL_NONE);
+        relay_tls_free(&map);
+        w.ways_out = false;
+        map = build(&w);
+        assert_int_equal(map.out.level, TLS_LEVEL_NONE);
+        relay_tls_free(&map);
+    }
+}
+
+static void test_exceptions_hold_for_ways_out(void **state)
+{
+    struct relay_tls_words w = usual();
+    struct route way = route_of("smtp:[192.0.2.54]:25");
+    struct relay_tls_map map;
+
+    w.ways_out = true;
+    w.text[RELAY_TLS_POLICY] = "inline:{ {[192.0.2.54]:25 = none} }";
+    way.out = true;
+    map = build(&w);
+    assert_int_equal(relay_tls_find(&map, &way)->level, TLS_LEVEL_NONE);
+    relay_tls_free(&map);
+}
+
+static void test_raise(void **state)
+{
+    static const enum tls_level want[] = {
+        [TLS_LEVEL_NONE] = TLS_LEVEL_ENCRYPT,    [TLS_LEVEL_MAY] = TLS_LEVEL_ENCRYPT,
+        [TLS_LEVEL_ENCRYPT] = TLS_LEVEL_ENCRYPT, [TLS_LEVEL_FINGERPRINT] = TLS_LEVEL_FINGERPRINT,
+        [TLS_LEVEL_VERIFY] = TLS_LEVEL_VERIFY,   [TLS_LEVEL_SECURE] = TLS_LEVEL_SECURE};
+
+    for (size_t i = 0; i < ROWS(want); i++) {
+        struct relay_tls tls = {.level = (enum tls_level)i};
+        struct relay_tls raised = relay_tls_raise(&tls, false);
+
+        assert_int_equal(raised.level, want[i]);
+        assert_false(raised.wrapper);
+        assert_true(relay_tls_raise(&tls, true).wrapper);
+        assert_true(i != TLS_LEVEL_NONE || raised.max_version == TLS_VERSION_1_2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_levels_and_old_forms),
+        cmocka_unit_test(test_ways_out),
+        cmocka_unit_test(test_exceptions_hold_for_ways_out),
+        cmocka_unit_test(test_raise),
         cmocka_unit_test(test_may_and_mandatory),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_fingerprints),

@@ -46,25 +46,27 @@ struct row {
 #define ROUTES "transport_maps = inline:{ *=lmtp:[192.0.2.7]:24, example.net=smtp:[192.0.2.8] }\n"
 
 static const struct row ways[] = {
-    {"",                                               "",                "ann@example.com", "transport -1"              },
-    {"",                                               "ann@example.com", "bob@example.net", "none"                      },
-    {"",                                               "ann@example.com", "bob",             "none"                      },
-    {ROUTES,                                           "",                "ann@example.com", "transport 0"               },
-    {ROUTES,                                           "",                "bob@example.net", "none"                      }, /* a route alone opens nothing */
-    {ROUTES "outbound = direct\n",                     "",                "bob@example.net", "transport 1"               },
-    {ROUTES "outbound = direct\n",                     "",                "bob@example.org", "direct example.org"        },
-    {"outbound = direct\n",                            "",                "b@[192.0.2.1]",   "direct [192.0.2.1]"        },
-    {"outbound = direct\n",                            "",                "bob",             "none"                      },
-    {"relayhost = [192.0.2.25]:587\n",                 "",                "b@example.net",   "relayhost [192.0.2.25]:587"},
-    {"relayhost = [192.0.2.25]:587\n",                 "",                "b@EXAMPLE.com.",  "transport -1"              },
+    {"",                                               "",                "ann@example.com",     "transport -1"              },
+    {"",                                               "ann@example.com", "bob@example.net",     "none"                      },
+    {"",                                               "ann@example.com", "bob",                 "none"                      },
+    {ROUTES,                                           "",                "ann@example.com",     "transport 0"               },
+    {ROUTES,                                           "",                "bob@example.net",     "none"                      }, /* a route alone opens nothing */
+    {ROUTES "outbound = direct\n",                     "",                "bob@example.net",     "transport 1"               },
+    {ROUTES "outbound = direct\n",                     "",                "bob@example.org",     "direct example.org"        },
+    {"outbound = direct\n",                            "",                "b@[192.0.2.1]",       "direct [192.0.2.1]"        },
+    {"outbound = direct\n",                            "",                "bob",                 "none"                      },
+    {"relayhost = [192.0.2.25]:587\n",                 "",                "b@example.net",       "relayhost [192.0.2.25]:587"},
+    {"relayhost = [192.0.2.25]:587\n",                 "",                "b@EXAMPLE.com.",      "transport -1"              },
     {"relayhost = r.example.net\noutbound = direct\n", "",                "b@example.net",
-     "relayhost r.example.net"                                                                                           },
-    {SENDERS,                                          "ann@EXAMPLE.com", "b@example.net",   "relayhost [192.0.2.1]"     },
-    {SENDERS,                                          "x@example.org",   "b@example.net",   "relayhost [192.0.2.2]"     },
-    {SENDERS,                                          "no@example.org",  "b@example.net",   "none"                      },
-    {SENDERS,                                          "",                "b@example.net",   "none"                      },
-    {SENDERS "outbound = direct\n",                    "no@example.org",  "b@example.net",   "direct example.net"        },
-    {SENDERS,                                          "ann@example.com", "ann@example.com", "transport -1"              },
+     "relayhost r.example.net"                                                                                               },
+    {SENDERS,                                          "ann@EXAMPLE.com", "b@example.net",       "relayhost [192.0.2.1]"     },
+    {SENDERS,                                          "x@example.org",   "b@example.net",       "relayhost [192.0.2.2]"     },
+    {SENDERS,                                          "no@example.org",  "b@example.net",       "none"                      },
+    {SENDERS,                                          "",                "b@example.net",       "none"                      },
+    {"outbound = direct\n",                            "",                "b@b\xc3\xbc.example",
+     "none"                                                                                                                  }, /* it has no MX records by that name */
+    {SENDERS "outbound = direct\n",                    "no@example.org",  "b@example.net",       "direct example.net"        },
+    {SENDERS,                                          "ann@example.com", "ann@example.com",     "transport -1"              },
 };
 
 static void test_ways(void **state)
@@ -125,6 +127,80 @@ static void test_relayhosts(void **state)
         assert_int_equal(route.mx, relayhosts[i].mx);
         assert_true(route.out && route.kind == ROUTE_SMTP);
     }
+}
+
+/* Several, tried in order. */
+static void test_relayhosts_in_order(void **state)
+{
+    struct route_list list;
+    struct errbuf err;
+
+    assert_int_equal(route_parse_relayhosts(SPAN_LIT(" [a.example]:587,b.example\n[192.0.2.1] , "
+                                                     "[a.example]:587"),
+                                            2525, &list, &err),
+                     0);
+    assert_int_equal(list.count, 3);
+    assert_string_equal(list.targets[0].host, "a.example");
+    assert_int_equal(list.targets[0].port, 587);
+    assert_true(list.targets[1].mx && list.targets[1].out);
+    assert_int_equal(list.targets[1].port, 2525);
+    assert_string_equal(list.targets[2].text, "[192.0.2.1]");
+    assert_int_equal(route_parse_relayhosts(SPAN_LIT("a b c d e f g h"), 25, &list, &err), 0);
+    assert_int_equal(route_parse_relayhosts(SPAN_LIT("a b c d e f g h i"), 25, &list, &err),
+                     -EINVAL);
+    assert_non_null(strstr(err.text, "more than 8 targets"));
+    assert_int_equal(route_parse_relayhosts(SPAN_LIT("[a.example], [b"), 25, &list, &err), -EINVAL);
+    assert_int_equal(route_parse_relayhosts(SPAN_LIT(" , "), 25, &list, &err), -EINVAL);
+}
+
+static void test_port(void **state)
+{
+    uint16_t port = 1;
+
+    assert_int_equal(built_good(&built, "", NULL)->smtp_port, 25);
+    built_free(&built);
+    assert_int_equal(built_good(&built, "smtp_tcp_port = submission\n", NULL)->smtp_port, 587);
+    built_free(&built);
+    assert_int_equal(built_good(&built, "smtp_tcp_port = 2525\n", NULL)->smtp_port, 2525);
+    built_free(&built);
+    assert_false(route_port(SPAN_LIT("65536"), &port) || route_port(SPAN_LIT("0"), &port) ||
+                 route_port(SPAN_LIT(""), &port) || route_port(SPAN_LIT("imap"), &port));
+    assert_int_equal(port, 1);
+}
+
+/* A reload asks this before it has the queue look at all its mail. */
+static void test_equal(void **state)
+{
+    static const char *const all[] = {
+        "",
+        "relayhost = [192.0.2.1]\n",
+        "relayhost = [192.0.2.2]\n",
+        SENDERS,
+        "outbound = direct\n",
+        ROUTES,
+        "recipient_delimiter = +\n",
+        "relay_domains = example.com, example.net\n",
+        "relay_domains = example.net\n",
+        "parent_domain_matches_subdomains = relay_domains\n",
+        "relay_transport = lmtp:[192.0.2.99]:24\n",
+    };
+    static struct built other;
+
+    for (size_t i = 0; i < ROWS(all); i++) {
+        for (size_t k = 0; k < ROWS(all); k++) {
+            const struct config *a = built_good(&built, all[i], NULL);
+            const struct config *b = built_good(&other, all[k], NULL);
+
+            if (way_equal(a, b) != (i == k))
+                fail_msg("%s and %s", all[i], all[k]);
+            built_free(&built);
+            built_free(&other);
+        }
+    }
+    assert_true(way_is_inside(built_good(&built, "", NULL), SPAN_LIT("a@b@EXAMPLE.com.")));
+    assert_false(way_is_inside(built.config, SPAN_LIT("a@example.com@b.example")));
+    assert_false(way_is_inside(built.config, SPAN_LIT("example.com")));
+    built_free(&built);
 }
 
 static void test_direct(void **state)
@@ -208,8 +284,13 @@ static void test_inline_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ways),          cmocka_unit_test(test_relayhosts),
-        cmocka_unit_test(test_direct),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_relayhosts),
+        cmocka_unit_test(test_relayhosts_in_order),
+        cmocka_unit_test(test_port),
+        cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_direct),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_inline_tables),
     };
 

@@ -63,8 +63,9 @@ static void test_wrong_protocol_no_fallback(void **state)
 static void test_wrong_protocol_no_fallback_smtp(void **state)
 {
     client_peer_run(__func__,
-                    SMTP "S 502 no\n"
-                         "E broken HELLO 502 wrong protocol: host answered EHLO with 502 no\n");
+                    SMTP "S 502 no\nC HELO gw.example.com\nS 500 not that\n"
+                         "E broken HELLO 500 wrong protocol: host answered EHLO with 502 no, and "
+                         "HELO with 500 not that\n");
 }
 
 static void test_fallback_to_smtp(void **state)

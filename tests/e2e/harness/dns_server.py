@@ -24,14 +24,15 @@ def record(kind, value):
     if kind == AAAA:
         return socket.inet_pton(socket.AF_INET6, value)
     if kind == MX:
-        return b"\0\x0a" + wire(value)
+        preference, host = value if isinstance(value, tuple) else (10, value)
+        return struct.pack(">H", preference) + wire(host)
     if kind == TXT:
         return bytes([len(value)]) + value.encode()
     return wire(value)
 
 
 class DnsServer:
-    """answers: (name, type) -> list of values (address text; name for PTR and MX; words for TXT). What is not there does
+    """answers: (name, type) -> list of values (address text; name for PTR and MX, or (preference, name); words for TXT). What is not there does
     not exist. silent: names that get no answer at all. broken: names that get SERVFAIL. zones: ends of names, each
     with the answers of every name that has this end."""
 

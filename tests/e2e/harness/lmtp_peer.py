@@ -4,6 +4,7 @@ It records what it stored, by the token in each message, and every breach of pro
 parameters and commands that were not offered, pipelining that was not offered, more recipients than allowed, a command
 sent while a reply was still due."""
 
+import base64
 import os
 import re
 import select
@@ -21,17 +22,29 @@ PARAMETER_OFFER = {"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8", "
                    "NOTIFY": "DSN", "ORCPT": "DSN", "AUTH": "AUTH"}
 
 
+class Auth:
+    """Who may log in (RFC 4954), and how; without a login MAIL is refused."""
+
+    def __init__(self, mechanisms=("PLAIN", "LOGIN"), users=None, tokens=(), in_clear=False, keyword="AUTH "):
+        self.mechanisms = tuple(mechanisms)
+        self.users = dict(users or {})
+        self.tokens = set(tokens)  # of XOAUTH2: (user, token)
+        self.in_clear = in_clear
+        self.keyword = keyword
+
+
 class Hangup(Exception):
     """This side ends the connection."""
 
 
 class Fault:
-    """What goes wrong at one step. Steps: greeting lhlo starttls handshake xclient mail rcpt data body dot rset quit.
+    """What goes wrong at one step. Steps: greeting lhlo starttls handshake auth xclient mail rcpt data body dot rset quit.
 
     nth: only at this recipient (steps rcpt and dot, from 0) of a transaction. times: only so often."""
 
-    def __init__(self, step, kind, nth=None, times=None):
+    def __init__(self, step, kind, nth=None, times=None, text=None):
         self.step = step
+        self.text = text  # what is said, by kind "say"
         self.kind = kind
         self.nth = nth
         self.times = times
@@ -66,7 +79,7 @@ def tls_context(certificate, at_most=ssl.TLSVersion.TLSv1_2):
 class LmtpPeer:
     def __init__(self, protocol="lmtp", words=LHLO_WORDS, strict=False, keep_bodies=True, unix_path=None,
                  recipient_limit=None, delay=None, port=0, one_mail_each=None, most_connections=None,
-                 tls=None, wrapper=False):
+                 tls=None, wrapper=False, auth=None, host="127.0.0.1"):
         self.protocol = protocol
         self.words = tuple(words)
         self.strict = strict  # look for bytes that came too early (costs 30 ms a reply)
@@ -77,6 +90,7 @@ class LmtpPeer:
         self.most_connections = most_connections  # more are greeted with 421
         self.tls = tls  # a tls_context(): STARTTLS is offered; or all is inside TLS
         self.wrapper = wrapper
+        self.auth = auth  # an Auth
         self.delay = dict(delay or {})  # step -> seconds before its reply
         self.faults = []
         self.lock = threading.Lock()
@@ -91,6 +105,7 @@ class LmtpPeer:
         self._accepting = None
         self._stopping = False
         self.port = port
+        self.host = host  # an address of loopback
         self.up()
 
     # --- life
@@ -105,7 +120,7 @@ class LmtpPeer:
         else:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", self.port))
+            listener.bind((self.host, self.port))
             self.port = listener.getsockname()[1]
         listener.listen(128)
         self._listener = listener
@@ -146,7 +161,7 @@ class LmtpPeer:
 
     @property
     def transport(self):
-        where = f"unix:{self.unix_path}" if self.unix_path else f"[127.0.0.1]:{self.port}"
+        where = f"unix:{self.unix_path}" if self.unix_path else f"[{self.host}]:{self.port}"
         return f"{'smtp' if self.protocol == 'smtp' else 'lmtp'}:{where}"
 
     def _accept(self, listener):
@@ -227,6 +242,8 @@ class Connection:
         self.life = peer.life
         self.greeted = False
         self.secured = False
+        self.user = None  # who has logged in
+        self.mechanism = None
         self.server_name = None  # what the client said by SNI
         self.thread = threading.Thread(target=self._run, daemon=True)
         sock.settimeout(120)
@@ -335,6 +352,12 @@ class Connection:
         if fault is None:
             self.send(normal)
             return normal[:1] in b"23"
+        if fault.kind == "say":
+            self.send(fault.text + b"\r\n")
+            return fault.text[:1] in b"23"
+        if fault.kind == "repeat":
+            self.send(b"500 5.5.1 Unrecognized command '" + self.commands[-1] + b"'\r\n")
+            return False
         return self._bad_reply(fault.kind, normal)
 
     def _bad_reply(self, kind, normal):
@@ -410,11 +433,13 @@ class Connection:
         offer = self.peer.words
         if self.peer.tls and not self.secured:
             offer += ("STARTTLS",)
+        if self.peer.auth and self.peer.auth.mechanisms and (self.secured or self.peer.auth.in_clear):
+            offer += (self.peer.auth.keyword + " ".join(self.peer.auth.mechanisms),)
         words = [w.encode() for w in ("peer.example.com",) + offer]
         normal = b"".join(b"250-%s\r\n" % w for w in words[:-1]) + b"250 %s\r\n" % words[-1]
         if self.reply("lhlo", normal):
             self.greeted = True
-            self.offered = {w.split()[0] for w in offer}
+            self.offered = {re.split("[ =]", w)[0] for w in offer}
 
     def do_lhlo(self, rest):
         self.hello("lmtp", "LHLO", rest)
@@ -447,6 +472,41 @@ class Connection:
         self.offered = set()
         self.greeted = False
 
+    def answer(self, challenge=b""):
+        """The client's answer to a 334, decoded."""
+        self.send(b"334 " + challenge + b"\r\n")
+        line = self.line()
+        if self.peer.strict and self.early_bytes():
+            self.peer.breach("bytes behind an answer to 334")
+        return base64.b64decode(line, validate=True)
+
+    def do_auth(self, rest):
+        auth = self.peer.auth
+        if "AUTH" not in self.offered or self.user:
+            self.peer.breach("AUTH, which was not offered, or twice")
+        self.in_step("AUTH")
+        mechanism, _, first = rest.decode().partition(" ")
+        if mechanism not in auth.mechanisms:
+            self.peer.breach(f"AUTH {mechanism}, which was not offered")
+        self.mechanism = mechanism
+        if mechanism == "LOGIN":
+            user = self.answer(b"VXNlcm5hbWU6").decode()
+            right = auth.users.get(user) == self.answer(b"UGFzc3dvcmQ6").decode()
+        else:
+            response = (base64.b64decode(first, validate=True) if first else self.answer()).decode()
+            if mechanism == "PLAIN":
+                _, user, password = response.split("\0")
+                right = auth.users.get(user) == password
+            else:
+                user, token, *_ = response.split("\1")
+                user, token = user.removeprefix("user="), token.removeprefix("auth=Bearer ")
+                right = (user, token) in auth.tokens
+                if not right and self.answer(base64.b64encode(b'{"status":"401"}')):
+                    self.peer.breach("an answer to the error of XOAUTH2")
+        normal = b"235 2.7.0 Authentication successful\r\n" if right else b"535 5.7.8 Error: authentication failed\r\n"
+        if self.reply("auth", normal):
+            self.user = user
+
     def do_xclient(self, rest):
         if "XCLIENT" not in self.offered:
             self.peer.breach("XCLIENT, which was not offered")
@@ -469,6 +529,8 @@ class Connection:
             return
         self.check_parameters("MAIL", match.group(2))
         self.in_step("MAIL")
+        if self.peer.auth and self.peer.auth.mechanisms and not self.user:
+            self.peer.breach("MAIL without a login")
         if self.reply("mail", b"250 2.1.0 OK\r\n"):
             self.sender = match.group(1).decode("utf-8", "replace")
             self.mail_line = rest.decode("utf-8", "replace")

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from . import wait
+from . import smtp_client, wait
 
 MASTER = "/usr/lib/postfix/sbin/master"
 MAIN_CF = """
@@ -78,6 +78,7 @@ class Postfix:
         self.top.chmod(0o755)  # Postfix's own users enter it
         self.port = free_port()
         self.process = None
+        self.wrapped = settings.get("smtpd_tls_wrappermode") == "yes"
         user = pwd.getpwnam("postfix")
         places = {"top": self.top, "port": self.port, "transport": transport or f"lmtp:[127.0.0.1]:{free_port()}"}
         (self.top / "conf").mkdir()
@@ -104,7 +105,10 @@ class Postfix:
     def _answers(self):
         try:
             with socket.create_connection(self.address, timeout=1) as probe:
-                return probe.recv(3) == b"220"
+                if not self.wrapped:
+                    return probe.recv(3) == b"220"
+                with smtp_client.context().wrap_socket(probe) as inside:
+                    return inside.recv(3) == b"220"
         except OSError:
             return False
 
