@@ -79,11 +79,17 @@ static bool has_control(struct span s, bool list)
 
 /* The unit in which a bare number counts is that of the default, as in Postfix:
  * maximal_queue_lifetime=5 is 5 d. */
+/* The default may be another setting's: "$name". */
 static struct span default_unit(enum setting_index at)
 {
     struct span def = config_default(at);
     size_t digits = 0;
 
+    if (def.len > 0 && def.ptr[0] == '$') {
+        enum setting_index other = config_index(span_from(def, 1));
+
+        def = other < SETTING_AT_COUNT ? config_default(other) : SPAN_LIT("s");
+    }
     while (digits < def.len && ascii_is_digit(def.ptr[digits]))
         digits++;
     return span_from(def, digits);

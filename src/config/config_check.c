@@ -117,7 +117,8 @@ static void check_routes(struct config_builder *b)
         struct config_shown shown =
             config_shown(SETTING_AT_transport_maps, span_of(map->entries[i].name));
 
-        if (!transport_entry_admitted(&map->entries[i], &b->config->domains))
+        if (!transport_entry_admitted(&map->entries[i], &b->config->domains) &&
+            !way_out_exists(b->config))
             config_note(b, CONFIG_NOTE_WARNING,
                         "transport_maps has a route for %s, which relay_domains does not admit: "
                         "mail for it is refused; add the domain to ALLOWED_DOMAINS, or remove the "

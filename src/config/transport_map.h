@@ -11,7 +11,7 @@
  * from the strongest: user+extension@domain, user@domain, domain, .parent (each subdomain of
  * parent, nearest parent first), * (everybody). Values are route_list's.
  *
- * It opens nothing: who is a recipient here is said by relay_domains alone (P5).
+ * It opens nothing: who is a recipient here is said by relay_domains, and by way.h (P5).
  *
  * Fails:  -EINVAL with the reason and the remedy; tables in files (hash:, lmdb:, texthash:,
  *         regexp:, ...) are refused: there is nothing here that reads them. -ENOMEM.

@@ -11,7 +11,7 @@
  * outbound=direct is set: an entry of transport_maps alone opens nothing. Who may use it is decided
  * elsewhere: in server/policy only trusted clients and those who logged in (P5).
  *
- * The value of sender_dependent_relayhost_maps: a relayhost, or DUNNO for relayhost's. Its names:
+ * The value of sender_dependent_relayhost_maps: relayhosts, or DUNNO for relayhost's. Its names:
  * user@domain, @domain; the null sender has relayhost's.
  */
 #ifndef MXGATE_CONFIG_WAY_H
@@ -22,7 +22,7 @@
 enum way_kind {
     WAY_NONE,
     WAY_TRANSPORT, /* transport: -1 is relay_transport, else an index into config->transports */
-    WAY_RELAYHOST, /* relayhost: as it is written, for route_parse_relayhost() */
+    WAY_RELAYHOST, /* relayhost: as it is written, for route_parse_relayhosts() */
     WAY_DIRECT,    /* domain: its MX hosts, or an address literal's host */
 };
 

@@ -12,7 +12,7 @@
  * here already: message_size_limit, which may be another by now, does not stop it.
  *
  * Policy: a local program is trusted like a client in mynetworks, no more: recipients outside
- * relay_domains are refused while there is no route for them (DESIGN P5).
+ * relay_domains are refused where there is no way out for them (DESIGN P5).
  */
 #ifndef MXGATE_CONTROL_CONTROL_SUBMISSION_H
 #define MXGATE_CONTROL_CONTROL_SUBMISSION_H

@@ -38,6 +38,7 @@ static void custody_free(struct custody *c)
 
     DL_DELETE(in->first, c);
     in->in_flight--;
+    in->direct -= c->direct;
     for (size_t i = 0; i < c->delivery_count; i++)
         delivery_deinit(&c->deliveries[i]);
     free(c->deliveries);
@@ -349,6 +350,7 @@ static bool deliveries_new(struct custody *c, bool down)
             c->delivery_count = 0;
             return false;
         }
+        c->direct += d->count == 0 && to->on_demand;
         d->urgent = !down;
         d->indices[d->count++] = i;
     }
@@ -366,10 +368,12 @@ static void start_all(struct custody *c)
 
 void custody_deliver(struct custody *c)
 {
-    if (!deliveries_new(c, false)) {
+    if (!deliveries_new(c, false) || c->in->direct + c->direct > c->in->relay->direct_deliveries) {
+        c->delivery_count = c->direct = 0;
         custody_commit(c); /* nobody is asked now: the queue does it */
         return;
     }
+    c->in->direct += c->direct;
     c->deadline_ms = c->submitted_ms + c->in->config->direct_timeout;
     start_all(c);
     if (c->outstanding == 0)
@@ -382,5 +386,6 @@ void custody_suspend(struct custody *c)
 {
     if (deliveries_new(c, true))
         start_all(c); /* they end at once */
+    c->direct = 0;
     custody_commit(c);
 }

@@ -33,6 +33,7 @@ struct custody {
     struct delivery *deliveries; /* owned array */
     size_t delivery_count;
     size_t outstanding; /* deliveries not done */
+    size_t direct;      /* deliveries at destinations that were made on demand */
     bool starting;      /* deliveries are being started: results may come at once */
     uint64_t submitted_ms;
     uint64_t deadline_ms; /* of CUSTODY_DELIVERING */

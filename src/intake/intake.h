@@ -35,6 +35,7 @@ struct intake {
     struct envelope_budget envelopes; /* of those that sessions make */
     struct custody *first;            /* owned: messages under way, oldest first */
     unsigned in_flight;               /* how many */
+    size_t direct;                    /* their deliveries at destinations made on demand */
     uv_timer_t timer;                 /* the oldest one's direct_timeout */
     bool draining;                    /* no mail may come; what has come is dealt with as ever */
     bool stopping;                    /* deliveries are not waited for, everything is spooled */

@@ -31,7 +31,7 @@ static struct queue_site *site_of(struct scheduler *s, struct destination *d)
         d->site = site;
     else
         s->chores = site;
-    DL_PREPEND(s->sites, site);
+    DL_APPEND(s->sites, site);
     return site;
 }
 
@@ -279,6 +279,8 @@ static bool has_place(const struct scheduler *s, const struct queue_site *site)
         return false;
     if (!site->destination)
         return site->running < QUEUE_CHORES_MAX;
+    if (site->destination->on_demand && s->direct_running >= s->relay->direct_deliveries)
+        return false;
     to = queue_drain_target(s, site->destination, false);
     /* those that stand still with its own destination take none of the fallback's places */
     running = to == site->destination ? site->running : queue_drain_running(s, site);
@@ -286,11 +288,23 @@ static bool has_place(const struct scheduler *s, const struct queue_site *site)
            running < destination_sessions_limit(to) + destination_stale(to);
 }
 
-static void take_place(struct queue_site *site, struct queue_entry *e)
+static bool is_direct(const struct queue_site *site)
+{
+    return site->destination && site->destination->on_demand;
+}
+
+static void take_place(struct scheduler *s, struct queue_site *site, struct queue_entry *e)
 {
     e->state = QUEUE_RUNNING;
     e->site = site;
     site->running++;
+    s->direct_running += is_direct(site);
+}
+
+void queue_place_leave(struct scheduler *s, struct queue_site *site)
+{
+    site->running--;
+    s->direct_running -= is_direct(site);
 }
 
 /* What was found out and could not be written is tried once more before the end, a few at a time:
@@ -324,7 +338,7 @@ void queue_dispatch(struct scheduler *s)
             struct queue_entry *e = site_take(site);
 
             queue_entry_leave(s, e);
-            take_place(site, e);
+            take_place(s, site, e);
             queue_run_start(s, e);
         }
     }

@@ -60,8 +60,9 @@ struct scheduler {
     uv_timer_t expiry_timer;
     struct queue_run *runs; /* owned: under way */
     unsigned run_count;
-    size_t part_count;   /* entries, those that are not in the hash included */
-    unsigned generation; /* of relay's routes, that all entries but the unrouted go by */
+    unsigned direct_running; /* places taken at destinations that were made on demand */
+    size_t part_count;       /* entries, those that are not in the hash included */
+    unsigned generation;     /* of relay's routes, that all entries but the unrouted go by */
     struct queue_operation *operations; /* owned: orders under way (scheduler_operator) */
     unsigned batches;                   /* orders to several messages, under way */
     size_t held_bytes;                  /* bodies of queued messages that are still in memory */

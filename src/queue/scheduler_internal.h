@@ -146,6 +146,8 @@ void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay
  * on. Only when it is alone. */
 void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool final);
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
+/* Gives a place back. */
+void queue_place_leave(struct scheduler *s, struct queue_site *site);
 /* Its time has come, or is made to come. */
 void queue_entry_due(struct scheduler *s, struct queue_entry *e);
 /* Only when it is alone. */

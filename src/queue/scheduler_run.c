@@ -54,7 +54,7 @@ static void run_free(struct queue_run *run, struct queue_site *site)
     struct scheduler *s = run->s;
 
     if (site)
-        site->running--;
+        queue_place_leave(s, site);
     DL_DELETE(s->runs, run);
     s->run_count--;
     queue_bounce_free(run);
@@ -624,7 +624,7 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
 
     if (!run) {
         if (e->state == QUEUE_RUNNING)
-            e->site->running--;
+            queue_place_leave(s, e->site);
         queue_entry_wait(s, e, s->config->minimal_backoff_time);
         return;
     }

@@ -268,7 +268,10 @@ int relay_init(struct relay *r, const struct upstream_context *context, struct l
 {
     int rc;
 
-    *r = (struct relay){.context = *context, .disk = disk, .direct_max = RELAY_DIRECT_MAX};
+    *r = (struct relay){.context = *context,
+                        .disk = disk,
+                        .direct_max = RELAY_DIRECT_MAX,
+                        .direct_deliveries = RELAY_DIRECT_DELIVERIES};
     r->context.files = disk;
     verify_init(&r->verify, &r->context);
     rc = relay_anchors_load(context->config, context->log, r->context.anchors, err);

@@ -25,6 +25,9 @@
 
 /* Domains with a destination of their own by outbound=direct; mail for others waits. */
 #define RELAY_DIRECT_MAX 4000
+/* Deliveries to all of these at the same time, of the queue; and as many while clients wait
+ * (Postfix: default_process_limit). */
+#define RELAY_DIRECT_DELIVERIES 100
 
 struct relay_direct;
 
@@ -48,7 +51,8 @@ struct relay {
                                          config->sender_relayhosts (or NULL: DUNNO) */
     struct relay_end dead_ends[RELAY_DEAD_ENDS];
     struct relay_direct *direct;  /* owned hash */
-    unsigned direct_max;          /* RELAY_DIRECT_MAX; tests want less */
+    unsigned direct_deliveries;   /* RELAY_DIRECT_DELIVERIES; tests want less of both */
+    unsigned direct_max;          /* RELAY_DIRECT_MAX */
     struct destination *fallback; /* of destinations; NULL: none, or it is not wanted */
     bool fallback_wanted;
     unsigned generation;

@@ -52,7 +52,8 @@ static void check_default(const struct config *c, const struct setting *s, const
     uint64_t number = 0;
     bool flag = false;
 
-    if (value[0] == '$' && s->kind == SETTING_number) { /* another setting's */
+    if (value[0] == '$' && (s->kind == SETTING_number || s->kind == SETTING_time)) {
+        /* another setting's */
         assert_int_equal(number_of(c, s), number_of(c, setting_find(span_of(value + 1))));
         return;
     }
@@ -476,6 +477,11 @@ static void test_required(void **state)
 /* A bare number has the unit of the default, as in Postfix: five days, not five seconds. */
 static void test_time_units(void **state)
 {
+    /* a default that is another one's has its unit */
+    assert_int_equal(
+        built_good(&built, "smtp_destination_rate_delay = 7\n", NULL)->smtp_destination_rate_delay,
+        7000);
+    built_free(&built);
     struct config *c = built_good(&built,
                                   "maximal_queue_lifetime = 5\nminimal_backoff_time = 5\n"
                                   "address_verify_positive_expire_time = 2\n",
