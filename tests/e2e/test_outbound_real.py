@@ -52,7 +52,7 @@ def logins():
 
 @pytest.fixture(scope="module")
 def _home():
-    server = Dovecot(auth=True)
+    server = Dovecot(**({"auth": True} if SUBMISSION else {}))
     server.start()
     yield server
     server.remove()
