@@ -113,13 +113,14 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 # --- programs -------------------------------------------------------------------------------------
 
 .PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint analyze format fuzz bench clean help
-.PHONY: programs unit-programs io-programs fuzz-programs libs print-PURE print-LINKS FORCE
+.PHONY: programs unit-programs io-programs fuzz-programs crash-programs libs print-PURE print-LINKS FORCE
 
 all: programs
 programs: $(BUILD)/mxgate $(BUILD)/healthcheck $(addprefix $(BUILD)/,$(LINKS))
 unit-programs: $(BUILD)/purecheck $(patsubst %.c,$(BUILD)/%,$(UNIT_TESTS))
 io-programs: $(patsubst %.c,$(BUILD)/%,$(IO_TESTS))
 fuzz-programs: $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(FUZZERS))
+crash-programs: $(BUILD)/trace_files.so $(BUILD)/read_spool $(BUILD)/crash/mxgate
 
 $(BUILD)/mxgate: $(call objects,$(SRC)) $(BUILD)/sources
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
@@ -154,6 +155,23 @@ $(BUILD)/tests/io/%: $(BUILD)/obj/tests/io/%.o $(if $(findstring thread,$(SAN)),
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+# Loaded into the normal build (tests/crash/powerloss.py).
+$(BUILD)/trace_files.so: tests/crash/trace_files.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) -D_GNU_SOURCE $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $< -ldl
+
+# The program with numbered crash points (src/base/crash_point.h): those sources anew, the rest as it is.
+CRASH_SRC := $(shell grep -l 'CRASH_POINT."' $(SRC))
+$(BUILD)/crash/mxgate: $(patsubst %.c,$(BUILD)/crash/obj/%.o,$(CRASH_SRC)) $(call objects,$(filter-out $(CRASH_SRC),$(SRC))) $(BUILD)/sources
+	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
+
+$(BUILD)/crash/obj/%.o: %.c Makefile | libs
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) $(ALL_CPPFLAGS) -DMXGATE_CRASH_POINTS $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/read_spool: $(BUILD)/obj/tests/crash/read_spool.o $(BUILD)/liball.a
+	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(call objects,$(FUZZ_HELP)) $(BUILD)/libpure.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(INIH)
 
@@ -177,7 +195,7 @@ libs:
 	@$(if $(HAVE_LIBS),:,echo 'Libraries are missing: run tools/setup.sh build' >&2; exit 1)
 
 .SECONDARY: # keep the tests' objects
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/crash -name '*.d' 2>/dev/null)
 
 asan:
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address,undefined programs

@@ -10,7 +10,7 @@
 #   cppcheck   over src, healthcheck and tests
 #   analyzer   gcc -fanalyzer over src and healthcheck; tools/analyze.suppress has what is not so, and why
 #   scripts    shellcheck; python compiles
-#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in ARCHITECTURE, SECURITY and
+#   docs       docs/SETTINGS.md and docs/POSTFIX-PARAMETERS.md are what src/config/*.def say; names in ARCHITECTURE, FAILURES, SECURITY and
 #              TESTING exist
 #
 # All checks run even if one fails. What passed and did not change is not checked again (build/lint).
@@ -153,7 +153,7 @@ lint_docs() {
     tools/settings-doc.sh | diff -u docs/SETTINGS.md - || { echo 'tools/settings-doc.sh >docs/SETTINGS.md makes it anew'; bad=1; }
     tools/postfix-doc.sh | diff -u docs/POSTFIX-PARAMETERS.md - ||
         { echo 'tools/postfix-doc.sh >docs/POSTFIX-PARAMETERS.md makes it anew'; bad=1; }
-    for doc in docs/ARCHITECTURE.md docs/SECURITY.md docs/TESTING.md; do
+    for doc in docs/ARCHITECTURE.md docs/FAILURES.md docs/SECURITY.md docs/TESTING.md; do
         [ ! -e "$doc" ] || names_exist "$doc" || bad=1
     done
     return $bad

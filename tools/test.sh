@@ -9,7 +9,7 @@
 #     starttls  tests/e2e   how mail goes, with every client inside TLS       (sanitizers)
 #     valgrind  tests/e2e -m smoke, the normal build under valgrind
 #     static    tests/e2e -m smoke, the static program as user 10025 in its sandbox
-#     crash     tests/crash the normal build, CRASH_ROUNDS (200) kills
+#     crash     tests/crash the normal build, CRASH_ROUNDS (200) kills, or CRASH_MINUTES; every crash point; power loss
 #     deploy    tests/deploy  deploy/ and .github/: charts, Terraform, user data, workflows (the normal build)
 #     arm64     tests/unit and tests/e2e -m smoke, the static program for arm64 in an emulator
 #     container tests/container  the images and the compose files, in a Docker engine of their own; as root
@@ -30,7 +30,8 @@ failed=0
 table=()
 mkdir -p "$logs"
 
-export PYTHONDONTWRITEBYTECODE=1 CMOCKA_MESSAGE_OUTPUT=stdout CRASH_ROUNDS=${CRASH_ROUNDS:-200}
+export PYTHONDONTWRITEBYTECODE=1 CMOCKA_MESSAGE_OUTPUT=stdout CRASH_ROUNDS=${CRASH_ROUNDS:-${CRASH_MINUTES:+1000000}}
+export CRASH_ROUNDS=${CRASH_ROUNDS:-200}
 
 # sanitize REPORTS: stop at the first fault; reports go to files of that name, or to stderr.
 sanitize() {
@@ -260,10 +261,12 @@ suite_container() {
 
 suite_crash() {
     have_tests crash 'tests/crash/test_*.py' || return
-    built crash programs || return
+    built crash programs crash-programs || return
+    local limit=$((300 + 3 * CRASH_ROUNDS))
+    [ -z "${CRASH_MINUTES:-}" ] || limit=$((600 + 200 * ${CRASH_MINUTES%.*})) # three tests of so long
     # No limit for one test: it may be all the rounds.
     MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck \
-        pytest_suite crash tests/crash "${CRASH_SECONDS:-$((300 + 3 * CRASH_ROUNDS))}" --timeout=0
+        pytest_suite crash tests/crash "${CRASH_SECONDS:-$limit}" --timeout=0
 }
 
 suite_deploy() {

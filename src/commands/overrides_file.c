@@ -2,6 +2,7 @@
 #include "commands/overrides_file.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "config/overrides.h"
 #include "message/disk.h"
 
@@ -186,9 +187,12 @@ static int write_new(const struct overrides_file *f, struct span text)
     fd = make_file(f, NEW_NAME, O_WRONLY | O_APPEND);
     if (fd < 0)
         return fd;
+    CRASH_POINT("overrides-created");
     rc = disk_append(fd, text.ptr, text.len);
+    CRASH_POINT("overrides-written");
     if (rc == 0)
         rc = disk_fsync(fd);
+    CRASH_POINT("overrides-synced");
     disk_close(fd);
     return rc;
 }
@@ -207,6 +211,8 @@ int overrides_file_write(struct overrides_file *f, struct span text, struct errb
         disk_unlink(f->dir_fd, NEW_NAME);
         return fail(err, rc, f->directory, NEW_NAME);
     }
+    CRASH_POINT("overrides-replaced");
     rc = disk_fsync(f->dir_fd);
+    CRASH_POINT("overrides-done");
     return rc < 0 ? fail(err, rc, f->directory, "") : 0;
 }

@@ -2,6 +2,7 @@
 #include "intake/custody.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,11 +52,13 @@ static void custody_free(struct custody *c)
 
 static void custody_answer(struct custody *c, const struct smtp_verdict *verdict)
 {
+    CRASH_POINT("custody-answer");
     c->state = CUSTODY_ANSWERED;
     if (verdict->code < 300)
         c->in->messages_in++;
     if (c->done)
         c->done(c->ctx, verdict);
+    CRASH_POINT("custody-answered");
     c->done = NULL;
 }
 
@@ -164,6 +167,7 @@ static void on_delivered(struct delivery *d)
 {
     struct custody *c = d->owner;
 
+    CRASH_POINT("custody-delivered");
     c->outstanding--;
     if (c->starting || c->state == CUSTODY_COMMITTING)
         return; /* a commit under way reads the envelope: its end looks at late results */
@@ -273,6 +277,18 @@ void custody_commit(struct custody *c)
 
 /* ---- direct ---- */
 
+/* Delivered directly, and its sender knows as much as he asked for. */
+static void on_reported(void *ctx)
+{
+    struct custody *c = ctx;
+    struct smtp_verdict verdict;
+
+    log_removed(c->in->log, c->envelope->id.text);
+    verdict_set(&verdict, 250, "2.0.0 Ok: queued as %s", c->envelope->id.text);
+    custody_answer(c, &verdict);
+    custody_free(c);
+}
+
 /* All deliveries are done before anybody was answered. */
 static void custody_decide(struct custody *c)
 {
@@ -285,7 +301,12 @@ static void custody_decide(struct custody *c)
     if (verdict.code < 300) {
         for (size_t i = 0; i < c->delivery_count; i++)
             record_delivery(c, &c->deliveries[i]);
-        log_removed(c->in->log, c->envelope->id.text);
+        c->state = CUSTODY_REPORTING;
+        if (scheduler_owes_success(c->in->scheduler, c->envelope))
+            scheduler_tell_success(c->in->scheduler, c->envelope, c->body, on_reported, c);
+        else
+            on_reported(c);
+        return;
     } /* else the client hears it and tells its user: no bounce, and no status=bounced line */
     custody_answer(c, &verdict);
     custody_free(c);

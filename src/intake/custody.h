@@ -13,6 +13,7 @@
 enum custody_state {
     CUSTODY_DELIVERING, /* direct deliveries under way, nobody answered */
     CUSTODY_COMMITTING, /* on its way into the spool */
+    CUSTODY_REPORTING,  /* delivered; the report that its sender asked for is on its way there */
     CUSTODY_ANSWERED,   /* the verdict was given; deliveries that sent their dot may still be under
                            way */
 };

@@ -1,6 +1,7 @@
 /* body - see body.h */
 #include "message/body.h"
 
+#include "base/crash_point.h"
 #include "base/crc32c.h"
 #include "message/disk.h"
 
@@ -139,10 +140,12 @@ static int spill(struct body *b)
         b->file_owned = true;
         b->base = b->prefix_len;
         at = 0;
+        CRASH_POINT("spill-created");
     } else {
         parts[0].iov_len = 0;
     }
     rc = disk_write(b->fd, parts, 2, at);
+    CRASH_POINT("spill-written");
     if (rc == 0)
         b->crc = crc32c(b->crc, b->buf, b->len);
     return rc;

@@ -34,7 +34,8 @@ bool bounce_concerns(enum bounce_kind kind, bool expired, const struct recipient
     case BOUNCE_DELAY:
         return pending && (r->notify == 0 || (r->notify & SMTP_NOTIFY_DELAY));
     case BOUNCE_SUCCESS:
-        return r->state == RECIPIENT_SENT && (r->notify & SMTP_NOTIFY_SUCCESS);
+        return r->state == RECIPIENT_SENT && r->owes != RECIPIENT_OWES_NOTHING && !r->told &&
+               (r->notify & SMTP_NOTIFY_SUCCESS);
     }
     return false;
 }
@@ -132,7 +133,7 @@ static void put_status(const struct bounce *b, struct text *t)
 {
     bool utf8 = b->about->smtputf8;
 
-    begin_part(b, t, b->kind == BOUNCE_DELAY ? "Delayed Delivery report" : "Delivery report",
+    begin_part(b, t, "Delivery report",
                utf8 ? "message/global-delivery-status" : "message/delivery-status");
     end_part_header(t, utf8);
     bounce_put_status(b, t);
@@ -141,15 +142,11 @@ static void put_status(const struct bounce *b, struct text *t)
 static void put_head(const struct bounce *b, struct text *t)
 {
     const struct envelope *e = b->about;
-    bool failed = b->kind == BOUNCE_FAILURE || b->kind == BOUNCE_NOTICE;
     char what[64];
     struct text words;
 
     text_init(&words, what, sizeof what);
-    text_printf(&words, "%s Message%s",
-                failed                      ? "Undelivered"
-                : b->kind == BOUNCE_SUCCESS ? "Delivered"
-                                            : "Delayed",
+    text_printf(&words, "%sMessage%s", b->kind == BOUNCE_SUCCESS ? "" : "Undelivered ",
                 b->full ? "" : " Headers");
     if (e->smtputf8)
         begin_part(b, t, what, b->full ? "message/global" : "message/global-headers");

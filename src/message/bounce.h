@@ -37,7 +37,7 @@
 enum bounce_kind {
     BOUNCE_FAILURE, /* to the sender: for good */
     BOUNCE_DELAY,   /* to the sender: not yet */
-    BOUNCE_SUCCESS, /* to the sender, who asked for it: handed to a system that sends no reports */
+    BOUNCE_SUCCESS, /* to the sender, who asked for it: with whom sends no reports of its own */
     BOUNCE_NOTICE,  /* to the operator: failed, and the sender cannot be told; it is on hold */
 };
 
@@ -84,9 +84,11 @@ enum bounce_step bounce_next(struct bounce *b, struct text *t);
  */
 size_t bounce_take(struct bounce *b, struct span original);
 
+#define BOUNCE_VIA "delivery via " /* "HOST[ADDR]:port: reply": how one that owes was delivered */
 /*
  * A reason as deliveries record it, taken apart: "host mx.example.net[192.0.2.1] said: 550 5.1.1 No
- * (in reply to RCPT TO command)" has a host and what it said; of anything else both are empty.
+ * (in reply to RCPT TO command)" has a host and what it said, and so has "delivery via
+ * mx.example.net[192.0.2.1]:24: 250 2.0.0 Ok"; of anything else both are empty.
  */
 void bounce_reason_split(struct span reason, struct span *host_out, struct span *said_out);
 

@@ -10,9 +10,22 @@
 static const char *const actions[] = {
     [BOUNCE_FAILURE] = "failed",
     [BOUNCE_DELAY] = "delayed",
-    [BOUNCE_SUCCESS] = "relayed",
+    [BOUNCE_SUCCESS] = "delivered",
     [BOUNCE_NOTICE] = "failed",
 };
+
+/* "delivery via HOST[ADDR]:port: 250 2.0.0 Ok" */
+static void split_success(struct span reason, struct span *host_out, struct span *said_out)
+{
+    struct span relay = span_first(reason, span_find(reason, ' '));
+
+    if (relay.len < 2 || relay.ptr[relay.len - 1] != ':' || relay.len + 1 >= reason.len)
+        return;
+    *said_out = span_from(reason, relay.len + 1);
+    *host_out = span_first(relay, span_find(relay, '['));
+    if (host_out->len == relay.len) /* a socket's path */
+        host_out->len--;
+}
 
 void bounce_reason_split(struct span reason, struct span *host_out, struct span *said_out)
 {
@@ -21,6 +34,10 @@ void bounce_reason_split(struct span reason, struct span *host_out, struct span 
     size_t at, end;
 
     *host_out = *said_out = span_make(NULL, 0);
+    if (span_starts_nocase(reason, SPAN_LIT(BOUNCE_VIA))) {
+        split_success(span_from(reason, sizeof BOUNCE_VIA - 1), host_out, said_out);
+        return;
+    }
     if (!span_starts_nocase(reason, SPAN_LIT("host ")))
         return;
     host = span_from(reason, 5);
@@ -127,7 +144,10 @@ void bounce_put_recipient_status(const struct bounce *b, const struct recipient 
     bounce_put_clean(t, span_of(r->address), SMTP_ADDRESS_CAP, b->about->smtputf8);
     text_cstr(t, "\r\n");
     put_original(b, r, t);
-    text_printf(t, "Action: %s\r\nStatus: %s\r\n", actions[b->kind], status_of(b, r));
+    text_printf(t, "Action: %s\r\nStatus: %s\r\n",
+                b->kind == BOUNCE_SUCCESS && r->owes == RECIPIENT_OWES_RELAYED ? "relayed"
+                                                                               : actions[b->kind],
+                status_of(b, r));
     put_diagnostic(b, r, t);
     if (b->kind == BOUNCE_DELAY) {
         text_cstr(t, "Will-Retry-Until: ");

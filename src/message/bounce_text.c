@@ -23,8 +23,9 @@ static void put_delay(const struct bounce *b, struct text *t)
 
 static void put_success(struct text *t)
 {
-    text_cstr(t, "Your message was handed to the mail system of the recipients listed below,\r\n"
-                 "which sends no reports of its own when it puts mail into a mailbox.\r\n");
+    text_cstr(t, "Your message was delivered to the recipients listed below. Where it went to a\r\n"
+                 "mailbox this is all you will hear; where it was handed to another mail system\r\n"
+                 "that system may still tell you that it could not deliver it.\r\n");
 }
 
 static void put_notice(const struct bounce *b, struct text *t)
@@ -85,6 +86,8 @@ void bounce_put_recipient(const struct bounce *b, const struct recipient *r, str
                       r->reason ? span_of(r->reason)
                       : b->kind == BOUNCE_SUCCESS
                           ? SPAN_LIT("delivery to the mail system of the recipient succeeded")
+                      : r->state == RECIPIENT_PENDING
+                          ? SPAN_LIT("delivery temporarily suspended: its destination is away")
                           : SPAN_LIT("no reason was recorded"),
                       utf8);
     text_cstr(t, "\r\n\r\n");

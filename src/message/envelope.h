@@ -26,13 +26,20 @@ enum recipient_state {
     RECIPIENT_STATE_COUNT
 };
 
+/* What a sender who asked for it (NOTIFY=SUCCESS) is to hear of us: only where the upstream sends
+ * no such reports. */
+enum recipient_owes { RECIPIENT_OWES_NOTHING, RECIPIENT_OWES_DELIVERED, RECIPIENT_OWES_RELAYED };
+
 struct recipient {
     char *address;   /* owned; "local@domain" as accepted */
     char *orcpt;     /* owned; "type;xtext", or NULL */
     unsigned notify; /* enum smtp_notify bits, 0 when not given */
     enum recipient_state state;
-    bool told;    /* of a failed one: its sender was, nothing is left to do about it */
-    char *reason; /* owned; why the last attempt did not deliver, in words, or NULL */
+    bool told;     /* of a failed one, or one that owes: its sender was, nothing is left to do */
+    bool reported; /* in the file: a report that was begun is about it */
+    enum recipient_owes owes; /* of a sent one */
+    char *
+        reason; /* owned; why the last attempt did not deliver, or how one that owes was; or NULL */
     char dsn[12]; /* what goes with it, "5.1.1"; "" when not known */
 };
 

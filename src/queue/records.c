@@ -1,6 +1,8 @@
 /* records - see records.h */
 #include "queue/records.h"
 
+#include "message/bounce.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,10 +39,38 @@ bool records_add(struct records *r, struct envelope *e, size_t index, enum spool
     if (result == SPOOL_FAILED)
         recipient->state = RECIPIENT_FAILED;
     r->durable = r->durable || result != SPOOL_DEFERRED;
+    recipient->owes = RECIPIENT_OWES_NOTHING;
     recipient_set_reason(recipient, span_of(reason));
     span_copy(span_of(dsn), recipient->dsn, sizeof recipient->dsn);
     text_init(&t, line, sizeof line);
     spool_format_attempt(&t, wall_s, index, result, dsn, span_of(reason));
+    return append(r, text_as_span(&t));
+}
+
+/* The sender asked to hear of it, and nobody else will tell him. */
+static bool is_owed(const struct delivery *d, size_t position)
+{
+    const struct delivery_result *result = &d->results[position];
+
+    return result->outcome == DELIVERY_SENT && result->owes &&
+           (d->envelope->recipients[d->indices[position]].notify & SMTP_NOTIFY_SUCCESS);
+}
+
+/* Before the line that it was sent: what is torn off there is sent again, and owed again. */
+static bool add_owed(struct records *r, const struct delivery *d, size_t position, int64_t wall_s,
+                     struct text *how)
+{
+    const struct delivery_result *result = &d->results[position];
+    const char *relay = delivery_relay(d, position);
+    char line[SPOOL_RECORD_CAP];
+    struct text t;
+
+    if (strcmp(relay, "maildir") != 0)
+        text_printf(how, BOUNCE_VIA "%s: ", relay);
+    text_cstr(how, result->text ? result->text : "250");
+    text_init(&t, line, sizeof line);
+    spool_format_owed(&t, wall_s, d->indices[position], result->owes, result->dsn,
+                      text_as_span(how));
     return append(r, text_as_span(&t));
 }
 
@@ -55,9 +85,19 @@ bool records_add_delivery(struct records *r, struct envelope *e, const struct de
                                  : result->outcome == DELIVERY_FAILED ? SPOOL_FAILED
                                                                       : SPOOL_DEFERRED;
 
+        bool owed = is_owed(d, i);
+        char how[SPOOL_RECORD_CAP];
+        struct text t;
+
+        text_init(&t, how, sizeof how);
+        ok = (!owed || add_owed(r, d, i, wall_s, &t)) && ok;
         ok = records_add(r, e, d->indices[i], kind, result->dsn, result->text ? result->text : "",
                          wall_s) &&
              ok;
+        if (owed) {
+            e->recipients[d->indices[i]].owes = result->owes;
+            recipient_set_reason(&e->recipients[d->indices[i]], text_as_span(&t));
+        }
     }
     return ok;
 }

@@ -27,7 +27,7 @@ bool records_add(struct records *r, struct envelope *e, size_t index, enum spool
 bool records_add_hold(struct records *r, int64_t wall_s, const char *why);
 /* What an operator ordered: QUEUE_ORDER_BITs but for DELETE, which leaves no file to write into. */
 bool records_add_orders(struct records *r, int64_t wall_s, unsigned orders);
-/* A report about it is begun, or in custody (spool_format.h). */
+/* A report about it is begun, or in custody (spool_format.h). `id` may be "" where that says so. */
 bool records_add_report(struct records *r, int64_t wall_s, enum spool_report what, const char *id);
 void records_deinit(struct records *r);
 

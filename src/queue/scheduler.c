@@ -1,4 +1,5 @@
 /* scheduler - see scheduler.h; one run of one message is in scheduler_run.c */
+#include "message/bounce.h"
 #include "queue/scheduler_internal.h"
 
 #include "base/clock.h"
@@ -124,7 +125,8 @@ static struct queue_entry *gathered(struct scheduler *s, struct queue_entry *e)
 /* What is decided, could not be written, or is to be looked at needs no destination. */
 static struct destination *next_of(const struct queue_entry *e)
 {
-    bool chore = e->unsaved.len > 0 || e->decided || e->bounce_due || queue_part_moves(e);
+    bool chore =
+        e->unsaved.len > 0 || e->decided || e->bounce_due || e->teller || queue_part_moves(e);
 
     return chore ? NULL : e->destination;
 }
@@ -170,11 +172,11 @@ void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay
     arm_due_timer(s);
 }
 
-void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool final)
+void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool on_hold)
 {
     e->decided = false; /* there is something to do for it yet */
     e->bounce_due = true;
-    e->bounce_final = final;
+    e->bounce_final = on_hold;
     queue_entry_ready(s, e);
 }
 
@@ -348,7 +350,7 @@ void queue_dispatch(struct scheduler *s)
  * again, what is to expire does. */
 static bool start_chore(struct scheduler *s, struct queue_entry *e)
 {
-    bool to_run = e->decided || e->bounce_due || e->unsaved.len > 0;
+    bool to_run = e->decided || e->bounce_due || e->teller || e->unsaved.len > 0;
 
     if (!to_run && !e->forced_expire)
         return false;
@@ -404,7 +406,7 @@ void scheduler_on_up(void *ctx, struct upstream *u)
     queue_dispatch(s);
 }
 
-static bool waits(const struct queue_entry *e)
+bool queue_entry_waits(const struct queue_entry *e)
 {
     return e->state == QUEUE_WAITING || (e->state == QUEUE_READY && e->site->destination &&
                                          destination_is_down(e->site->destination));
@@ -417,7 +419,7 @@ static struct queue_entry *expired_part(const struct scheduler *s, struct queue_
         !queue_entry_expired(s, first))
         return NULL;
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
-        if (waits(e))
+        if (queue_entry_waits(e))
             return e;
     }
     return NULL;
@@ -433,24 +435,29 @@ static void on_expiry_check(uv_timer_t *timer)
         sweep(s);
     HASH_ITER(hh, s->entries, first, next) {
         struct queue_entry *e = s->stopping ? NULL : expired_part(s, first);
+        bool crowded = e ? s->run_count >= QUEUE_CHORES_MAX : !queue_tell_check(s, first);
 
+        if (crowded) { /* a whole queue may expire, or be late, together */
+            uv_timer_start(timer, on_expiry_check, EXPIRY_CHECK_MIN, uv_timer_get_repeat(timer));
+            break;
+        }
         if (!e)
             continue;
-        if (s->run_count >= QUEUE_CHORES_MAX) { /* a whole queue may expire together */
-            uv_timer_start(timer, on_expiry_check, EXPIRY_CHECK_MIN, uv_timer_get_repeat(timer));
-            return;
-        }
         queue_entry_leave(s, e);
         queue_run_expire(s, e);
     }
+    queue_dispatch(s);
 }
 
 static void arm_expiry_timer(struct scheduler *s)
 {
     uint64_t mail = s->config->maximal_queue_lifetime;
     uint64_t bounces = s->config->bounce_queue_lifetime;
+    uint64_t late = s->config->delay_warning_time;
     uint64_t every = (mail < bounces ? mail : bounces) / 10;
 
+    if (late > 0 && late / 10 < every)
+        every = late / 10;
     every = every < EXPIRY_CHECK_MIN ? EXPIRY_CHECK_MIN : every;
     every = every > EXPIRY_CHECK_MS ? EXPIRY_CHECK_MS : every;
     uv_timer_start(&s->expiry_timer, on_expiry_check, every, every);
@@ -520,12 +527,14 @@ bool scheduler_add_parts(struct scheduler *s, const struct envelope *envelope,
         return false;
     if (envelope_pending(envelope) == 0 && origin(ctx, NULL) != QUEUE_FROM_CLAIMED) {
         first->attempts = 1;
-        queue_entry_bounce(s, first, true);
+        queue_entry_bounce(s, first, envelope_untold(envelope) > 0);
         queue_dispatch(s);
         return true;
     }
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
         begin_part(s, e, origin(ctx, e->look ? NULL : e->destination));
+    if (bounce_count(BOUNCE_FAILURE, false, envelope) > 0)
+        queue_tell_failure(s, first);
     queue_dispatch(s);
     return true;
 }
@@ -547,6 +556,7 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
 {
     struct queue_entry *first = entry_add(s, f->envelope);
     size_t failed = envelope_untold(f->envelope);
+    bool due;
 
     if (!first)
         return;
@@ -556,6 +566,7 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
                   f->envelope->id.text);
     first->decided = envelope_pending(f->envelope) == 0;
     first->forced_expire = f->forced_expire;
+    first->delay_done = f->delayed;
     if (f->released_s * 1000000 > first->life_us)
         first->life_us = f->released_s * 1000000;
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
@@ -565,14 +576,15 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     }
     if ((f->on_hold || f->forced_expire) && !queue_part_alone(first))
         first = queue_part_merge(s, first);
-    if (f->on_hold || (first->decided && failed > 0)) {
+    due = queue_bounce_is_due(f, f->envelope);
+    if (f->on_hold || (first->decided && due)) {
         first->hold_expired = strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
         /* what an operator put on hold he knows of, whatever failed of it */
         first->operator_needed =
             first->hold_expired ||
             (failed > 0 && (!f->on_hold || strcmp(f->hold_why, SPOOL_WHY_FAILED) == 0));
-        if (queue_bounce_is_due(f, envelope_pending(f->envelope), failed))
-            queue_entry_bounce(s, first, true);
+        if (due)
+            queue_entry_bounce(s, first, f->on_hold || failed > 0);
         else
             queue_entry_hold(s, first);
         return;
@@ -583,6 +595,8 @@ void scheduler_recover(struct scheduler *s, struct spool_file *f)
     }
     for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
         queue_entry_ready(s, e); /* decided: only its file is left over from a crash */
+    if (bounce_count(BOUNCE_FAILURE, false, f->envelope) > 0)
+        queue_tell_failure(s, first);
 }
 
 /* All of it at once. */

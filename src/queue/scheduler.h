@@ -62,6 +62,7 @@ struct scheduler {
     unsigned run_count;
     unsigned direct_running; /* places taken at destinations that were made on demand */
     size_t part_count;       /* entries, those that are not in the hash included */
+    unsigned tellers;        /* of these: scheduler_tell */
     unsigned generation;     /* of relay's routes, that all entries but the unrouted go by */
     struct queue_operation *operations; /* owned: orders under way (scheduler_operator) */
     unsigned batches;                   /* orders to several messages, under way */
@@ -136,6 +137,14 @@ struct queue_settlement {
     bool trouble, broken;
 };
 void scheduler_settle_part(struct scheduler *s, const struct queue_settlement *settlement);
+/* Whether a sender who asked to hear that it was delivered is to hear so of us, and can. */
+bool scheduler_owes_success(const struct scheduler *s, const struct envelope *e);
+/*
+ * He is told of a message that is nowhere in the spool. done(ctx) comes once, maybe before the
+ * return: the report is in custody, or (the log says so) cannot be. Both must stay until then.
+ */
+void scheduler_tell_success(struct scheduler *s, const struct envelope *about,
+                            const struct body *original, void (*done)(void *ctx), void *ctx);
 /* Makes messages due now: all (id NULL), or one; probes their destinations, if down. Returns how
  * many. */
 size_t scheduler_flush(struct scheduler *s, const struct queue_id *id);

@@ -7,6 +7,7 @@
  * it was never taken, and the message's run makes another.
  */
 #include "base/clock.h"
+#include "message/bounce.h"
 #include "message/disk.h"
 #include "queue/scheduler_internal.h"
 
@@ -18,22 +19,34 @@ struct queue_intent {
     struct queue_intent *next;
     struct queue_id id;
     struct queue_id report;
-    bool notice;
+    enum spool_report what;
     bool final;
 };
+
+/* Nobody of it is pending, and nobody is to be told of whom the report does not tell. */
+static bool tells_all(const struct spool_file *f)
+{
+    for (size_t i = 0; i < f->envelope->recipient_count; i++) {
+        const struct recipient *r = &f->envelope->recipients[i];
+
+        if (!r->reported &&
+            (r->state == RECIPIENT_PENDING || bounce_concerns(BOUNCE_FAILURE, false, r) ||
+             bounce_concerns(BOUNCE_SUCCESS, false, r)))
+            return false;
+    }
+    return f->report == SPOOL_BOUNCE || f->report == SPOOL_SUCCESS;
+}
 
 bool queue_intent_add(struct scheduler *s, const struct spool_file *f)
 {
     struct queue_intent *i = calloc(1, sizeof *i);
-    size_t pending = envelope_pending(f->envelope);
 
     if (!i)
         return false;
     i->id = f->envelope->id;
     i->report = f->report_id;
-    i->notice = f->report_is_notice;
-    i->final = queue_bounce_is_due(f, pending, envelope_untold(f->envelope)) &&
-               (f->on_hold || pending == 0);
+    i->what = f->report;
+    i->final = queue_bounce_is_due(f, f->envelope) && tells_all(f);
     LL_PREPEND(s->intents, i);
     return true;
 }
@@ -55,8 +68,7 @@ static int record_told(struct scheduler *s, const struct queue_intent *i)
     struct spool_append a = {.id = i->id, .sync = true};
     int rc = -ENOMEM;
 
-    if (records_add_report(&records, clock_wall_us() / 1000000,
-                           i->notice ? SPOOL_NOTICED : SPOOL_BOUNCED, i->report.text)) {
+    if (records_add_report(&records, clock_wall_us() / 1000000, i->what + 1, i->report.text)) {
         a.records = records.bytes;
         a.records_len = records.len;
         rc = spool_append_now(s->spool, &a);
@@ -72,10 +84,12 @@ static void settle(struct scheduler *s, const struct queue_intent *i)
 
     if (!e || !queue_entry_find(s, &i->report))
         return;
-    if (!i->notice && i->final && queue_part_alone(e))
+    if (i->final && queue_part_alone(e)) {
         rc = remove_told(s, e);
-    else
+    } else {
+        e->delay_done = e->delay_done || i->what == SPOOL_DELAY;
         rc = record_told(s, i);
+    }
     if (rc < 0)
         log_error(s->log, "bounce", "%s: cannot be recorded: %s: it may be told of again",
                   i->id.text, strerror(-rc));

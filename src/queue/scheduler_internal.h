@@ -7,7 +7,8 @@
  * one of them, the first, is in the hash and stays as long as the message. Each is READY, WAITING
  * or RUNNING by itself, at its own site, with its own back-off; two may run at the same time (each
  * loads the file for itself, looks only at its own recipients, and appends its own results). A part
- * whose recipients are all decided is DONE.
+ * whose recipients are all decided is DONE. One that has none, the teller, is there for a while to
+ * tell the sender of something (scheduler_tell).
  *
  * What concerns the message as a whole is decided by one entry that is alone, from what the file
  * says: to remove it, to put it on hold, to give its recipients to other destinations after a
@@ -44,16 +45,29 @@ enum queue_state {
     QUEUE_DONE,   /* a part in no list: its recipients are all decided */
 };
 
-struct queue_held; /* scheduler_bounce.c */
+struct queue_held;   /* scheduler_held.c */
+struct queue_report; /* scheduler_report.h */
+
+/* scheduler_bounce.c */
 /*
- * Whether somebody is to be told of what its file says: it is on hold as failed or expired, and no
- * operator was told; or it is not on hold and has failed recipients (`untold`) nobody was told of.
- * On hold as failed with somebody pending is one that an operator requeued at that moment.
+ * Whether somebody is to be told, at its end, of what its file says (e: its envelope): it is on
+ * hold as failed or expired, and no operator was told; or nobody is pending, and its sender was not
+ * told of those that failed, or that owe a report of success. On hold as failed with somebody
+ * pending is one that an operator requeued at that moment.
  */
-bool queue_bounce_is_due(const struct spool_file *f, size_t pending, size_t untold);
+bool queue_bounce_is_due(const struct spool_file *f, const struct envelope *e);
 /* Takes over a run that has loaded such a message. */
 void queue_bounce_begin(struct queue_run *run, const struct spool_file *f);
-void queue_bounce_free(struct queue_run *run);
+
+/* scheduler_tell.c */
+/* Of a message that goes on: recipients of this part have failed, and its sender wants to know. */
+void queue_tell_failure(struct scheduler *s, struct queue_entry *e);
+/* Now and again: is it late, or was something not told yet? False: enough are told for now. */
+bool queue_tell_check(struct scheduler *s, struct queue_entry *first);
+void queue_tell_run(struct queue_run *run); /* of a teller */
+void queue_tell_loaded(struct queue_run *run, const struct spool_file *f);
+
+/* scheduler_intent.c */
 /* A report that was begun, as its message's file says. False: memory is out. */
 bool queue_intent_add(struct scheduler *s, const struct spool_file *f);
 
@@ -82,8 +96,12 @@ struct queue_entry {
     bool decided;       /* no recipient is pending: only the file's removal is left */
     bool unrouted;      /* its destination is by former settings */
     uint64_t resume_ms; /* it backed off until then when a reload made it so; 0: it did not */
-    bool bounce_due;    /* somebody is to be told of failed recipients; it is alone */
-    bool bounce_final;  /* ... and it is on hold, or about to go: nobody else is pending */
+    bool bounce_due;    /* its end: somebody is to be told; it is alone */
+    bool bounce_final;  /* ... and it is on hold, as its file says */
+    bool teller;        /* scheduler_tell; what follows is noted at the first */
+    bool tell_failure;  /* of what failed, while others are tried */
+    bool tell_delay;    /* that it is late */
+    bool delay_done;    /* of that it was told, or nobody is to be told */
     bool look;          /* only the file tells what is to be done next */
     bool operator_needed;
     bool destination_trouble; /* why it waits */
@@ -121,10 +139,12 @@ struct queue_run {
     struct body *body;         /* owned; likewise */
     size_t pending;            /* recipients, as of the last batch */
     size_t failed_recipients;  /* that nobody was told of */
+    bool bounces;              /* the sender of some of them wants to know */
+    bool owes;                 /* likewise, of some that were sent */
     struct delivery delivery;
     bool delivering;
     struct records records;
-    struct queue_bounce *bounce; /* owned; the report that is made */
+    struct queue_report *report; /* owned; the report that is made */
     size_t cursor;
     uint64_t active_ms;
     bool destination_trouble;
@@ -142,9 +162,11 @@ void queue_entry_leave(struct scheduler *s, struct queue_entry *e);
 /* One that is unrouted, or only the file knows: gathered, and may be gone afterwards. */
 void queue_entry_ready(struct scheduler *s, struct queue_entry *e);
 void queue_entry_wait(struct scheduler *s, struct queue_entry *e, uint64_t delay_ms);
-/* Somebody is told of its failed recipients (scheduler_bounce); then it is gone, on hold, or goes
- * on. Only when it is alone. */
-void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool final);
+/* Somebody is told of its end (scheduler_bounce); then it is gone, or on hold. Only when it is
+ * alone. */
+void queue_entry_bounce(struct scheduler *s, struct queue_entry *e, bool on_hold);
+/* It is not its turn, or its destination is down. */
+bool queue_entry_waits(const struct queue_entry *e);
 void queue_entry_hold(struct scheduler *s, struct queue_entry *e);
 /* Gives a place back. */
 void queue_place_leave(struct scheduler *s, struct queue_site *site);
@@ -190,6 +212,10 @@ bool queue_part_may_have(const struct queue_entry *e, struct span domain);
  */
 bool queue_part_route(struct scheduler *s, struct queue_entry *first,
                       const struct envelope *envelope);
+/* One more, in no list (CLAIMED); NULL: memory is out. */
+struct queue_entry *queue_part_add(struct scheduler *s, struct queue_entry *first);
+/* Not the first, and in no list: it is gone. */
+void queue_part_remove(struct scheduler *s, struct queue_entry *e);
 /* In a run's envelope: whoever is not this part's is RECIPIENT_ELSEWHERE. */
 void queue_part_mark_own(const struct scheduler *s, const struct queue_entry *e,
                          struct envelope *envelope);
@@ -234,12 +260,18 @@ void queue_run_settle(struct scheduler *s, struct queue_entry *e,
                       const struct queue_settlement *settlement);
 /* Marks the message expired and on hold. */
 void queue_run_expire(struct scheduler *s, struct queue_entry *e);
-/* For scheduler_bounce: what a run's end may be; each frees it. */
+/* For scheduler_bounce and scheduler_tell: what a run's end may be; each frees it. */
 void queue_run_rest(struct queue_run *run); /* all of it again in a minute */
 void queue_run_hold(struct queue_run *run);
 void queue_run_gone(struct queue_run *run);      /* the file is */
 void queue_run_removable(struct queue_run *run); /* the file should be: later */
-void queue_run_go_on(struct queue_run *run);     /* as before: its other recipients are due */
+void queue_run_again(struct queue_run *run);     /* another one, at once */
+void queue_run_bounce_again(struct queue_run *run);
+void queue_run_look(struct queue_run *run);  /* its message is gathered */
+void queue_run_leave(struct queue_run *run); /* the part is gone; the others go on */
+void queue_run_load(struct queue_run *run);  /* a teller's, again */
+/* The entry waits until its records can be written. False: there are none. */
+bool queue_run_unsaved(struct queue_run *run);
 void queue_run_append(struct queue_run *run, void (*done)(struct spool_append *a, int rc));
 void queue_run_say_expired(const struct queue_run *run, bool returned);
 void queue_run_cancel_all(struct scheduler *s);

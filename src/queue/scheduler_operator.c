@@ -8,6 +8,7 @@
 #include "queue/scheduler_operator.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "queue/scheduler_internal.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ static void on_appended(struct spool_append *a, int rc)
     struct scheduler *s = op->batch->s;
     struct queue_entry *e = queue_entry_find(s, &op->id);
 
+    CRASH_POINT("order-recorded");
     if (rc == 0 && e && queue_effect_apply(s, e, op->bits))
         note_done(op, op->bits);
     else if (rc < 0 && rc != -ENOENT) /* no file: it was delivered meanwhile */
@@ -129,6 +131,7 @@ static void on_removed(struct spool_remove *r, int rc)
     struct scheduler *s = op->batch->s;
     struct queue_entry *e = queue_entry_find(s, &op->id);
 
+    CRASH_POINT("order-removed");
     if (rc == 0)
         note_done(op, op->bits);
     else if (rc != -ENOENT)

@@ -62,6 +62,14 @@ struct queue_entry *queue_part_first(struct queue_entry *e)
     return e;
 }
 
+static void free_part(struct scheduler *s, struct queue_entry *e)
+{
+    records_deinit(&e->unsaved);
+    s->tellers -= e->teller;
+    s->part_count--;
+    free(e);
+}
+
 /* Frees the others, none of which may be under way; what they knew of the message as a whole is
  * added to `first`. */
 static void merge(struct scheduler *s, struct queue_entry *first)
@@ -74,13 +82,11 @@ static void merge(struct scheduler *s, struct queue_entry *first)
         queue_entry_leave(s, p);
         first->unrouted = first->unrouted || p->unrouted;
         first->look = first->look || p->look;
-        first->fresh = first->fresh && p->fresh;
+        first->fresh = first->fresh && (p->fresh || p->teller);
         first->domains |= p->domains;
         if (p->attempts > first->attempts)
             first->attempts = p->attempts;
-        records_deinit(&p->unsaved);
-        free(p);
-        s->part_count--;
+        free_part(s, p);
     }
 }
 
@@ -120,7 +126,7 @@ bool queue_part_may_have(const struct queue_entry *e, struct span domain)
     return (e->domains & bits) == bits;
 }
 
-static struct queue_entry *part_add(struct scheduler *s, struct queue_entry *first)
+struct queue_entry *queue_part_add(struct scheduler *s, struct queue_entry *first)
 {
     struct queue_entry *p;
 
@@ -142,6 +148,16 @@ static struct queue_entry *part_add(struct scheduler *s, struct queue_entry *fir
     return p;
 }
 
+void queue_part_remove(struct scheduler *s, struct queue_entry *e)
+{
+    struct queue_entry *before = e;
+
+    while (before->part != e)
+        before = before->part;
+    before->part = e->part;
+    free_part(s, e);
+}
+
 static struct queue_entry *part_for(struct scheduler *s, struct queue_entry *first,
                                     struct destination *d)
 {
@@ -153,7 +169,7 @@ static struct queue_entry *part_for(struct scheduler *s, struct queue_entry *fir
         p = queue_part_next(first, p);
     if (p)
         return p;
-    p = part_add(s, first);
+    p = queue_part_add(s, first);
     if (p)
         p->destination = d;
     return p;

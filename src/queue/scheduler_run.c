@@ -14,9 +14,10 @@
  * A run is for the recipients of its entry's destination. Where the message has others as well (it
  * is split), its end is not decided here: see scheduler_internal.h.
  */
-#include "queue/scheduler_internal.h"
+#include "queue/scheduler_report.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,12 +58,20 @@ static void run_free(struct queue_run *run, struct queue_site *site)
         queue_place_leave(s, site);
     DL_DELETE(s->runs, run);
     s->run_count--;
-    queue_bounce_free(run);
+    queue_report_free(&run->report);
     body_free(&run->body);
     envelope_free(&run->envelope);
     records_deinit(&run->records);
     free(run);
     queue_dispatch(s);
+}
+
+static void count(struct queue_run *run, const struct envelope *e)
+{
+    run->pending = envelope_pending(e);
+    run->failed_recipients = envelope_untold(e);
+    run->bounces = run->failed_recipients > 0 && bounce_count(BOUNCE_FAILURE, false, e) > 0;
+    run->owes = scheduler_owes_success(run->s, e);
 }
 
 static struct queue_site *place_of(const struct queue_run *run)
@@ -101,10 +110,17 @@ static void run_back_off(struct queue_run *run)
 }
 
 /* What becomes of the message is for an entry to say that is alone. */
-static void run_look(struct queue_run *run)
+void queue_run_look(struct queue_run *run)
 {
     run->entry->look = true;
     run_ready(run);
+}
+
+/* Nobody waits for the others of a message to be told of those that failed. */
+static void tell_now(struct queue_run *run)
+{
+    if (run->bounces)
+        queue_tell_failure(run->s, run->entry);
 }
 
 /* This destination has no recipient left, or the message is to be held. */
@@ -114,16 +130,17 @@ static void run_end_split(struct queue_run *run)
     struct queue_site *site = place_of(run);
 
     if (run->expired || queue_part_moves(e) || !queue_part_others_left(e)) {
-        run_look(run);
+        queue_run_look(run);
         return;
     }
+    tell_now(run);
     queue_entry_leave(run->s, e);
     e->state = QUEUE_DONE;
     run_free(run, site);
 }
 
 /* True when the entry waits until its results can be written. */
-static bool wait_for_disk(struct queue_run *run)
+bool queue_run_unsaved(struct queue_run *run)
 {
     struct queue_site *site = place_of(run);
 
@@ -155,7 +172,7 @@ static void on_kept(struct spool_append *a, int rc)
 
     if (rc == 0)
         records_deinit(&run->records);
-    if (wait_for_disk(run))
+    if (queue_run_unsaved(run))
         return;
     queue_entry_wait(run->s, run->entry, DISK_RETRY_MS);
     run_free(run, site);
@@ -186,6 +203,7 @@ static void on_removed(struct spool_remove *r, int rc)
 
 static void run_remove(struct queue_run *run)
 {
+    CRASH_POINT("run-removing");
     run->remove.id = run->entry->id;
     run->remove.done = on_removed;
     spool_remove(run->s->spool, &run->remove);
@@ -204,13 +222,6 @@ void queue_run_say_expired(const struct queue_run *run, bool returned)
         log_expired(log, e->id.text, e->sender, returned);
 }
 
-/* Nobody waits for the others of a message to be told of those that failed. */
-static bool bounce_now(const struct queue_run *run)
-{
-    return run->failed_recipients > 0 && !run->split &&
-           relay_way_for(run->s->relay, SPAN_LIT(""), span_of(run->entry->sender));
-}
-
 static void run_end(struct queue_run *run)
 {
     struct queue_entry *e = run->entry;
@@ -224,7 +235,7 @@ static void run_end(struct queue_run *run)
         e->breaks = 0;
     e->attempts++;
     run->split = run->split || !queue_part_alone(e);
-    if (wait_for_disk(run))
+    if (queue_run_unsaved(run))
         return;
     if (run->split && (run->pending == 0 || run->expired)) {
         run_end_split(run);
@@ -232,10 +243,11 @@ static void run_end(struct queue_run *run)
     }
     if (run->pending == 0 || run->expired) {
         e->hold_expired = run->expired;
-        queue_entry_bounce(run->s, e, true);
+        queue_entry_bounce(run->s, e, run->expired || run->failed_recipients > 0);
         run_free(run, site);
         return;
     }
+    tell_now(run);
     if (run->handed) { /* whatever it said: the destination was not asked */
         e->handed = false;
         e->spurned = true;
@@ -244,11 +256,6 @@ static void run_end(struct queue_run *run)
             run_back_off(run);
         else
             run_ready(run); /* there is no other turn any more than its own destination's */
-        return;
-    }
-    if (bounce_now(run)) {
-        queue_entry_bounce(run->s, e, false);
-        run_free(run, site);
         return;
     }
     if (!run->destination_trouble || e->breaks >= QUEUE_BREAKS_MAX || e->destination->dead_end) {
@@ -270,6 +277,7 @@ static void on_appended(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
+    CRASH_POINT("run-recorded");
     if (rc == 0 || (rc == -ENOENT && queue_part_first(run->entry)->deleted))
         records_deinit(&run->records);
     else if (!queue_part_first(run->entry)->deleted)
@@ -304,12 +312,12 @@ static void run_settle(struct queue_run *run)
     run->split = run->split || !queue_part_alone(run->entry);
     if (run->entry->again && run->failed_recipients > 0)
         run->split = true; /* requeued meanwhile: they are pending again, the file says */
-    if (run->pending == 0 && run->failed_recipients == 0 && !run->split) {
+    if (run->pending == 0 && run->failed_recipients == 0 && !run->split && !run->owes) {
         run_remove(run);
         return;
     }
     run->expired = run->pending > 0 && queue_entry_expired(run->s, run->entry);
-    if (run->pending == 0 && !run->split)
+    if (run->pending == 0 && run->failed_recipients > 0 && !run->split)
         records_add_hold(&run->records, wall_s, SPOOL_WHY_FAILED);
     else if (run->expired)
         records_add_hold(&run->records, wall_s, SPOOL_WHY_EXPIRED);
@@ -324,6 +332,7 @@ static void on_delivered(struct delivery *d)
     struct scheduler *s = run->s;
 
     run->delivering = false;
+    CRASH_POINT("run-delivered");
     for (size_t i = 0; i < d->count; i++) {
         enum delivery_outcome outcome = d->results[i].outcome;
 
@@ -338,8 +347,7 @@ static void on_delivered(struct delivery *d)
     run->broken = run->broken || d->broken;
     records_add_delivery(&run->records, run->envelope, d, clock_wall_us() / 1000000);
     delivery_deinit(d);
-    run->pending = envelope_pending(run->envelope);
-    run->failed_recipients = envelope_untold(run->envelope);
+    count(run, run->envelope);
     run->more = !run->destination_trouble && !is_wanted_back(run);
     for (size_t i = run->cursor; run->more; i++) {
         if (i >= run->envelope->recipient_count)
@@ -402,7 +410,7 @@ static void load_failed(struct queue_run *run, int rc)
     struct queue_site *site = place_of(run);
 
     if (rc == -ENOENT && !queue_part_alone(run->entry)) { /* one that is alone says so */
-        run_look(run);
+        queue_run_look(run);
         return;
     }
     if (rc == -EBADMSG) {
@@ -421,7 +429,7 @@ static void load_failed(struct queue_run *run, int rc)
         return;
     }
     if (!queue_part_alone(run->entry)) { /* moved to corrupt/ */
-        run_look(run);
+        queue_run_look(run);
         return;
     }
     queue_entry_free(s, run->entry);
@@ -466,15 +474,26 @@ void queue_run_removable(struct queue_run *run)
     queue_run_rest(run);
 }
 
-void queue_run_go_on(struct queue_run *run)
+void queue_run_again(struct queue_run *run)
 {
-    struct queue_entry *e = run->entry;
+    run_ready(run);
+}
 
-    e->bounce_due = false;
-    if (e->destination_trouble && e->breaks < QUEUE_BREAKS_MAX)
-        run_ready(run);
-    else
-        run_back_off(run);
+void queue_run_bounce_again(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    queue_entry_bounce(run->s, run->entry, run->entry->bounce_final);
+    run_free(run, site);
+}
+
+void queue_run_leave(struct queue_run *run)
+{
+    struct queue_site *site = place_of(run);
+
+    queue_part_remove(run->s, run->entry);
+    run->entry = NULL;
+    run_free(run, site);
 }
 
 /* ---- the beginning, again ---- */
@@ -483,8 +502,7 @@ void queue_run_go_on(struct queue_run *run)
 static bool is_bounce(struct queue_run *run, const struct spool_file *f)
 {
     struct queue_entry *e = run->entry;
-    bool due = queue_part_alone(e) && !e->again &&
-               queue_bounce_is_due(f, run->pending, run->failed_recipients);
+    bool due = queue_part_alone(e) && !e->again && queue_bounce_is_due(f, run->envelope);
 
     due = due && (f->on_hold || e->bounce_due);
     if (!due || f->on_hold)
@@ -521,7 +539,7 @@ static bool look_or_route(struct queue_run *run, bool on_hold)
 
     /* again: the record that asked for it may have come after what was read */
     if (e->again || (!alone && (on_hold || run->pending == 0 || queue_part_moves(e)))) {
-        run_look(run);
+        queue_run_look(run);
         return true;
     }
     if (on_hold || run->pending == 0 || e->forced_expire || !queue_part_moves(e) ||
@@ -553,11 +571,14 @@ static void on_loaded(struct spool_load *l, int rc)
     run->envelope = l->file.envelope;
     l->file.envelope = NULL;
     run->body = body_from_file(s->place, l->fd, l->file.body_offset, l->file.body_len);
-    run->pending = envelope_pending(run->envelope);
-    run->failed_recipients = envelope_untold(run->envelope);
+    count(run, run->envelope);
     if (!run->body) {
         close(l->fd);
         run_wait(run);
+        return;
+    }
+    if (run->entry->teller) {
+        queue_tell_loaded(run, &l->file);
         return;
     }
     if (is_bounce(run, &l->file)) {
@@ -590,7 +611,14 @@ static void on_loaded(struct spool_load *l, int rc)
     if (only_own(run))
         begin(run);
     else
-        run_look(run);
+        queue_run_look(run);
+}
+
+void queue_run_load(struct queue_run *run)
+{
+    run->load.id = run->entry->id;
+    run->load.done = on_loaded;
+    spool_load(run->s->spool, &run->load);
 }
 
 static void on_saved(struct spool_append *a, int rc)
@@ -600,7 +628,7 @@ static void on_saved(struct spool_append *a, int rc)
     if (rc < 0 && rc != -ENOENT && rc != -EBADMSG) {
         log_error(run->s->log, "qmgr", "%s: its results still cannot be recorded: %s", run_id(run),
                   strerror(-rc));
-        if (!run->s->stopping && wait_for_disk(run))
+        if (!run->s->stopping && queue_run_unsaved(run))
             return;
     } /* else no file, no results: loading it says so */
     records_deinit(&run->records);
@@ -632,6 +660,10 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
         run_save(run);
         return;
     }
+    if (e->teller) {
+        queue_tell_run(run);
+        return;
+    }
     if (e->decided) {
         run_remove(run);
         return;
@@ -641,9 +673,7 @@ void queue_run_start(struct scheduler *s, struct queue_entry *e)
         begin(run);
         return;
     }
-    run->load.id = e->id;
-    run->load.done = on_loaded;
-    spool_load(s->spool, &run->load);
+    queue_run_load(run);
 }
 
 void queue_run_settle(struct scheduler *s, struct queue_entry *e,
@@ -658,8 +688,8 @@ void queue_run_settle(struct scheduler *s, struct queue_entry *e,
     }
     run->records = *settlement->records;
     *settlement->records = (struct records){NULL, 0, 0, false};
+    count(run, settlement->envelope);
     run->pending = settlement->pending;
-    run->failed_recipients = envelope_untold(settlement->envelope);
     run->destination_trouble = settlement->trouble;
     run->broken = settlement->broken;
     run_settle(run);

@@ -1,6 +1,7 @@
 /* spool, opening and closing - see spool.h */
 #include "queue/spool.h"
 
+#include "base/crash_point.h"
 #include "message/disk.h"
 #include "queue/spool_private.h"
 
@@ -69,6 +70,7 @@ static int clean_name(void *ctx, const char *name)
 
     spool_note_id(s, name);
     rc = disk_unlink(s->incoming_fd, name);
+    CRASH_POINT("open-debris-removed");
     return rc == -EISDIR ? 0 : rc; /* not ours, and in nobody's way */
 }
 
@@ -238,6 +240,7 @@ static int open_folder(struct spool *s, const char *path, const char *name, int 
     if (rc < 0)
         return explain(err, rc, path, name);
     *fd_out = rc;
+    CRASH_POINT("open-folder-made");
     rc = check_folder(s, path, name, *fd_out, err);
     return rc < 0 ? rc : sync_folder(*fd_out, path, name, err);
 }
@@ -287,6 +290,7 @@ int spool_open(struct spool *s, const char *path, struct lane *disk, struct errb
     rc = make_root(s, path, err);
     if (rc == 0)
         rc = take_lock(s, path, err);
+    CRASH_POINT("open-locked");
     if (rc == 0)
         rc = open_folders(s, path, err);
     if (rc == 0)

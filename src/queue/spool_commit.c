@@ -9,6 +9,7 @@
  */
 #include "queue/spool.h"
 
+#include "base/crash_point.h"
 #include "base/crc32c.h"
 #include "message/disk.h"
 
@@ -81,6 +82,7 @@ static int create(struct writing *w, const char *suffix)
     if (rc < 0)
         w->name[0] = '\0'; /* what is there is not ours */
     w->fd = rc;
+    CRASH_POINT("commit-created");
     return rc < 0 ? rc : 0;
 }
 
@@ -175,10 +177,12 @@ static int commit_file(struct writing *w)
     rc = write_file(w);
     if (rc < 0)
         return rc;
+    CRASH_POINT("commit-written");
     c->step = "fsync message";
     rc = disk_fsync(w->fd);
     if (rc < 0)
         return rc;
+    CRASH_POINT("commit-synced");
     c->step = "rename";
     return disk_rename(s->incoming_fd, w->name, s->queue_fd, c->envelope->id.text);
 }
@@ -194,6 +198,7 @@ static void commit_work(struct lane_job *job)
     if (w.fd != c->body->fd)
         disk_close(w.fd);
     free(w.header);
+    CRASH_POINT("commit-renamed");
 }
 
 static void undo_work(struct lane_job *job)
@@ -207,6 +212,7 @@ static void undo_work(struct lane_job *job)
 
 static void finish(struct spool_commit *c)
 {
+    CRASH_POINT("commit-told");
     if (c->rc == 0)
         c->spool->commits++;
     c->done(c, c->rc, c->step);
@@ -222,6 +228,7 @@ static void sync_work(struct lane_job *job)
     struct spool *s = SPOOL_OF(job);
 
     s->sync_result = disk_fsync(s->queue_fd);
+    CRASH_POINT("commit-folder-synced");
 }
 
 static void sync_done(struct lane_job *job);

@@ -171,18 +171,25 @@ static void put_quoted_end(struct text *t, struct span why, size_t used)
     text_cstr(t, "\"\n");
 }
 
-void spool_format_attempt(struct text *t, int64_t wall_s, size_t rcpt, enum spool_result result,
-                          const char *dsn, struct span reason)
+static void put_attempt(struct text *t, const char *name, int64_t wall_s, size_t rcpt,
+                        const char *result, const char *dsn, struct span reason)
 {
-    static const char *const names[] = {"sent", "deferred", "failed"};
     char head[256];
     struct text h;
 
     text_init(&h, head, sizeof head);
-    text_printf(&h, "attempt %" PRId64 " rcpt=%zu %s ", wall_s, rcpt, names[result]);
+    text_printf(&h, "%s %" PRId64 " rcpt=%zu %s ", name, wall_s, rcpt, result);
     put_text(&h, span_of(dsn[0] ? dsn : "-"), false, DSN_MAX);
     text_span(t, text_as_span(&h));
     put_quoted_end(t, reason, h.len);
+}
+
+void spool_format_attempt(struct text *t, int64_t wall_s, size_t rcpt, enum spool_result result,
+                          const char *dsn, struct span reason)
+{
+    static const char *const names[] = {"sent", "deferred", "failed"};
+
+    put_attempt(t, "attempt", wall_s, rcpt, names[result], dsn, reason);
 }
 
 static void put_order(struct text *t, const char *name, int64_t wall_s, struct span why)
@@ -218,7 +225,15 @@ void spool_format_expire(struct text *t, int64_t wall_s, struct span why)
 
 void spool_format_report(struct text *t, int64_t wall_s, enum spool_report what, const char *id)
 {
-    static const char *const names[] = {"bounce", "bounced", "notice", "noticed"};
+    static const char *const names[] = {"bounce", "bounced", "notice",  "noticed",
+                                        "delay",  "delayed", "success", "succeeded"};
 
     put_order(t, names[what], wall_s, span_of(id));
+}
+
+void spool_format_owed(struct text *t, int64_t wall_s, size_t rcpt, enum recipient_owes owes,
+                       const char *dsn, struct span how)
+{
+    put_attempt(t, "owed", wall_s, rcpt, owes == RECIPIENT_OWES_DELIVERED ? "delivered" : "relayed",
+                dsn, how);
 }

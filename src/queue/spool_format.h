@@ -21,6 +21,11 @@
  *     bounced 1763770300 "06401F3A9C2E8001"
  *     notice 1763770300 "06401F3A9C2E9001"
  *     noticed 1763770300 "06401F3A9C2E9001"
+ *     delay 1763770300 "06401F3A9C2EA001"
+ *     delayed 1763770300 "06401F3A9C2EA001"
+ *     owed 1763770300 rcpt=0 delivered 2.0.0 "delivery via mail[192.0.2.1]:24: 250 2.0.0 Saved"
+ *     success 1763770300 "06401F3A9C2EB001"
+ *     succeeded 1763770300 "06401F3A9C2EB001"
  *
  * Lines of the file end in LF. The body's length is written with thirteen digits (any
  * message_size_limit fits) so that a file begun while the message arrives can be completed in
@@ -34,19 +39,25 @@
  *
  * The header is read strictly, but for words with "=" that are not known (a newer version's): they
  * are skipped. After "end" the file is only appended to. A record that is torn (no LF at the very
- * end) is ignored; a complete line that is not understood makes the file corrupt, except that
- * unknown record names (lower-case letters) are skipped. A recipient that was sent stays sent
- * whatever records follow; one that failed for good (attempt ... failed 5.1.1 "...") stays failed
- * or becomes sent, unless the operator wants it tried again: "requeue" makes all that failed
- * pending, and so does "release" where nothing else is pending (there would be nothing to release).
- * Both begin the message's life anew: it expires that much later. "expire" lets it expire now, or,
- * while it is on hold, as soon as it is released; releasing what is on hold because it has expired
- * takes that back.
+ * end) is ignored, and so is a line with NUL in it: records that say nothing final are not synced,
+ * and power loss may leave a hole where one was, before others; any other complete line that is not
+ * understood makes the file corrupt, except that unknown record names (lower-case letters) are
+ * skipped. A recipient that was sent stays sent whatever records follow; one that failed for good
+ * (attempt ... failed 5.1.1 "...") stays failed or becomes sent, unless the operator wants it tried
+ * again: "requeue" makes all that failed pending, and so does "release" where nothing else is
+ * pending (there would be nothing to release). Both begin the message's life anew: it expires that
+ * much later. "expire" lets it expire now, or, while it is on hold, as soon as it is released;
+ * releasing what is on hold because it has expired takes that back.
  *
  * "bounce ID" says that a report to the sender is about to be taken into custody under this id,
- * about all that failed so far (and, of a message on hold because it has expired, all that are
- * pending); "bounced ID" that it was: their sender has been told, and they stay failed whatever an
- * operator orders. "notice" and "noticed" say the same of a notice to the operator, who is told
+ * about all that failed before this line (and, of a message on hold because it has expired, all
+ * that are pending); "bounced ID" that it was: their sender has been told, and they stay failed
+ * whatever an operator orders. "delay" and "delayed" say the same of the report that it is late,
+ * which comes once ("delayed" without an id: nobody is to be told); "success" and "succeeded" of
+ * the one that it was delivered, about all that were sent before that line and owe such a report.
+ * "owed", just before the line that a recipient was sent, says that it does: it asked for it by
+ * NOTIFY=SUCCESS, and the upstream ("delivered": its mail store; "relayed": another mail system)
+ * sends none. "notice" and "noticed" say the same of a notice to the operator, who is told
  * once of what is on hold; "noticed" without an id that there was none to be sent. Which of the two
  * holds after a crash is told by whether queue/ has the report: it is not delivered before the
  * second record is written, or the message removed.
@@ -80,8 +91,20 @@ void spool_format_requeue(struct text *t, int64_t wall_s, struct span why);
 void spool_format_expire(struct text *t, int64_t wall_s, struct span why);
 #define SPOOL_WHY_EXPIRED "expired" /* of a hold */
 #define SPOOL_WHY_FAILED  "failed"
-enum spool_report { SPOOL_BOUNCE, SPOOL_BOUNCED, SPOOL_NOTICE, SPOOL_NOTICED };
+/* A report is begun; the next is: it is in custody. */
+enum spool_report {
+    SPOOL_BOUNCE,
+    SPOOL_BOUNCED,
+    SPOOL_NOTICE,
+    SPOOL_NOTICED,
+    SPOOL_DELAY,
+    SPOOL_DELAYED,
+    SPOOL_SUCCESS,
+    SPOOL_SUCCEEDED,
+};
 void spool_format_report(struct text *t, int64_t wall_s, enum spool_report what, const char *id);
+void spool_format_owed(struct text *t, int64_t wall_s, size_t rcpt, enum recipient_owes owes,
+                       const char *dsn, struct span how);
 
 /* What a file says. */
 struct spool_file {
@@ -92,7 +115,8 @@ struct spool_file {
     char hold_why[64];         /* cut */
     bool forced_expire;        /* it is to expire now; or did, and lies on hold */
     bool noticed;              /* an operator was told why it is on hold */
-    bool report_is_notice;     /* of report_id */
+    bool delayed;              /* its sender was told that it is late, or need not be */
+    enum spool_report report;  /* of report_id: the one that says that it is begun */
     struct queue_id report_id; /* begun, not known to be in custody; "": none */
     int64_t released_s;        /* wall seconds of the last release or requeue, 0 when none */
     unsigned attempts;         /* distinct attempt times in the records */

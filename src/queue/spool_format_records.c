@@ -68,8 +68,9 @@ static bool apply(struct recipient *recipient, enum spool_result result, const c
         return true;
     if (result == SPOOL_SENT) {
         recipient->state = RECIPIENT_SENT;
-        return recipient_set_reason(recipient, span_of(NULL));
+        return recipient->owes || recipient_set_reason(recipient, span_of(NULL));
     }
+    recipient->owes = RECIPIENT_OWES_NOTHING; /* the line that it was sent is not there */
     if (recipient->state == RECIPIENT_FAILED)
         return true;
     if (result == SPOOL_FAILED)
@@ -78,28 +79,59 @@ static bool apply(struct recipient *recipient, enum spool_result result, const c
     return recipient_set_reason(recipient, span_of(reason));
 }
 
-static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
-                                      struct spool_file *f)
-{
-    char reason[REASON_CAP];
+/* What an attempt and what is owed say: TIME rcpt=N WORD DSN "REASON". */
+struct said {
+    int64_t wall_s;
+    struct recipient *recipient;
+    struct span word;
     char dsn[DSN_CAP];
-    enum spool_result result;
+    char reason[REASON_CAP];
+};
+
+static bool take_said(const struct spool_file *f, struct span line, struct said *out)
+{
     struct span word;
     struct span value;
     uint64_t index;
-    int64_t wall_s;
 
-    if (!take_time(&line, &wall_s) || !spool_take_word(&line, &word) ||
+    if (!take_time(&line, &out->wall_s) || !spool_take_word(&line, &word) ||
         !spool_word_key(word, "rcpt=", &value) || !span_to_u64(value, SIZE_MAX, &index) ||
-        index >= f->envelope->recipient_count || !spool_take_word(&line, &word) ||
-        !result_word(word, &result) || !spool_take_word(&line, &word) ||
-        !spool_unescape_word(word, dsn, sizeof dsn) ||
-        !quoted(span_from(line, 1), reason, sizeof reason))
+        index >= f->envelope->recipient_count || !spool_take_word(&line, &out->word) ||
+        !spool_take_word(&line, &word) || !spool_unescape_word(word, out->dsn, sizeof out->dsn) ||
+        !quoted(span_from(line, 1), out->reason, sizeof out->reason))
+        return false;
+    out->recipient = &f->envelope->recipients[index];
+    return true;
+}
+
+static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
+                                      struct spool_file *f)
+{
+    enum spool_result result;
+    struct said said;
+
+    if (!take_said(f, line, &said) || !result_word(said.word, &result))
         return spool_reader_corrupt(r, "bad attempt record");
-    if (f->attempts == 0 || wall_s != f->last_attempt_s)
+    if (f->attempts == 0 || said.wall_s != f->last_attempt_s)
         f->attempts++;
-    f->last_attempt_s = wall_s;
-    if (!apply(&f->envelope->recipients[index], result, dsn, reason))
+    f->last_attempt_s = said.wall_s;
+    if (!apply(said.recipient, result, said.dsn, said.reason))
+        return SPOOL_PARSE_NO_MEMORY;
+    return SPOOL_PARSE_OK;
+}
+
+static enum spool_parse parse_owed(struct spool_reader *r, struct span line, struct spool_file *f)
+{
+    struct said said;
+
+    if (!take_said(f, line, &said))
+        return spool_reader_corrupt(r, "bad record of what is owed");
+    if (said.recipient->state == RECIPIENT_SENT)
+        return SPOOL_PARSE_OK;
+    said.recipient->owes = span_equal(said.word, SPAN_LIT("delivered")) ? RECIPIENT_OWES_DELIVERED
+                                                                        : RECIPIENT_OWES_RELAYED;
+    span_copy(span_of(said.dsn), said.recipient->dsn, sizeof said.recipient->dsn);
+    if (!recipient_set_reason(said.recipient, span_of(said.reason)))
         return SPOOL_PARSE_NO_MEMORY;
     return SPOOL_PARSE_OK;
 }
@@ -108,7 +140,8 @@ static enum spool_parse parse_attempt(struct spool_reader *r, struct span line,
 static void try_again(struct spool_file *f, int64_t wall_s)
 {
     f->noticed = false;
-    f->report_id.text[0] = '\0';
+    if (f->report == SPOOL_BOUNCE || f->report == SPOOL_NOTICE)
+        f->report_id.text[0] = '\0';
     f->on_hold = false;
     f->hold_why[0] = '\0';
     f->released_s = wall_s;
@@ -154,42 +187,94 @@ static void order_expire(struct spool_file *f, int64_t wall_s, const char *why)
 
 /* ---- reports ---- */
 
-static void report_begun(struct spool_file *f, const char *id, bool is_notice)
+static bool is_expired(const struct spool_file *f)
 {
-    if (queue_id_parse(span_of(id), &f->report_id))
-        f->report_is_notice = is_notice;
+    return f->on_hold && strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
 }
 
-static void record_bounce(struct spool_file *f, int64_t wall_s, const char *id)
+/* Whether a report that is begun here is about it. */
+static bool is_about(const struct spool_file *f, enum spool_report what, const struct recipient *r)
 {
-    report_begun(f, id, false);
+    if (r->told)
+        return false;
+    if (what == SPOOL_SUCCESS)
+        return r->state == RECIPIENT_SENT && r->owes;
+    return what == SPOOL_BOUNCE &&
+           (r->state == RECIPIENT_FAILED || (r->state == RECIPIENT_PENDING && is_expired(f)));
 }
 
-static void record_notice(struct spool_file *f, int64_t wall_s, const char *id)
+static void report_begun(struct spool_file *f, const char *id, enum spool_report what)
 {
-    report_begun(f, id, true);
-}
-
-/* An operator's order that came between the two is about them too: then it is void. */
-static void record_bounced(struct spool_file *f, int64_t wall_s, const char *id)
-{
-    bool expired = f->on_hold && strcmp(f->hold_why, SPOOL_WHY_EXPIRED) == 0;
-
-    if (f->report_is_notice || !f->report_id.text[0] || strcmp(f->report_id.text, id) != 0)
+    if (!queue_id_parse(span_of(id), &f->report_id))
         return;
+    f->report = what;
+    for (size_t i = 0; i < f->envelope->recipient_count; i++) {
+        struct recipient *r = &f->envelope->recipients[i];
+
+        r->reported = is_about(f, what, r);
+    }
+}
+
+/* False: it is not the one that was begun last, or an operator's order that came between the two is
+ * about them too: then it is void. */
+static bool report_ends(struct spool_file *f, const char *id, enum spool_report what)
+{
+    if (f->report != what || !f->report_id.text[0] || strcmp(f->report_id.text, id) != 0)
+        return false;
     f->report_id.text[0] = '\0';
     for (size_t i = 0; i < f->envelope->recipient_count; i++) {
         struct recipient *r = &f->envelope->recipients[i];
 
-        if (expired && r->state == RECIPIENT_PENDING)
+        if (r->reported && r->state == RECIPIENT_PENDING) /* expired */
             r->state = RECIPIENT_FAILED;
-        r->told = r->told || r->state == RECIPIENT_FAILED;
+        r->told = r->told || (r->reported && what != SPOOL_DELAY);
+        r->reported = false;
     }
+    return true;
+}
+
+static void record_bounce(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_begun(f, id, SPOOL_BOUNCE);
+}
+
+static void record_notice(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_begun(f, id, SPOOL_NOTICE);
+}
+
+static void record_delay(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_begun(f, id, SPOOL_DELAY);
+}
+
+static void record_success(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_begun(f, id, SPOOL_SUCCESS);
+}
+
+static void record_bounced(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_ends(f, id, SPOOL_BOUNCE);
+}
+
+static void record_succeeded(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    report_ends(f, id, SPOOL_SUCCESS);
+}
+
+/* Once, whatever came between. */
+static void record_delayed(struct spool_file *f, int64_t wall_s, const char *id)
+{
+    if (f->report == SPOOL_DELAY && !id[0])
+        f->report_id.text[0] = '\0';
+    report_ends(f, id, SPOOL_DELAY);
+    f->delayed = true;
 }
 
 static void record_noticed(struct spool_file *f, int64_t wall_s, const char *id)
 {
-    if (strcmp(f->report_id.text, id) != 0) /* "": none was sent, and none had been begun */
+    if (id[0] && strcmp(f->report_id.text, id) != 0) /* "": none was sent */
         return;
     f->report_id.text[0] = '\0';
     f->noticed = f->on_hold;
@@ -199,14 +284,18 @@ static const struct order {
     const char *name;
     void (*apply)(struct spool_file *f, int64_t wall_s, const char *why);
 } orders[] = {
-    {"hold",    order_hold    },
-    {"release", order_release },
-    {"requeue", order_requeue },
-    {"expire",  order_expire  },
-    {"bounce",  record_bounce },
-    {"bounced", record_bounced},
-    {"notice",  record_notice },
-    {"noticed", record_noticed},
+    {"hold",      order_hold      },
+    {"release",   order_release   },
+    {"requeue",   order_requeue   },
+    {"expire",    order_expire    },
+    {"bounce",    record_bounce   },
+    {"bounced",   record_bounced  },
+    {"notice",    record_notice   },
+    {"noticed",   record_noticed  },
+    {"delay",     record_delay    },
+    {"delayed",   record_delayed  },
+    {"success",   record_success  },
+    {"succeeded", record_succeeded},
 };
 
 static enum spool_parse parse_order(struct spool_reader *r, struct span line, struct spool_file *f,
@@ -227,6 +316,8 @@ static enum spool_parse parse_record(struct spool_reader *r, struct span line, s
 
     if (spool_line_is(&line, "attempt"))
         return parse_attempt(r, line, f);
+    if (spool_line_is(&line, "owed"))
+        return parse_owed(r, line, f);
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         if (spool_line_is(&line, orders[i].name))
             return parse_order(r, line, f, &orders[i]);
@@ -238,6 +329,13 @@ static enum spool_parse parse_record(struct spool_reader *r, struct span line, s
     return SPOOL_PARSE_OK; /* a newer version's */
 }
 
+/* No text holds NUL: a file system put it where the bytes of records that were not synced never
+ * came to be, and with them went the LF. */
+static bool is_hole(struct span line)
+{
+    return span_find(line, '\0') < line.len;
+}
+
 enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct spool_file *f,
                                   struct errbuf *err)
 {
@@ -245,8 +343,10 @@ enum spool_parse spool_parse_tail(struct span bytes, const uint32_t *crc, struct
     struct span line;
     enum spool_parse rc = parse_end(&r, crc);
 
-    while (rc == SPOOL_PARSE_OK && spool_reader_line(&r, &line))
-        rc = parse_record(&r, line, f);
+    while (rc == SPOOL_PARSE_OK && spool_reader_line(&r, &line)) {
+        if (!is_hole(line))
+            rc = parse_record(&r, line, f);
+    }
     if (rc == SPOOL_PARSE_CORRUPT)
         errbuf_prefix(err, 0, "after the body");
     return rc;

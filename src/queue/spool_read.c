@@ -1,4 +1,5 @@
 /* spool, reading one file - see spool.h */
+#include "base/crash_point.h"
 #include "base/crc32c.h"
 #include "message/disk.h"
 #include "queue/spool_private.h"
@@ -160,6 +161,7 @@ void spool_quarantine(struct spool *s, const char *name, struct errbuf *err)
         if (rc != -EEXIST)
             break;
     }
+    CRASH_POINT("quarantine-moved");
     memcpy(old, err->text, sizeof old);
     if (rc == 0)
         errbuf_set(err, 0, "%s; moved to corrupt/%s", old, to);

@@ -1,6 +1,7 @@
 /* spool, appending records and removing - see spool.h */
 #include "queue/spool.h"
 
+#include "base/crash_point.h"
 #include "message/disk.h"
 
 #include <errno.h>
@@ -14,6 +15,17 @@
 #define LOOK_BACK    512
 
 /* ---- append ---------------------------------------------------------------- */
+
+/*
+ * Cuts off a torn record, for good: were its bytes still to be found on the disk, power loss could
+ * put a part of them before a part of the next record, as a line that was never written.
+ */
+static int cut(int fd, uint64_t end)
+{
+    int rc = disk_truncate(fd, end);
+
+    return rc < 0 ? rc : disk_fdatasync(fd);
+}
 
 /* Where the last complete line ends; -EBADMSG when there is none. */
 static int64_t complete_end(int fd, uint64_t size)
@@ -51,15 +63,17 @@ static int append_open(const struct spool_append *a, int fd)
     if (end < 0)
         return (int)end;
     if (end < st.st_size) {
-        rc = disk_truncate(fd, (uint64_t)end);
+        rc = cut(fd, (uint64_t)end);
         if (rc < 0)
             return rc;
     }
+    CRASH_POINT("append-begun");
     rc = disk_append(fd, a->records, a->records_len);
     if (rc < 0) {
-        disk_truncate(fd, (uint64_t)end); /* when this fails too, the next append does it */
+        cut(fd, (uint64_t)end); /* when this fails too, the next append does it */
         return rc;
     }
+    CRASH_POINT("append-written");
     return a->sync ? disk_fdatasync(fd) : 0;
 }
 
@@ -77,6 +91,7 @@ static void append_work(struct lane_job *job)
     struct spool_append *a = APPEND_OF(job);
 
     a->rc = spool_append_now(a->spool, a);
+    CRASH_POINT("append-done");
 }
 
 static void append_done(struct lane_job *job)
@@ -112,9 +127,11 @@ static void remove_work(struct lane_job *job)
 
     for (struct spool_remove *r = s->remove_running; r; r = r->next) {
         r->rc = disk_unlink(s->queue_fd, r->id.text);
+        CRASH_POINT("remove-unlinked");
         sync = sync || (r->sync && r->rc == 0);
     }
     rc = sync ? disk_fsync(s->queue_fd) : 0;
+    CRASH_POINT("remove-done");
     for (struct spool_remove *r = s->remove_running; r; r = r->next) {
         if (r->sync && r->rc == 0)
             r->rc = rc;

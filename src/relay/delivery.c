@@ -63,6 +63,17 @@ static void result_dsn(enum delivery_outcome outcome, const struct smtp_reply *r
     dsn[0] = defaults[outcome][0];
 }
 
+/* Who announces DSN heard of NOTIFY and sees to it; where mail ends nobody else will (RFC
+ * 3461 5.2.2, 6.2.2). */
+static enum recipient_owes owed_by(const struct delivery *d)
+{
+    if (d->job.can_report)
+        return RECIPIENT_OWES_NOTHING;
+    return d->upstream->protocol == CLIENT_LMTP && d->upstream->context->config->lmtp_assume_final
+               ? RECIPIENT_OWES_DELIVERED
+               : RECIPIENT_OWES_RELAYED;
+}
+
 static void on_result(struct upstream_job *job, size_t asked, enum client_blame blame,
                       enum client_step step, const struct smtp_reply *reply)
 {
@@ -84,6 +95,7 @@ static void on_result(struct upstream_job *job, size_t asked, enum client_blame 
     result_dsn(outcome, reply, dsn);
     delivery_set_result(d, position, outcome, dsn, buf);
     d->results[position].code = reply->code;
+    d->results[position].owes = owed_by(d);
     if (step != CLIENT_STEP_END && (blame == CLIENT_BLAME_DESTINATION ||
                                     (blame == CLIENT_BLAME_LATER && step != CLIENT_STEP_RCPT)))
         d->movable |= UINT64_C(1) << position;
@@ -351,10 +363,17 @@ bool delivery_cancel(struct delivery *d, const char *why)
     return true;
 }
 
-void delivery_log(const struct delivery *d, const struct log *log, size_t position)
+const char *delivery_relay(const struct delivery *d, size_t position)
 {
     const struct delivery_result *r = &d->results[position];
     const char *relay = r->target == d->target ? d->relay : d->relays[r->target];
+
+    return relay && relay[0] ? relay : "none";
+}
+
+void delivery_log(const struct delivery *d, const struct log *log, size_t position)
+{
+    const struct delivery_result *r = &d->results[position];
     uint64_t begun = d->job.begun_ms ? d->job.begun_ms : d->done_ms;
     uint64_t setup =
         d->job.setup_ms < begun - d->active_ms ? d->job.setup_ms : begun - d->active_ms;
@@ -362,7 +381,7 @@ void delivery_log(const struct delivery *d, const struct log *log, size_t positi
         .program = d->job.program,
         .queue_id = d->envelope->id.text,
         .recipient = d->envelope->recipients[d->indices[position]].address,
-        .relay = relay && relay[0] ? relay : "none",
+        .relay = delivery_relay(d, position),
         .conn_use = d->job.conn_use,
         .dsn = r->dsn,
         .text = r->text ? r->text : "",

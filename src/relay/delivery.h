@@ -42,7 +42,8 @@ struct delivery_result {
     unsigned code; /* the reply's, 0 when nobody said anything */
     char dsn[12];  /* "2.0.0", "4.4.1", "5.1.1" */
     char *text;    /* owned; in words, as in the log's parentheses; NULL when memory was out */
-    unsigned char target; /* which of the destination's targets it comes from */
+    unsigned char target;     /* which of the destination's targets it comes from */
+    enum recipient_owes owes; /* of a sent one, should its sender have asked to hear of that */
 };
 
 struct delivery {
@@ -99,6 +100,8 @@ void delivery_start(struct delivery *d, struct destination *destination, struct 
  * is decided): done() comes in its time.
  */
 bool delivery_cancel(struct delivery *d, const char *why);
+/* "HOST[ADDR]:port" (or "maildir", or "none") where the result at `position` comes from. */
+const char *delivery_relay(const struct delivery *d, size_t position);
 /* The log line of the recipient at `position`, in Postfix's shape. */
 void delivery_log(const struct delivery *d, const struct log *log, size_t position);
 /* Frees what the results own. */

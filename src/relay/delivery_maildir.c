@@ -26,6 +26,7 @@ static void write_maildir(struct lane_job *job)
         delivery_set_result(d, position, rc == 0 ? DELIVERY_SENT : DELIVERY_DEFERRED,
                             rc == 0 ? "2.0.0" : "4.2.0", buf);
         d->results[position].code = rc == 0 ? 250 : 0;
+        d->results[position].owes = RECIPIENT_OWES_DELIVERED;
         if (rc < 0)
             d->movable |= UINT64_C(1) << position;
     }

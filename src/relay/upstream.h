@@ -77,6 +77,7 @@ struct upstream_job {
     char relay[400];     /* "HOST[ADDR]:port", or "none" */
     const char *program; /* "lmtp" or "smtp" */
     unsigned conn_use;
+    bool can_report;             /* DSN was offered: NOTIFY is passed on */
     uint64_t asked_ms, begun_ms; /* monotonic */
     uint64_t setup_ms;           /* connection set-up that this job waited for */
     /* private */

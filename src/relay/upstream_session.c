@@ -287,6 +287,7 @@ static void on_client_result(void *ctx, size_t position, enum client_blame blame
     if (!s->job)
         return;
     s->job->results++;
+    s->job->can_report = (s->client.can & CLIENT_CAN_DSN) != 0;
     s->job->events->on_result(s->job, position, blame, step, reply);
 }
 

@@ -1,6 +1,7 @@
 /* self_signed_store - see self_signed_store.h */
 #include "server/self_signed_store.h"
 
+#include "base/crash_point.h"
 #include "message/disk.h"
 #include "tls/credentials_load.h"
 
@@ -31,6 +32,7 @@ static int open_folder(const char *directory, bool make)
     folder = disk_open(parent, SELF_SIGNED_FOLDER, O_RDONLY | O_DIRECTORY);
     if (folder == -ENOENT && make) {
         rc = disk_mkdir(parent, SELF_SIGNED_FOLDER);
+        CRASH_POINT("certificate-folder-made");
         if (rc == 0)
             rc = disk_fsync(parent);
         folder = rc < 0 ? rc : disk_open(parent, SELF_SIGNED_FOLDER, O_RDONLY | O_DIRECTORY);
@@ -101,7 +103,9 @@ static int keep(const struct self_signed_order *o, int folder)
 
     if (fd < 0)
         return fd;
+    CRASH_POINT("certificate-created");
     rc = write_file(fd, o->pem);
+    CRASH_POINT("certificate-synced");
     disk_close(fd);
     if (rc == 0)
         rc = disk_replace(folder, names.new_name, names.name);
@@ -109,6 +113,7 @@ static int keep(const struct self_signed_order *o, int folder)
         disk_unlink(folder, names.new_name);
         return rc;
     }
+    CRASH_POINT("certificate-replaced");
     return disk_fsync(folder);
 }
 

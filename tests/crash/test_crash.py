@@ -2,13 +2,17 @@
 
 Every mail that got its 250 is delivered in the end. A mail may arrive twice only where a kill fell between the
 upstream's reply and the gateway's record of it: at most as many at one kill as deliveries can be in flight.
-CRASH_ROUNDS sets the number of rounds, CRASH_SEED repeats a run's choices (the moments are real time, so not its
-outcome)."""
+CRASH_ROUNDS sets the number of rounds, CRASH_MINUTES ends each test after so long, CRASH_SEED repeats a run's choices
+(the moments are real time, so not its outcome)."""
 
 import collections
+import contextlib
 import os
+import pathlib
 import random
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 
@@ -19,10 +23,12 @@ from harness.gateway import Gateway
 from harness.lmtp_peer import LmtpPeer
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS") or 200)
+MINUTES = float(os.environ.get("CRASH_MINUTES") or 0)
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**9))
 CLIENTS = 4
 MOST_QUEUED = 2000
 IN_FLIGHT = 5  # default_destination_concurrency_limit
+DISK = 24 << 20  # of the disk that fills
 
 
 class Load:
@@ -104,6 +110,45 @@ class Tunnel(threading.Thread):
         self.peer.up()
 
 
+@contextlib.contextmanager
+def small_disk():
+    """A file system of its own, of DISK bytes."""
+    with tempfile.TemporaryDirectory(prefix="mxgate-disk-") as folder:
+        if os.geteuid() != 0:
+            pytest.skip("needs root to mount a small file system")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", folder], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+        try:
+            yield pathlib.Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+class Filler(threading.Thread):
+    """Somebody else fills the disk, to the last block or nearly, and gives it back, at random."""
+
+    def __init__(self, folder, seed):
+        super().__init__(daemon=True)
+        self.path, self.chance = folder / "somebody-else", random.Random(seed)
+        self.stop = threading.Event()
+        self.changes = 0
+
+    def run(self):
+        while not self.stop.wait(self.chance.uniform(0.05, 0.6)):
+            self.fill(self.chance.choice((0, 0, 4096, 60_000, 300_000)))
+            self.changes += 1
+            self.stop.wait(self.chance.uniform(0.02, 0.4))
+            self.path.unlink()
+
+    def fill(self, left):
+        with open(self.path, "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while file.write(bytes(65536)) == 65536:
+                    pass
+            file.truncate(max(file.tell() - left, 0))
+
+
 def one_life(gateway, peers, load, chance, number, kinds):
     """Starts the gateway, lets it work, ends it. Returns how and when it ended."""
     gateway.settings["delivery_mode"] = chance.choice(("direct", "queue"))
@@ -156,7 +201,19 @@ def judge(peers, load, ends, killed):
 def test_kill_at_random_moments(capsys, destinations):
     """With two destinations (example.com here, example.net there) that come and go by themselves: a quarter of the
     rounds; mails with recipients of both are delivered in parts."""
-    rounds = ROUNDS if destinations == 1 else max(ROUNDS // 4, 1)
+    kill_at_random_moments(capsys, destinations, ROUNDS if destinations == 1 else max(ROUNDS // 4, 1))
+
+
+def test_kill_while_the_disk_fills(capsys):
+    """On a small disk that others fill as well: what cannot be kept is refused, what was promised is kept."""
+    with small_disk() as disk:
+        filler = Filler(disk, SEED)
+        kill_at_random_moments(capsys, 1, max(ROUNDS // 8, 1), filler, queue_directory=disk / "spool", message_size_limit="1000000",
+                               queue_minfree="1")
+        assert filler.changes > 0
+
+
+def kill_at_random_moments(capsys, destinations, rounds, filler=None, **settings):
     chance = random.Random(SEED)
     begun = time.monotonic()
     ends, killed, kinds, deepest = {}, {}, collections.Counter(), 0
@@ -164,21 +221,25 @@ def test_kill_at_random_moments(capsys, destinations):
         peers = (first, second)[:destinations]
         maps = {"transport_maps": f"inline:{{ example.net={second.transport} }}"} if destinations == 2 else {}
         gateway = Gateway(relay_transport=first.transport, verify_recipients="no", destination_probe_max="500ms",
-                          allowed_domains="example.com example.net", **maps)
+                          allowed_domains="example.com example.net", **maps, **settings)
         load, tunnels = Load(SEED), [Tunnel(p, SEED + n) for n, p in enumerate(peers)]
-        for tunnel in tunnels:
-            tunnel.start()
+        troubles = [*tunnels, *([filler] if filler else [])]
+        for trouble in troubles:
+            trouble.start()
         try:
             try:
                 for number in range(rounds):
                     ends[number], killed[number] = one_life(gateway, peers, load, chance, number, kinds)
                     deepest = max(deepest, len(gateway.spool_files("queue")))
                     del gateway.lines[:-2000]
+                    if MINUTES and time.monotonic() - begun > MINUTES * 60:
+                        rounds = number + 1
+                        break
             finally:
                 load.finish()
-                for tunnel in tunnels:
-                    tunnel.stop.set()
-                    tunnel.join()
+                for trouble in troubles:
+                    trouble.stop.set()
+                    trouble.join()
             left = len(gateway.spool_files("queue"))
             for peer in peers:
                 peer.life = rounds
@@ -190,14 +251,15 @@ def test_kill_at_random_moments(capsys, destinations):
             most = max(map(len, doubles.values()), default=0)
             with capsys.disabled():
                 print(f"\ncrash: seed {SEED}, {destinations} destination(s), {rounds} rounds in {time.monotonic() - begun:.0f} s "
-                      f"({', '.join(f'{k}/{m} {n}' for (k, m), n in sorted(kinds.items()))}), upstream away {sum(t.changes for t in tunnels)} times; "
+                      f"({', '.join(f'{k}/{m} {n}' for (k, m), n in sorted(kinds.items()))}), upstream away {sum(t.changes for t in tunnels)} times"
+                      f"{f', disk full {filler.changes} times' if filler else ''}; "
                       f"{len(load.taken)} mails got 250, {sum(load.refused.values())} did not; at most {deepest} in the spool, {left} at the end; "
                       f"lost {len(lost)}; twice {sum(map(len, doubles.values()))} at {len(doubles)} kills "
                       f"(most at one: {most}, the oldest {oldest * 1000:.0f} ms before it), unexplained {len(unexplained)}")
             assert not lost, f"{len(lost)} copies of mails that got 250 are nowhere: {lost[:5]}"
             assert not unexplained, f"{len(unexplained)} doubles that no kill explains: {unexplained[:5]}"
             assert most <= IN_FLIGHT * destinations, f"more doubles at one kill than deliveries in flight: {dict(doubles)}"
-            assert len(load.taken) > rounds, "hardly any mail got through: this proves nothing"
+            assert len(load.taken) > (rounds // 4 if filler else rounds), "hardly any mail got through: this proves nothing"
             assert not any(p.violations for p in peers), [p.violations for p in peers]
             wait.until(lambda: not gateway.spool_files(), lambda: f"an empty spool: {gateway.spool_files()[:10]}")
             assert sum(n for (kind, _), n in kinds.items() if kind != "term") >= min(rounds // 2, rounds - 20)

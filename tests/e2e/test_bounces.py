@@ -1,62 +1,11 @@
 """What cannot be delivered: returned to a sender to whom there is a way (whose domain is in relay_domains), else told to
-notify_recipient and kept on hold. Reports are parsed by Python's email package, and compared with Postfix's."""
-
-import email
-import email.policy
-import re
-import time
+notify_recipient and kept on hold. Reports are parsed by Python's email package; test_reports_postfix.py compares them with
+Postfix's."""
 
 import pytest
 
-from harness import mail, postfix, smtp_client, wait
-
-LOCAL = "bob@example.com"  # there is a way to him
-STRANGER = "bob@example.net"
-UNKNOWN, FULL = "unknown1@example.com", "full1@example.com"  # refused by the peer at RCPT, and after the dot
-OPERATOR = "postmaster@example.com"
-
-
-def start(gateways, peer, **settings):
-    gateway = gateways(**{"relay_transport": peer.transport, "verify_recipients": "no", "notify_recipient": "", **settings})
-    gateway.wait_seen()
-    return gateway
-
-
-def send(address, token, recipients, sender=LOCAL, mail_params="", size=None, body=None):
-    """Recipients may come with parameters: "a@b> NOTIFY=NEVER" is what stands between "<" and the last ">"."""
-    with smtp_client.Smtp(address) as client:
-        client.hello()
-        assert client.cmd(f"MAIL FROM:<{sender}>{mail_params}").code == 250
-        for recipient in recipients:
-            name, _, parameters = recipient.partition(" ")
-            reply = client.cmd(f"RCPT TO:<{name}> {parameters}".rstrip())
-            assert reply.code == 250, reply
-        reply = client.data(body or mail.message(token, size=size))
-        assert reply.code == 250, reply
-        return reply.text.split()[-1]
-
-
-def reports(peer, recipient):
-    return [d for d in peer.deliveries if d.recipient == recipient and "FROM:<>" in d.mail_line]
-
-
-def wait_report(peer, recipient, count=1):
-    wait.until(lambda: len(reports(peer, recipient)) >= count, lambda: f"a report to {recipient}")
-    assert len(reports(peer, recipient)) == count
-    return parsed(reports(peer, recipient)[-1].body)
-
-
-def parsed(body):
-    message = email.message_from_bytes(body, policy=email.policy.default)
-    for part in message.walk():
-        assert not part.defects, part.defects
-    return message
-
-
-def parts(message):
-    assert message.get_content_type() == "multipart/report"
-    notification, status, original = message.get_payload()
-    return notification, status.get_payload(), original
+from harness import mail, wait
+from harness.reports import FULL, LOCAL, OPERATOR, STRANGER, UNKNOWN, parts, reports, send, start, wait_report
 
 
 def test_returned_to_its_sender(gateways, peer, mode):
@@ -78,64 +27,6 @@ def test_returned_to_its_sender(gateways, peer, mode):
     assert peer.count(token, "ann@example.com") == 1
     assert gateway.grep(rf"cleanup\[\d+\]: {report_id}: message-id=<{report_id}@mx\.example\.com>$")
     assert gateway.ask_status()["operator_needed"] == 0
-
-
-CASES = {
-    "refused at RCPT": ([UNKNOWN], "", None),
-    "refused after the dot": ([FULL], "", None),
-    "what the sender gave": ([f"{UNKNOWN} ORCPT=rfc822;no+2Bbody@example.org NOTIFY=FAILURE,DELAY", f"{FULL} NOTIFY=NEVER",
-                              "ann@example.com"], " RET=FULL ENVID=QQ314159+2B", None),
-    "headers only": ([UNKNOWN], " RET=HDRS", None),
-    "too large to return": ([UNKNOWN, FULL], "", 60_000),
-    "8-bit": ([UNKNOWN], " BODY=8BITMIME", None),
-}
-NOT_COMPARED = {"date", "message-id", "received", "content-type", "x-postfix-queue-id", "arrival-date"}
-
-
-def fields(message):
-    return {k.lower(): re.sub(r"\s+", " ", str(v)) for k, v in message.items() if k.lower() not in NOT_COMPARED}
-
-
-def outline(message):
-    """What the two systems must have in common: types, fields, and whose original came back."""
-    notification, blocks, original = parts(message)
-    returned = original.get_content()
-    if isinstance(returned, bytes):
-        returned = returned.decode("utf-8", "surrogateescape")
-    text = returned if isinstance(returned, str) else returned.as_string()
-    return {
-        "header": fields(message),
-        "types": [part.get_content_type() for part in message.get_payload()],
-        "described": [part["Content-Description"] for part in message.get_payload()],
-        "encoded": [part["Content-Transfer-Encoding"] for part in message.get_payload()],
-        "names": [list(block.keys()) for block in blocks],
-        "status": [fields(block) for block in blocks],
-        "reasons": re.findall(r"^<.*", re.sub(r"\n +", " ", notification.get_content()), re.M),
-        "original": [line for line in text.splitlines() if re.match("Return-Path:|From:|To:|Subject:|Message-ID:", line)],
-        "text": "0123456789abcdef" in text or "hello" in text.partition("\n\n")[2],
-    }
-
-
-@pytest.mark.skipif(not postfix.available(), reason="no Postfix here")
-@pytest.mark.parametrize("case", CASES)
-def test_as_postfix_does_it(gateways, peers, case):
-    recipients, mail_params, size = CASES[case]
-    body = mail.message(mail.new_token()).replace(b"hello", b"hell\xc3\xb6 hello") if case == "8-bit" else None
-    token = mail.new_token()
-    if body is None:
-        body = mail.message(token, size=size, sender=LOCAL)
-    ours, theirs = peers(), peers()
-    gateway = start(gateways, ours, delivery_mode="queue")
-    send(gateway.address, token, recipients, mail_params=mail_params, body=body)
-    mine = wait_report(ours, LOCAL)
-    with postfix.Postfix(transport=theirs.transport) as other:
-        send(other.address, token, recipients, mail_params=mail_params, body=body)
-        reference = wait_report(theirs, LOCAL)
-    got, want = outline(mine), outline(reference)
-    ports = {str(ours.port): "PORT", str(theirs.port): "PORT"}
-    for key in want:
-        assert re.sub(r"\d{4,5}", lambda m: ports.get(m[0], m[0]), repr(got[key])) == re.sub(
-            r"\d{4,5}", lambda m: ports.get(m[0], m[0]), repr(want[key])), key
 
 
 def test_a_large_one_whole(gateways, peer):

@@ -32,6 +32,15 @@ static struct {
     void (*on_fsync)(int fd);
 } fault;
 
+/* Does the fault concern it? */
+static bool is_meant(enum disk_call call)
+{
+    if (fault.call == DISK_CHANGES)
+        return call != DISK_CLOSE && call != DISK_PREAD && call != DISK_FSTATVFS &&
+               call != DISK_OPENAT;
+    return fault.call == call;
+}
+
 static bool fails(enum disk_call call)
 {
     bool now = false;
@@ -40,7 +49,7 @@ static bool fails(enum disk_call call)
     pthread_mutex_lock(&lock);
     fault.count[call]++;
     error = fault.error;
-    if (fault.call == call && fault.times > 0) {
+    if (is_meant(call) && fault.times > 0) {
         if (fault.skip > 0) {
             fault.skip--;
         } else {

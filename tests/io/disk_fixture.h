@@ -26,7 +26,8 @@ enum disk_call {
     DISK_LINKAT,
     DISK_UNLINKAT,
     DISK_FSTATVFS,
-    DISK_CALL_COUNT
+    DISK_CALL_COUNT,
+    DISK_CHANGES /* of disk_fault: any call that changes something, as when the disk dies */
 };
 
 struct disk_fixture {

@@ -64,7 +64,8 @@ static bool check_failing(enum disk_call call, unsigned skip)
     bool fired;
 
     begin(&a, JOE);
-    disk_fault(call, skip, 1, EIO);
+    q.litter = call == DISK_CHANGES; /* what cannot be removed; the next start does it */
+    disk_fault(call, skip, call == DISK_CHANGES ? 1000000 : 1, EIO);
     lmtp_up(&q.r.lmtp);
     loop_wait(&q.r.f, relay_logged(&q.r, "status=bounced") == 1);
     loop_wait(&q.r.f, scheduler_idle(&q.scheduler) && lane_idle(&q.r.disk) && spool_idle(&q.spool));
@@ -73,7 +74,8 @@ static bool check_failing(enum disk_call call, unsigned skip)
     disk_fault_none();
     restart();
     loop_wait(&q.r.f, is_empty());
-    if (reports() != 1)
+    /* a disk that died cannot keep either that the report was delivered */
+    if (reports() != 1 && !(q.litter && reports() == 2))
         fail_msg("call %d, skip %u: %u reports", (int)call, skip, reports());
     queue_end(&q);
     return fired;
@@ -91,12 +93,13 @@ static void each_call_failing(void **state)
         {DISK_FDATASYNC, 2},
         {DISK_RENAME,    1},
         {DISK_UNLINKAT,  1},
+        {DISK_CHANGES,   8}, /* the disk dies there */
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         unsigned skip = 0;
 
-        while (skip < 12 && check_failing(rows[i].call, skip))
+        while (skip < 20 && check_failing(rows[i].call, skip))
             skip++;
         if (skip < rows[i].least)
             fail_msg("call %d was made %u times only", (int)rows[i].call, skip);
@@ -249,6 +252,30 @@ static void told_ones_are_not_told_again(void **state)
     queue_end(&q);
 }
 
+/* A crash tore the hold off the result before it: the operator is told once, not at every start. */
+static void a_hold_that_was_torn_off_is_made_anew(void **state)
+{
+    struct queue_id id;
+    char *file;
+
+    queue_begin(&q, BACK_OFF "notify_recipient = ann@example.com\n");
+    queue_stop(&q);
+    queue_put_from(&q, &id, "stranger@example.net", JOE,
+                   "attempt 1763770300 rcpt=0 failed 5.1.1 \"550 5.1.1 unknown\"\nhold 17");
+    for (unsigned starts = 0; starts < 3; starts++) {
+        queue_start(&q);
+        loop_wait(&q.r.f, q.scheduler.on_hold == 1 && queue_files(&q) == 1);
+        loop_idle(&q.r.f);
+        assert_int_equal(lmtp_delivered_to(&q.r.lmtp, "ann@example.com"), 1);
+        assert_int_equal(q.scheduler.operator_needed, 1);
+        queue_stop(&q);
+    }
+    file = queue_file(&q, &id);
+    assert_non_null(strstr(file, "\nhold "));
+    free(file);
+    queue_end(&q);
+}
+
 /* An operator's requeue that came between the result and its hold: nobody is told, nothing goes. */
 static void requeued_at_that_moment_stays(void **state)
 {
@@ -281,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_report_that_was_taken_is_not_made_again),
         cmocka_unit_test(a_report_that_may_not_last_is_made_again),
         cmocka_unit_test(told_ones_are_not_told_again),
+        cmocka_unit_test(a_hold_that_was_torn_off_is_made_anew),
         cmocka_unit_test(requeued_at_that_moment_stays),
     };
 

@@ -212,6 +212,49 @@ static void test_each_call_failing(void **state)
     }
 }
 
+/* False when there was no such call. */
+static bool any_call(enum disk_call call, unsigned nth, unsigned times, int error)
+{
+    bool fired;
+    char *text;
+    int rc;
+
+    disk_fault_none();
+    assert_int_equal(write_text("old = 1\n"), 0);
+    disk_fault(call, nth, times, error);
+    rc = write_text("new = 2\n");
+    fired = disk_fault_fired();
+    disk_fault_none();
+    assert_int_equal(overrides_file_read(spool, &text, &err), 0);
+    if (!text || (strcmp(text, "old = 1\n") != 0 && strcmp(text, "new = 2\n") != 0) ||
+        (rc == 0 && text[0] != 'n'))
+        fail_msg("call %d number %u, error %d: %d, %s", (int)call, nth, error, rc,
+                 text ? text : "(none)");
+    free(text);
+    return fired;
+}
+
+/* The whole file that was, or the new one, whole; once told that it is kept, it is. */
+static void test_any_call_failing(void **state)
+{
+    static const int errors[] = {EIO, ENOSPC, EROFS, EINTR};
+    unsigned faults = 0;
+
+    for (size_t e = 0; e < ROWS(errors); e++) {
+        for (int call = 0; call <= DISK_CHANGES; call++) {
+            bool dies = call == DISK_CHANGES;
+            unsigned nth = 0;
+
+            if (call == DISK_CALL_COUNT || (dies && errors[e] == EINTR))
+                continue;
+            while (any_call((enum disk_call)call, nth, dies ? 1000 : 1, errors[e]))
+                nth++;
+            faults += nth;
+        }
+    }
+    assert_true(faults > 60);
+}
+
 static void test_reading_fails(void **state)
 {
     char *text;
@@ -269,6 +312,7 @@ int main(void)
         TEST(test_a_link_is_not_followed),
         TEST(test_what_is_not_text),
         TEST(test_each_call_failing),
+        TEST(test_any_call_failing),
         TEST(test_reading_fails),
         TEST(test_the_second_waits),
     };

@@ -125,7 +125,7 @@ static void what_a_crash_left(void **state)
 }
 
 /* The file is not there, or is the one of before, or the new one: whole in any case. */
-static bool one_call_failing(enum disk_call call, unsigned skip, bool before)
+static bool one_call_failing(enum disk_call call, unsigned skip, bool before, int error)
 {
     struct disk_fixture d;
     struct self_signed_order o;
@@ -135,7 +135,7 @@ static bool one_call_failing(enum disk_call call, unsigned skip, bool before)
     disk_setup(&d);
     if (before)
         old = get(&d, "mx.example.net", true, NULL);
-    disk_fault(call, skip, 1, EIO);
+    disk_fault(call, skip, call == DISK_CHANGES ? 1000 : 1, error);
     o = order(&d, "mx.example.com", true);
     self_signed_get(&o);
     fired = disk_fault_fired();
@@ -156,17 +156,21 @@ static bool one_call_failing(enum disk_call call, unsigned skip, bool before)
 
 static void each_call_failing(void **state)
 {
-    static const enum disk_call calls[] = {DISK_OPENAT,  DISK_PREAD,    DISK_PWRITEV, DISK_FSYNC,
-                                           DISK_MKDIRAT, DISK_RENAMEAT, DISK_UNLINKAT};
+    static const enum disk_call calls[] = {
+        DISK_OPENAT,   DISK_PREAD,    DISK_PWRITEV, DISK_FSYNC, DISK_MKDIRAT,
+        DISK_RENAMEAT, DISK_UNLINKAT, DISK_CHANGES}; /* the last: the disk dies there */
+    static const int errors[] = {EIO, ENOSPC, EROFS};
     unsigned fired = 0;
 
     for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
         for (unsigned skip = 0; skip < 6; skip++) {
-            fired += one_call_failing(calls[c], skip, false);
-            fired += one_call_failing(calls[c], skip, true);
+            for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++) {
+                fired += one_call_failing(calls[c], skip, false, errors[e]);
+                fired += one_call_failing(calls[c], skip, true, errors[e]);
+            }
         }
     }
-    assert_true(fired > 15);
+    assert_true(fired > 60);
 }
 
 /* The name comes after the bytes are on disk, and is synced itself. */

@@ -168,7 +168,9 @@ static void test_append_after_a_torn_record(void **state)
                     O_WRONLY | O_APPEND);
         assert_int_equal(write(fd, half, strlen(half)), strlen(half));
         close(fd);
+        disk_fault_none();
         assert_int_equal(append(i, false, SENT), 0);
+        assert_int_equal(disk_count(DISK_FDATASYNC), 1); /* it is gone before the next is written */
         assert_int_equal(spool_check(&f, i, 100), 0);
     }
     assert_int_equal(spool_scan_all(&f, &seen), 0);

@@ -242,10 +242,10 @@ static void test_delay(void **state)
     report = made(&w);
     assert_has(report, "Subject: Delayed Mail (still being retried)\r\n");
     assert_has(report, "for more than 4 hours.\r\nIt will be tried again until it is 5 days old.");
-    assert_has(report, "Content-Description: Delayed Delivery report\r\n");
+    assert_has(report, "Content-Description: Delivery report\r\n");
     assert_has(report, "Action: delayed\r\nStatus: 4.2.2\r\n");
     assert_has(report, "Will-Retry-Until: Thu, 27 Aug 2026 10:00:00 +0900 (JST)\r\n");
-    assert_has(report, "Content-Description: Delayed Message Headers\r\n"
+    assert_has(report, "Content-Description: Undelivered Message Headers\r\n"
                        "Content-Type: text/rfc822-headers\r\n\r\n"
                        "Return-Path: <bob@example.net>\r\n" HEADER "\r\n--" BOUNDARY "--\r\n");
     teardown(&w);
@@ -273,12 +273,34 @@ static void test_success(void **state)
 
     setup(&w, BOUNCE_SUCCESS);
     add(&w, "ann@example.com", RECIPIENT_SENT, "", "");
-    w.about->recipients[0].notify = SMTP_NOTIFY_SUCCESS;
+    add(&w, "joe@example.com", RECIPIENT_SENT, "2.1.5",
+        "delivery via mail.example.com[192.0.2.1]:24: 250 2.1.5 <joe@example.com> Saved");
+    add(&w, "sue@example.com", RECIPIENT_SENT, "2.0.0",
+        "delivery via /run/lmtp[/run/lmtp]: 250 2.0.0 Saved");
+    add(&w, "tom@example.com", RECIPIENT_SENT, "2.0.0", "delivered to maildir");
+    add(&w, "passed@example.com", RECIPIENT_SENT, "2.0.0", "");
+    add(&w, "told@example.com", RECIPIENT_SENT, "2.0.0", "");
+    for (size_t i = 0; i < 6; i++) {
+        w.about->recipients[i].notify = SMTP_NOTIFY_SUCCESS;
+        w.about->recipients[i].owes = i == 0   ? RECIPIENT_OWES_RELAYED
+                                      : i == 4 ? RECIPIENT_OWES_NOTHING
+                                               : RECIPIENT_OWES_DELIVERED;
+    }
+    w.about->recipients[5].told = true;
     report = made(&w);
     assert_has(report, "Subject: Successful Mail Delivery Report\r\n");
     assert_has(report, "<ann@example.com>: delivery to the mail system of the recipient succeeded");
     assert_has(report, "Action: relayed\r\nStatus: 2.0.0\r\n");
-    assert_has(report, "Content-Description: Delivered Message Headers\r\n");
+    assert_has(report,
+               "<joe@example.com>: delivery via mail.example.com[192.0.2.1]:24: 250 2.1.5\r\n"
+               "    <joe@example.com> Saved\r\n");
+    assert_has(report, "Action: delivered\r\nStatus: 2.1.5\r\nRemote-MTA: dns; mail.example.com\r\n"
+                       "Diagnostic-Code: smtp; 250 2.1.5 <joe@example.com> Saved\r\n");
+    assert_has(report, "Remote-MTA: dns; /run/lmtp\r\nDiagnostic-Code: smtp; 250 2.0.0 Saved\r\n");
+    assert_has(report, "Diagnostic-Code: X-Postfix; delivered to maildir\r\n");
+    assert_has(report, "Content-Description: Message Headers\r\n");
+    assert_has_not(report, "passed@");
+    assert_has_not(report, "told@");
     teardown(&w);
 }
 
@@ -325,7 +347,8 @@ static void test_notify(void **state)
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (size_t k = 0; k < 4; k++) {
-            struct recipient r = {.notify = rows[i].notify, .state = states[k]};
+            struct recipient r = {
+                .notify = rows[i].notify, .state = states[k], .owes = RECIPIENT_OWES_DELIVERED};
             bool failed = states[k] == RECIPIENT_FAILED;
             bool pending = states[k] == RECIPIENT_PENDING;
             bool sent = states[k] == RECIPIENT_SENT;

@@ -660,7 +660,8 @@ class Connection:
         token = mail.token_of(body)
         accepted, sender, mail_line = self.recipients, self.sender, self.mail_line
         self.forget()
-        kept = body if self.peer.keep_bodies else b""
+        report = self.peer.keep_bodies == "reports" and mail_line.startswith("FROM:<>")
+        kept = body if self.peer.keep_bodies is True or report else b""
 
         counted = False
 

@@ -1,0 +1,191 @@
+"""Death at every step by which mail changes hands: each CRASH_POINT of the source in turn, with clients at work and an
+operator giving orders. After it a start without the point, and then all is counted.
+
+The list is read from src/, so a point that is added is visited. CRASH_PASSES says at which pass of a point (1,2 unless
+told: the first must be met, later ones may not come)."""
+
+import os
+import pathlib
+import re
+import threading
+import time
+
+import pytest
+
+from harness import mail, smtp_client, wait
+from harness.gateway import ROOT, binary
+
+POINTS = sorted(name for source in (ROOT / "src").glob("*/*.c") for name in re.findall(r'CRASH_POINT\("([a-z-]+)"\)', source.read_text()))
+PASSES = [int(n) for n in (os.environ.get("CRASH_PASSES") or "1,2").split(",")]
+CRASHING = pathlib.Path(binary()).parent / "crash" / "mxgate"
+STATUS = 86  # CRASH_POINT_STATUS
+IN_FLIGHT = 2
+DAMAGED = b"mxgate-spool 1\nid nonsense\n"
+MAILS = (("good", 600), ("good", 150_000), ("failing", 900), ("partly", 900), ("good", 3000), ("failing", 100_000), ("good", 900),
+         ("good", 1500))
+
+
+def test_each_point_has_a_name_of_its_own():
+    assert len(POINTS) == len(set(POINTS)) and len(POINTS) > 30, POINTS
+
+
+class Work:
+    """What is asked of a gateway that may end at any moment, and what it said."""
+
+    def __init__(self, gateway, point):
+        self.gateway = gateway
+        self.environment = {"MXGATE_CRASH_POINT": point}
+        self.taken = {}  # id -> (token, sender, recipients)
+        self.lock = threading.Lock()
+        self.held = self.deleted = None  # ids, when told that it is done
+        self.unsure = set()  # ids of which nobody heard whether it was
+        self.banner = ("old",)
+        self.nudged = 0
+
+    def nudge(self):
+        """What was deferred is tried again now, not in two seconds."""
+        if time.monotonic() - self.nudged > 0.2 and not self.dead():
+            self.gateway.run("postqueue", "-f")
+            self.nudged = time.monotonic()
+
+    def dead(self):
+        return self.gateway.process.poll() is not None
+
+    def _one(self, number, kind, size):
+        token, sender = mail.new_token(), f"s{number}@example.com"
+        recipients = {"good": [f"r{number}@example.com", f"q{number}@example.com"], "failing": [f"unknown{number}@example.com"],
+                      "partly": [f"full{number}@example.com", f"later{number}@example.com"]}[kind]
+        try:
+            reply = smtp_client.send(self.gateway.address, sender, recipients, mail.message(token, size=size), timeout=10)
+        except (OSError, smtp_client.Closed):
+            return
+        name = re.search(r"^250 .*queued as ([0-9A-F]+)", reply.text)
+        if name:
+            with self.lock:
+                self.taken[name.group(1)] = (token, sender, recipients)
+
+    def send(self):
+        threads = [threading.Thread(target=self._one, args=(n, *m)) for n, m in enumerate(MAILS)]
+        for group in threads[:4], threads[4:]:
+            for thread in group:
+                thread.start()
+            for thread in group:
+                thread.join()
+
+    def _good(self):
+        return [i for i, (_, _, recipients) in self.taken.items() if recipients[0].startswith("r")]
+
+    def _order(self, option, name):
+        done = self.gateway.run("postsuper", option, name, env=self.environment)
+        if done.returncode == 0 and not self.dead():
+            return name
+        self.unsure.add(name)
+        return None
+
+    def orders(self):
+        names = self._good()
+        if len(names) >= 4 and not self.dead():
+            self.held = self._order("-h", names[0])
+        if len(names) >= 4 and not self.dead():
+            self.deleted = self._order("-d", names[1])
+        done = self.gateway.run("postconf", "-e", "smtpd_banner=new", env=self.environment)
+        self.banner = ("new",) if done.returncode == 0 else ("old", "new")
+        return done.returncode
+
+
+def begin(gateways, peer, point, number):
+    settings = {}
+    if point.startswith("certificate"):  # of this name there are none yet
+        settings = {"hostname": f"mx-{point}-{number}.example.com", "smtpd_tls_security_level": "may"}
+    else:
+        settings = {"smtpd_tls_security_level": "none"}
+    gateway = gateways(start=False, relay_transport=peer.transport, verify_recipients="no", lmtp_destination_concurrency_limit=str(IN_FLIGHT),
+                       MXGATE_CRASH_POINT=f"{point}:{number}", **settings)
+    for folder in ("incoming", "queue"):
+        (gateway.spool / folder).mkdir(mode=0o700, parents=True)
+    gateway.spool.chmod(0o700)
+    (gateway.spool / "incoming" / "0000000000000002").write_bytes(b"half a mail")
+    (gateway.spool / "queue" / "0000000000000001").write_bytes(DAMAGED)
+    done = gateway.run("postconf", "-e", "smtpd_banner=old")
+    assert done.returncode == 0, done
+    return gateway
+
+
+def told(peer, sender):
+    return sum(d.recipient == sender and "FROM:<>" in d.mail_line for d in list(peer.deliveries))
+
+
+def settled(work, peer):
+    """Every recipient has it or its sender was told, but of what is held and deleted."""
+    work.nudge()
+    for name, (token, sender, recipients) in work.taken.items():
+        if name in (work.held, work.deleted, *work.unsure):
+            continue
+        for recipient in recipients:
+            if not (told(peer, sender) if recipient.startswith(("unknown", "full")) else peer.count(token, recipient)):
+                return False
+    return True
+
+
+def live(work, peer):
+    """Until it dies, or all is done."""
+    wait.until(lambda: work.gateway.port or work.dead(), "the gateway to listen or to die")
+    if work.dead():
+        return
+    work.send()
+    if work.orders() == STATUS:  # the point was postconf's
+        return
+    peer.up()
+    wait.until(lambda: work.dead() or (settled(work, peer) and len(work.gateway.spool_files("queue")) <= (work.held is not None)),
+               lambda: f"the mail to go\n{work.gateway.tail()}")
+
+
+def account(work, peer, killed):
+    doubles = set()
+    for name, (token, sender, recipients) in work.taken.items():
+        for recipient in recipients:
+            failing = recipient.startswith(("unknown", "full"))
+            copies = told(peer, sender) if failing else peer.count(token, recipient)
+            if name in (work.held, work.deleted):
+                assert copies == 0, f"{name} was held or deleted, and delivered"
+                continue
+            assert (name not in work.unsure) <= copies <= 1 + killed, f"{copies} copies of {name} for {recipient} ({sender})"
+            if copies > 1:
+                doubles.add(name)
+    assert len(doubles) <= IN_FLIGHT, f"more doubles than deliveries in flight: {doubles}"
+
+
+@pytest.mark.parametrize("number", PASSES)
+@pytest.mark.parametrize("point", POINTS)
+def test_death_at_a_point(point, number, gateways, peer, monkeypatch):
+    assert CRASHING.exists(), f"{CRASHING} is not there: make crash-programs"
+    monkeypatch.setenv("MXGATE_BIN", str(CRASHING))
+    peer.fail("rcpt", "4xx", nth=1, times=2)
+    peer.down()
+    gateway = begin(gateways, peer, point, number)
+    work = Work(gateway, f"{point}:{number}")
+    gateway.start(ready=False)
+    live(work, peer)
+    dead = work.dead()
+    if dead:
+        assert gateway.process.returncode == STATUS, gateway.tail()
+    else:
+        met = point.startswith("overrides") and work.banner == ("old", "new")
+        assert met or number > 1, f"{point} does not lie on the way of this test: let its work go there"
+    gateway.kill()
+    del gateway.settings["MXGATE_CRASH_POINT"]
+    gateway.start()
+    peer.up()
+    wait.until(lambda: settled(work, peer), lambda: f"what had its 250: {work.taken}\n{gateway.tail(60)}")
+    wait.until(lambda: {q["queue_id"] for q in gateway.postqueue() if q["queue_id"] in work.taken} <= {work.held, *work.unsure},
+               lambda: f"the queue to empty: {gateway.postqueue()}")
+    account(work, peer, dead)
+    if work.held:
+        assert [q["queue_name"] for q in gateway.postqueue() if q["queue_id"] == work.held] == ["hold"]
+    assert gateway.run("postconf", "-h", "smtpd_banner").stdout.decode().strip() in work.banner
+    assert [(gateway.spool / f).read_bytes() for f in gateway.spool_files("corrupt")] == [DAMAGED]
+    wait.until(lambda: not gateway.spool_files("incoming"), lambda: f"nothing half done: {gateway.spool_files('incoming')}")
+    if point.startswith("certificate"):
+        with smtp_client.Smtp(gateway.address, tls=False) as client:
+            client.hello()
+            client.starttls()
