@@ -5,6 +5,7 @@
 #include "queue/scheduler_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,6 +249,27 @@ static void many_recipients_go_in_batches(void **state)
     assert_int_equal(q.r.lmtp.delivered_count, 120);
     assert_int_equal(delivered_to("user0@example.com"), 1);
     assert_int_equal(delivered_to("user119@example.com"), 1);
+    queue_end(&q);
+}
+
+/* Killed at this moment, only the batch that is under way would be sent again. */
+static void a_batch_is_on_record_before_the_next_is_begun(void **state)
+{
+    struct asker a = {0};
+    char *file;
+
+    queue_begin(&q, "delivery_mode = queue\ndefault_destination_recipient_limit = 1\n" BACK_OFF);
+    lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SILENCE, NULL)->contains = "joe@";
+    queue_submit_envelope(&q, &a, relay_envelope("bob@example.org", ANN " " JOE), 320);
+    loop_wait(&q.r.f, a.answers == 1 && q.r.lmtp.rules[0].used == 1);
+    file = queue_file(&q, &a.id);
+    assert_non_null(strstr(file, "rcpt=0 sent"));
+    free(file);
+    lmtp_no_rules(&q.r.lmtp);
+    lmtp_release(&q.r.lmtp);
+    wait_until_empty();
+    assert_int_equal(delivered_to(ANN), 1);
+    assert_int_equal(delivered_to(JOE), 1);
     queue_end(&q);
 }
 
@@ -539,6 +561,30 @@ static void files_that_are_not_what_they_were(void **state)
     assert_int_equal(relay_logged(&q.r, "its file is gone"), 1);
     assert_int_equal(delivered_to(ANN), 0);
     assert_int_equal(delivered_to(JOE), 1);
+    queue_end(&q);
+}
+
+/* The record of an operator's order is in the file before its entry knows of it. */
+static void what_its_file_holds_is_not_delivered(void **state)
+{
+    static const char hold[] = "hold 1763770300 \"by the operator\"\n";
+    struct queue_id id;
+    char path[200];
+    int fd;
+
+    queue_begin_down(&q, "");
+    queue_stop(&q);
+    queue_put(&q, &id, ANN, "");
+    queue_start(&q);
+    snprintf(path, sizeof path, "%s/queue/%s", q.d.path, id.text);
+    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_int_equal(write(fd, hold, sizeof hold - 1), sizeof hold - 1);
+    close(fd);
+    lmtp_up(&q.r.lmtp);
+    loop_wait(&q.r.f, q.scheduler.on_hold == 1);
+    wait_until_quiet();
+    assert_int_equal(delivered_to(ANN), 0);
+    assert_int_equal(queue_files(&q), 1);
     queue_end(&q);
 }
 
@@ -886,6 +932,7 @@ int main(void)
         cmocka_unit_test(refused_for_good_after_custody),
         cmocka_unit_test(a_poison_message_backs_off_alone),
         cmocka_unit_test(many_recipients_go_in_batches),
+        cmocka_unit_test(a_batch_is_on_record_before_the_next_is_begun),
         cmocka_unit_test(fresh_mail_goes_before_old),
         cmocka_unit_test(no_more_at_a_time_than_allowed),
         cmocka_unit_test(all_goes_when_the_destination_is_back),
@@ -899,6 +946,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_removed_is_not_delivered_again_after_a_restart),
         cmocka_unit_test(results_are_written_at_the_latest_at_a_stop),
         cmocka_unit_test(files_that_are_not_what_they_were),
+        cmocka_unit_test(what_its_file_holds_is_not_delivered),
         cmocka_unit_test(a_file_that_cannot_be_read_now),
         cmocka_unit_test(a_body_that_cannot_be_read_now),
         cmocka_unit_test(claimed_mail_is_left_alone_until_it_is_settled),
