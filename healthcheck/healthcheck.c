@@ -227,6 +227,7 @@ static void check_status(struct check *c)
     check_certificates(c);
     count_degraded(c, "operator_needed",
                    "messages wait for an operator to decide (mxgate status says more)");
+    count_degraded(c, "no_way", "messages have no way out (set relayhost or outbound=direct)");
     count_degraded(c, "corrupt", "queue files were found damaged");
     count_degraded(c, "log_dropped", "log lines were dropped");
     if (c->draining) {

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPLY_CAP 131328 /* the daemon's longest line */
+#define REPLY_CAP 164096 /* the daemon's longest line */
 #define WORDS_CAP 1024
 
 /* Words for the one line that the check prints; more than fits is cut. */

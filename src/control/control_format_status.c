@@ -75,6 +75,36 @@ static void put_destination(struct text *t, const struct status_destination *d, 
         text_printf(t, "  WRONG SETTING: %s\n", d->mismatch);
 }
 
+/* Domains of others: that some of them cannot be reached is nothing out of the ordinary. */
+static void put_direct(struct text *t, const struct status *s, int64_t now_s)
+{
+    unsigned shown = s->direct_down < STATUS_DIRECT_MAX ? s->direct_down : STATUS_DIRECT_MAX;
+
+    if (s->direct_domains == 0)
+        return;
+    text_printf(t, "direct: %u domain%s, %u not reached\n", s->direct_domains,
+                s->direct_domains == 1 ? "" : "s", s->direct_down);
+    for (unsigned i = 0; i < shown; i++) {
+        text_printf(t, "  %s", s->direct[i].name);
+        put_since(t, s->direct[i].since_s, now_s);
+        text_printf(t, ": %s; %u waiting\n", s->direct[i].why, s->direct[i].queued);
+    }
+    if (s->direct_down > shown)
+        text_printf(t, "  and %u more\n", s->direct_down - shown);
+}
+
+static void put_dead_ends(struct text *t, const struct status *s)
+{
+    if (s->no_way > 0)
+        text_printf(t,
+                    "NO WAY OUT: for %u message%s; set relayhost or outbound=direct, or add the "
+                    "domain to relay_domains\n",
+                    s->no_way, s->no_way == 1 ? "" : "s");
+    if (s->no_room > 0)
+        text_printf(t, "TOO MANY DOMAINS at a time: %u message%s wait%s for room\n", s->no_room,
+                    s->no_room == 1 ? "" : "s", s->no_room == 1 ? "s" : "");
+}
+
 static void put_count(struct text *t, unsigned count, const char *what, const char **before)
 {
     if (count == 0)
@@ -189,9 +219,11 @@ void control_format_status_text(struct text *t, const struct status *s, int64_t 
         put_destination(t, &s->destination[i], now_s);
     if (s->more > 0)
         text_printf(t, "and %u more destinations, %u of them DOWN\n", s->more, s->more_down);
+    put_direct(t, s, now_s);
     put_certificates(t, s, now_s);
     put_logins(t, &s->logins, now_s);
     put_queue(t, s, now_s);
+    put_dead_ends(t, s);
     put_spool(t, s);
     text_printf(t,
                 "since start: %ju messages taken, %ju recipients delivered, %ju failed; "
@@ -321,6 +353,27 @@ static void put_counts_json(struct text *t, const struct status *s)
     put_number(t, "log_dropped", (int64_t)s->log_dropped);
 }
 
+static void put_direct_json(struct text *t, const struct status *s)
+{
+    put_number(t, "no_way", s->no_way);
+    put_number(t, "no_room", s->no_room);
+    put_number(t, "direct_domains", s->direct_domains);
+    put_number(t, "direct_down", s->direct_down);
+    json_put_name(t, "direct");
+    text_char(t, '[');
+    for (size_t i = 0; i < s->direct_down && i < STATUS_DIRECT_MAX; i++) {
+        const struct status_direct *d = &s->direct[i];
+
+        text_char(t, '{');
+        put_string(t, "name", d->name);
+        put_number(t, "since", d->since_s);
+        put_string(t, "why", d->why);
+        put_number(t, "queued", d->queued);
+        close_with(t, "}, ");
+    }
+    close_with(t, "], ");
+}
+
 void control_format_status_json(struct text *t, const struct status *s)
 {
     text_char(t, '{');
@@ -340,6 +393,7 @@ void control_format_status_json(struct text *t, const struct status *s)
     put_number(t, "floor_bytes", s->floor_bytes);
     put_certificates_json(t, s);
     put_logins_json(t, &s->logins);
+    put_direct_json(t, s);
     put_number(t, "more_destinations", s->more);
     put_number(t, "more_down", s->more_down);
     json_put_name(t, "destinations");

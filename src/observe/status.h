@@ -27,6 +27,16 @@ struct status_destination {
     unsigned active;    /* deliveries under way */
 };
 
+#define STATUS_DIRECT_MAX 4
+
+/* A domain that mail goes to by outbound=direct, and cannot be reached. */
+struct status_direct {
+    char name[256];
+    int64_t since_s;
+    char why[300];
+    unsigned queued; /* as above */
+};
+
 #define STATUS_CERTIFICATES_MAX 16
 
 enum status_certificate_state {
@@ -85,6 +95,11 @@ struct status {
     uint64_t log_dropped;
     bool draining;            /* no mail is taken: being drained, or stopping */
     int64_t draining_since_s; /* by `mxgate drain`, wall seconds; 0: stopping, or neither */
+    unsigned no_way; /* messages in the queue that have no way out, and are looked at again later */
+    unsigned no_room;        /* likewise: there are too many domains at a time */
+    unsigned direct_domains; /* outbound=direct: with mail under way, or not long ago */
+    unsigned direct_down;    /* of these: not reached; the first of them: */
+    struct status_direct direct[STATUS_DIRECT_MAX];
     unsigned more, more_down; /* targets that there is no room for below; of these: down */
     size_t
         certificates; /* those with the default first; more than there is room for are left out */

@@ -78,6 +78,43 @@ unsigned scheduler_count(const struct scheduler *s)
     return HASH_COUNT(s->entries);
 }
 
+/* ---- ways out ---- */
+
+static void put_direct(void *ctx, const struct destination *d)
+{
+    struct status *out = ctx;
+    const struct upstream *u = d->targets[0];
+    const struct queue_site *site = d->site;
+    struct status_direct *direct = &out->direct[out->direct_down % STATUS_DIRECT_MAX];
+
+    out->direct_domains++;
+    if (u->health != UPSTREAM_DOWN)
+        return;
+    if (out->direct_down++ >= STATUS_DIRECT_MAX)
+        return;
+    direct->since_s = u->since_s;
+    direct->queued = site ? site->queued + site->running : 0;
+    put(direct->name, sizeof direct->name, u->route.text);
+    put(direct->why, sizeof direct->why, u->why);
+}
+
+static bool has_part_at(const struct queue_entry *first, const struct destination *d)
+{
+    for (const struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
+        if (e->destination == d && e->state != QUEUE_HOLD && e->state != QUEUE_GONE &&
+            e->state != QUEUE_DONE && !e->decided)
+            return true;
+    }
+    return false;
+}
+
+static void count_dead_ends(const struct relay *r, const struct queue_entry *first,
+                            struct status *out)
+{
+    out->no_way += has_part_at(first, &r->dead_ends[RELAY_NO_WAY].destination);
+    out->no_room += has_part_at(first, &r->dead_ends[RELAY_NO_ROOM].destination);
+}
+
 /* ---- what is on hold ---- */
 
 static void count_held(const struct queue_entry *e, struct status *out)
@@ -108,6 +145,7 @@ void scheduler_status(const struct scheduler *s, struct status *out)
         if (!oldest || e->arrival_us < oldest)
             oldest = e->arrival_us;
         count_held(e, out);
+        count_dead_ends(s->relay, e, out);
     }
     out->queued = HASH_COUNT(s->entries);
     out->on_hold = s->on_hold;
@@ -123,4 +161,5 @@ void scheduler_status(const struct scheduler *s, struct status *out)
         if (!d->retired)
             put_destination(s, d, out);
     }
+    relay_each_direct(s->relay, put_direct, out);
 }

@@ -15,7 +15,7 @@ from test_kubernetes import EVERYTHING
 from deployment import render
 
 # Not settings of the table: of the environment (docs/SETTINGS.md), of healthcheck, of the C library.
-OTHERS = {"HOSTNAME", "ALLOWED_DOMAINS", "DOMAIN", "INBOUND_DEBUGGING", "MXGATE_INI", "HEALTHCHECK_UPSTREAM", "TZ"}
+OTHERS = {"HOSTNAME", "ALLOWED_DOMAINS", "DOMAIN", "RELAYHOST_TLS_LEVEL", "INBOUND_DEBUGGING", "MXGATE_INI", "HEALTHCHECK_UPSTREAM", "TZ"}
 
 
 def setting_of(variable):
@@ -75,7 +75,8 @@ def test_every_variable_is_known(where, variables):
 
 def test_variables_in_documents_are_known():
     """Those of examples: NAME=value, NAME: value, NAME = value in indented or fenced lines."""
-    for path in [*(ROOT / "deploy").glob("*/README.md"), ROOT / "docs/SCALING.md", *(ROOT / "deploy").glob("*/terraform/*")]:
+    for path in [*(ROOT / "deploy").glob("*/README.md"), *(ROOT / "deploy/compose").glob("*/README.md"), ROOT / "docs/SCALING.md",
+                 ROOT / "docs/OUTBOUND.md", *(ROOT / "deploy").glob("*/terraform/*")]:
         for line in path.read_text(encoding="utf-8").splitlines():
             for name in re.findall(r"\b(POSTFIX_[a-z0-9_]+|[A-Z]+(?:_[A-Z]+)+)\"? ?[=:] ?[\"0-9a-z]", line):
                 if not name.startswith(("MXGATE_", "COMPOSE_", "QUEUE_VOLUME", "LOG_GROUP", "HEALTH_LOG", "AWS_", "VPN_", "AUTO_", "SWAP_")):
@@ -88,7 +89,10 @@ WHOLE = [c for c in CONFIGURATIONS if c[1].get("RELAY_TRANSPORT") and c[1].get("
 
 @pytest.mark.parametrize("where, variables", WHOLE, ids=[c[0] for c in WHOLE])
 def test_mxgate_would_start_with_it(where, variables, tmp_path):
-    environment = {k: v for k, v in variables.items() if not k.endswith("_FILE")} | {"QUEUE_DIRECTORY": str(tmp_path / "spool")}
+    for name in (n for n in variables if n.endswith("_FILE")):
+        (tmp_path / name).write_text({"ANONYMIZE_EMAILS_FILE": "smart"}.get(name, "ann:secret"))
+    environment = {k: str(tmp_path / k) if k.endswith("_FILE") else v for k, v in variables.items()}
+    environment |= {"QUEUE_DIRECTORY": str(tmp_path / "spool")}
     ran = subprocess.run([os.environ.get("MXGATE_BIN", ROOT / "build/mxgate"), "check"], env=environment, capture_output=True, text=True,
                          timeout=30, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -100,7 +104,7 @@ def test_every_command_exists():
     commands = set(re.findall(r'^    \{"(\w+)", +command_', read("src/main.c"), re.M))
     assert {"serve", "status", "check"} <= commands
     used = set()
-    for path in [*(ROOT / "deploy").rglob("*"), ROOT / "docs/SCALING.md", *(ROOT / ".github").rglob("*")]:
+    for path in [*(ROOT / "deploy").rglob("*"), ROOT / "docs/SCALING.md", ROOT / "docs/OUTBOUND.md", *(ROOT / ".github").rglob("*")]:
         if path.is_file():
             used |= set(re.findall(r'(?:\[|`|-- |"|exec \S+ )mxgate,? ([a-z]+)', path.read_text(encoding="utf-8")))
     assert {"status", "drain"} <= used

@@ -371,3 +371,22 @@ def test_an_id_that_was_told_is_in_custody(gateways, peer):
     assert 7 in told
     reached = [d.recipient for d in peer.deliveries]
     assert {f"n{n}@example.com" for n in told} <= set(reached)
+
+
+# --- out
+
+def test_to_the_outside(gateways, peer, peers):
+    """Where there is a way; and what comes back comes to its sender."""
+    out = peers(protocol="smtp")
+    gateway = gateways(relay_transport=peer.transport, relayhost=f"[127.0.0.1]:{out.port}", **BACK_OFF)
+    token = mail.new_token()
+    fault = peer.fail("dot", "5xx")
+    queue_id = put(gateway, sender="", body=mail.message(token))
+    wait_state(gateway, queue_id, "hold")
+    peer.lift()
+    assert fault.hits == 1
+    said(gateway, queue_id, "to", "joe@example.net", "ann@example.com")
+    wait.until(lambda: out.count(token, "joe@example.net") == peer.count(token, "ann@example.com") == 1, "both to have it")
+    said(gateway, queue_id, "to", "unknown1@example.net", "--sender", OPERATOR)
+    wait.until(lambda: [d for d in peer.deliveries if d.recipient == OPERATOR and "FROM:<>" in d.mail_line], "the bounce")
+    wait.until(lambda: [e["queue_id"] for e in gateway.postqueue()] == [queue_id], "the original alone")

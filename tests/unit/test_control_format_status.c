@@ -163,6 +163,35 @@ static void test_on_hold(void **state)
     assert_non_null(strstr(text_of(&s), "\non hold: 2 by an operator's order; the oldest"));
 }
 
+static void test_ways_out(void **state)
+{
+    struct status s = usual();
+
+    assert_null(strstr(text_of(&s), "direct:"));
+    assert_null(strstr(text_of(&s), "NO WAY OUT"));
+    assert_non_null(strstr(json_of(&s), "\"no_way\": 0, \"no_room\": 0, \"direct_domains\": 0, "
+                                        "\"direct_down\": 0, \"direct\": [], "));
+    s.direct_domains = 7;
+    s.direct_down = 1;
+    s.direct[0] = (struct status_direct){
+        .name = "example.org", .since_s = NOW - 65, .why = "Connection refused", .queued = 2};
+    assert_non_null(strstr(text_of(&s),
+                           "\ndirect: 7 domains, 1 not reached\n"
+                           "  example.org since Thu Oct  9 08:52:15 (1m 5s): Connection refused; 2 "
+                           "waiting\n"));
+    assert_non_null(strstr(json_of(&s),
+                           "\"direct_domains\": 7, \"direct_down\": 1, \"direct\": "
+                           "[{\"name\": \"example.org\", \"since\": 1759999935, \"why\": "
+                           "\"Connection refused\", \"queued\": 2}], "));
+    s.direct_domains = s.direct_down = STATUS_DIRECT_MAX + 3;
+    assert_non_null(strstr(text_of(&s), "\n  and 3 more\n"));
+    s.no_way = 1;
+    s.no_room = 2;
+    assert_non_null(strstr(text_of(&s), "\nNO WAY OUT: for 1 message; set relayhost or "
+                                        "outbound=direct, or add the domain to relay_domains\n"
+                                        "TOO MANY DOMAINS at a time: 2 messages wait for room\n"));
+}
+
 static void test_several_targets(void **state)
 {
     struct status s = usual();
@@ -285,7 +314,9 @@ static void test_json(void **state)
         "\"held_oldest\": 0, \"on_hold_limit\": 0, \"oldest\": 0, "
         "\"corrupt\": 0, \"log_dropped\": 0, \"spool_writable\": true, \"spool_trouble\": \"\", "
         "\"free_bytes\": 8053063680, \"floor_bytes\": 39321600, \"certificate_trouble\": \"\", "
-        "\"certificates\": [], \"logins\": {}, \"more_destinations\": 0, "
+        "\"certificates\": [], \"logins\": {}, \"no_way\": 0, \"no_room\": 0, \"direct_domains\": "
+        "0, "
+        "\"direct_down\": 0, \"direct\": [], \"more_destinations\": 0, "
         "\"more_down\": 0, \"destinations\": [{\"name\": \"lmtp:[192.0.2.53]:2525\", \"serves\": "
         "\"\", \"order\": 1, \"of\": 1, \"covered\": false, \"up\": true, \"known\": true, "
         "\"since\": 5, \"why\": "
@@ -326,6 +357,12 @@ static void test_worst_case_fits(void **state)
         *c = (struct status_certificate){.not_after_s = NOW, .state = STATUS_CERTIFICATE_SOON};
         memset(c->name, 1, sizeof c->name - 1);
     }
+    s.direct_down = STATUS_DIRECT_MAX + 1;
+    for (size_t i = 0; i < STATUS_DIRECT_MAX; i++) {
+        s.direct[i].since_s = NOW;
+        s.direct[i].name[sizeof s.direct[i].name - 1] = '\0';
+        s.direct[i].why[sizeof s.direct[i].why - 1] = '\0';
+    }
     for (size_t i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
         struct status_destination *d = &s.destination[i];
 
@@ -348,12 +385,19 @@ static int set_zone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),          cmocka_unit_test(test_trouble_in_text),
-        cmocka_unit_test(test_draining),      cmocka_unit_test(test_too_much_on_hold),
-        cmocka_unit_test(test_on_hold),       cmocka_unit_test(test_several_targets),
-        cmocka_unit_test(test_certificates),  cmocka_unit_test(test_logins),
-        cmocka_unit_test(test_durations),     cmocka_unit_test(test_json),
-        cmocka_unit_test(test_nothing_known), cmocka_unit_test(test_worst_case_fits),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_trouble_in_text),
+        cmocka_unit_test(test_draining),
+        cmocka_unit_test(test_too_much_on_hold),
+        cmocka_unit_test(test_on_hold),
+        cmocka_unit_test(test_ways_out),
+        cmocka_unit_test(test_several_targets),
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_nothing_known),
+        cmocka_unit_test(test_worst_case_fits),
     };
 
     return cmocka_run_group_tests(tests, set_zone, NULL);
