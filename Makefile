@@ -112,7 +112,7 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 
 # --- programs -------------------------------------------------------------------------------------
 
-.PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint analyze format fuzz bench clean help
+.PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint analyze coverage mutation format fuzz bench clean help
 .PHONY: programs unit-programs io-programs fuzz-programs crash-programs libs print-PURE print-LINKS FORCE
 
 all: programs
@@ -231,6 +231,14 @@ format:
 bench:
 	@if [ -x tests/bench/run.sh ]; then tests/bench/run.sh; else echo 'no tests/bench/run.sh'; fi
 
+coverage:
+	@tools/setup.sh build test
+	@tools/coverage.sh
+
+mutation:
+	@tools/setup.sh build test
+	@tests/mutation/run.py
+
 clean:
 	rm -rf build
 
@@ -250,6 +258,8 @@ help:
 	@echo 'make fuzz       FUZZ_SECONDS=60 of each fuzz target'
 	@echo 'make lint       format, clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, headers, floors, purity'
 	@echo 'make analyze    of these clang-tidy, cppcheck and gcc -fanalyzer'
+	@echo 'make coverage   lines and branches that unit, io, e2e and the fuzz corpus run, by file (twenty minutes)'
+	@echo 'make mutation   small faults put into custody code, one after the other: do the tests notice? (an hour or two)'
 	@echo 'make format     apply clang-format'
 	@echo 'make asan       build/asan/mxgate, with address and undefined-behaviour sanitizers'
 	@echo 'make static     build/static/mxgate: one static PIE with musl; TARGET=arm64 or amd64 for the other machine'
