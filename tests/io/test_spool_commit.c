@@ -61,6 +61,48 @@ static void test_from_memory(void **state)
     spool_message_deinit(&m);
 }
 
+/* What was synced, in its order: as the file that it was, and whether it had its name by then. */
+static struct {
+    unsigned count;
+    struct stat of[4];
+    bool named[4];
+} synced;
+
+static void note_sync(int fd)
+{
+    char name[SPOOL_NAME_CAP];
+    char path[SPOOL_NAME_CAP + 100];
+
+    assert_true(synced.count < 4);
+    assert_int_equal(fstat(fd, &synced.of[synced.count]), 0);
+    snprintf(path, sizeof path, "%s/%s", f.disk.path, spool_name(name, "queue", 1));
+    synced.named[synced.count++] = access(path, F_OK) == 0;
+}
+
+static void test_the_file_then_its_name_in_the_queue(void **state)
+{
+    struct spool_message m;
+    struct stat queue;
+    char path[200];
+
+    snprintf(path, sizeof path, "%s/queue", f.disk.path);
+    assert_int_equal(stat(path, &queue), 0);
+    spool_message_init(&m, &f, 1, SMALL);
+    disk_fault_none();
+    synced.count = 0;
+    disk_on_fsync(note_sync);
+    spool_message_commit(&m);
+    disk_run(&f.disk);
+    disk_on_fsync(NULL);
+    assert_int_equal(m.rc, 0);
+    assert_int_equal(synced.count, 2);
+    assert_true(S_ISREG(synced.of[0].st_mode));
+    assert_false(synced.named[0]);
+    assert_true(synced.of[1].st_ino == queue.st_ino && synced.of[1].st_dev == queue.st_dev);
+    assert_true(synced.named[1]);
+    spool_message_deinit(&m);
+}
+
 static void test_empty_body(void **state)
 {
     spool_store(&f, 1, 0);
@@ -250,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_from_memory),
+        TEST(test_the_file_then_its_name_in_the_queue),
         TEST(test_empty_body),
         TEST(test_file_is_taken_over),
         TEST(test_lengths_around_the_memory_limit),
