@@ -207,6 +207,56 @@ static void a_report_that_was_taken_is_not_made_again(void **state)
     queue_end(&q);
 }
 
+/* A message that has more to come, or stays on hold for its operator, is not removed when its
+ * report was taken: it gets the record that it was told of. */
+static void a_report_of_some_that_was_taken_is_noted(void **state)
+{
+    struct queue_id id, report;
+    char records[300];
+
+    queue_begin(&q, BACK_OFF);
+    queue_stop(&q);
+    queue_put_from(&q, &report, "", SENDER, "");
+    snprintf(records, sizeof records,
+             "attempt 1763770300 rcpt=0 failed 5.1.1 \"550 5.1.1 unknown\"\n"
+             "bounce 1763770300 \"%s\"\n",
+             report.text);
+    queue_put_from(&q, &id, SENDER, JOE " ann@example.com", records);
+    queue_start(&q);
+    loop_wait(&q.r.f, is_empty());
+    assert_int_equal(reports(), 1);
+    assert_int_equal(lmtp_delivered_to(&q.r.lmtp, "ann@example.com"), 1);
+    assert_int_equal(lmtp_delivered_to(&q.r.lmtp, JOE), 0);
+    queue_end(&q);
+}
+
+static void a_notice_that_was_taken_is_not_made_again(void **state)
+{
+    struct queue_id id, report;
+    char records[300];
+
+    queue_begin(&q, BACK_OFF "notify_recipient = postmaster@example.com\n");
+    queue_stop(&q);
+    queue_put_from(&q, &report, "", "postmaster@example.com", "");
+    snprintf(records, sizeof records,
+             "attempt 1763770300 rcpt=0 failed 5.1.1 \"550 5.1.1 unknown\"\n"
+             "hold 1763770300 \"failed\"\n"
+             "notice 1763770300 \"%s\"\n",
+             report.text);
+    queue_put_from(&q, &id, "bob@example.org", JOE, records); /* no way to him */
+    for (unsigned starts = 0; starts < 2; starts++) {
+        queue_start(&q);
+        loop_wait(&q.r.f, queue_files(&q) == 1 && scheduler_idle(&q.scheduler));
+        loop_idle(&q.r.f);
+        assert_int_equal(q.scheduler.on_hold, 1);
+        assert_int_equal(queue_files(&q), 1);
+        assert_int_equal(lmtp_delivered_to(&q.r.lmtp, "postmaster@example.com"), 1);
+        if (starts == 0)
+            queue_stop(&q);
+    }
+    queue_end(&q);
+}
+
 /* Is the report's name there to stay? If that cannot be made sure, the message goes only when a
  * second one is safe: told twice, but told. */
 static void a_report_that_may_not_last_is_made_again(void **state)
@@ -306,6 +356,8 @@ int main(void)
         cmocka_unit_test(orders_in_between),
         cmocka_unit_test(a_report_that_was_begun_is_made_anew),
         cmocka_unit_test(a_report_that_was_taken_is_not_made_again),
+        cmocka_unit_test(a_report_of_some_that_was_taken_is_noted),
+        cmocka_unit_test(a_notice_that_was_taken_is_not_made_again),
         cmocka_unit_test(a_report_that_may_not_last_is_made_again),
         cmocka_unit_test(told_ones_are_not_told_again),
         cmocka_unit_test(a_hold_that_was_torn_off_is_made_anew),

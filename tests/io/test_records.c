@@ -96,6 +96,13 @@ static void a_deferral_need_not_last(void **state)
     assert_true(records.durable);
 }
 
+static void a_refusal_must(void **state)
+{
+    assert_true(records_add(&records, envelope, 0, SPOOL_DEFERRED, "4.2.2", "full", WALL_S));
+    assert_true(records_add(&records, envelope, 1, SPOOL_FAILED, "5.1.1", "unknown", WALL_S));
+    assert_true(records.durable);
+}
+
 static void a_hold_must(void **state)
 {
     struct spool_file f;
@@ -145,8 +152,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_deliverys_results), TEST(a_deferral_need_not_last), TEST(a_hold_must),
-        TEST(many_and_long_ones),  TEST(without_memory),
+        TEST(a_deliverys_results), TEST(a_deferral_need_not_last), TEST(a_refusal_must),
+        TEST(a_hold_must),         TEST(many_and_long_ones),       TEST(without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,23 @@ static void test_load_finds_a_damaged_body(void **state)
     assert_int_equal(disk_names(&f.disk, "queue"), 0);
 }
 
+/* A copy that somebody made under another name would be delivered beside the original. */
+static void test_load_under_another_name(void **state)
+{
+    struct spool_load l;
+
+    spool_store(&f, 1, 1000);
+    assert_int_equal(
+        renameat(f.spool.queue_fd, "0000000000000001", f.spool.queue_fd, "0000000000000002"), 0);
+    assert_int_equal(load(&l, 2), -EBADMSG);
+    assert_string_equal(l.err.text,
+                        "is 0000000000000001 by its header; moved to corrupt/0000000000000002");
+    assert_int_equal(l.fd, -1);
+    assert_null(l.file.envelope);
+    assert_int_equal(disk_names(&f.disk, "queue"), 0);
+    assert_int_equal(disk_names(&f.disk, "corrupt"), 1);
+}
+
 static void test_load_with_failing_reads(void **state)
 {
     struct spool_load l;
@@ -354,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_load),
         TEST(test_load_finds_a_damaged_body),
+        TEST(test_load_under_another_name),
         TEST(test_load_with_failing_reads),
         TEST(test_append),
         TEST(test_append_after_a_torn_record),
