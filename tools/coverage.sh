@@ -14,7 +14,7 @@ unset MAKEFLAGS MFLAGS
 
 out=$PWD/build/coverage
 raw=$out/raw
-counters="-fprofile-instr-generate=$raw/%m%c.profraw -fcoverage-mapping -mllvm -runtime-counter-relocation"
+counters="-fprofile-instr-generate=$raw/%m%c.profraw -fcoverage-mapping -mllvm -runtime-counter-relocation -Wno-unused-command-line-argument"
 seconds=${COVERAGE_E2E_SECONDS:-480}
 export PYTHONDONTWRITEBYTECODE=1
 

@@ -141,7 +141,7 @@ names_exist() {
     # shellcheck disable=SC2016 # backticks of Markdown
     while read -r name; do
         case $name in
-        */*) [ -e "$name" ] || [ -e "src/$name" ] || { echo "$1: there is no $name"; bad=1; } ;;
+        */*) [ -e "$name" ] || [ -e "src/$name" ] || [ -e "src/$name.h" ] || { echo "$1: there is no $name"; bad=1; } ;;
         *) grep -rqw -e "$name" src healthcheck tests Makefile tools || { echo "$1: nothing is called $name"; bad=1; } ;;
         esac
     done < <(grep -oE '`[A-Za-z0-9_./-]*[_/][A-Za-z0-9_./-]*(\(\)|=[a-z]+)?`' "$1" | tr -d '`()' | sed 's/=.*//' | sort -u)

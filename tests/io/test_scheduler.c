@@ -251,6 +251,27 @@ static void many_recipients_go_in_batches(void **state)
     queue_end(&q);
 }
 
+/* Killed at this moment, only the batch that is under way would be sent again. */
+static void a_batch_is_on_record_before_the_next_is_begun(void **state)
+{
+    struct asker a = {0};
+    char *file;
+
+    queue_begin(&q, "delivery_mode = queue\ndefault_destination_recipient_limit = 1\n" BACK_OFF);
+    lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SILENCE, NULL)->contains = "joe@";
+    queue_submit_envelope(&q, &a, relay_envelope("bob@example.org", ANN " " JOE), 320);
+    loop_wait(&q.r.f, a.answers == 1 && q.r.lmtp.rules[0].used == 1);
+    file = queue_file(&q, &a.id);
+    assert_non_null(strstr(file, "rcpt=0 sent"));
+    free(file);
+    lmtp_no_rules(&q.r.lmtp);
+    lmtp_release(&q.r.lmtp);
+    wait_until_empty();
+    assert_int_equal(delivered_to(ANN), 1);
+    assert_int_equal(delivered_to(JOE), 1);
+    queue_end(&q);
+}
+
 /* ---- order ---- */
 
 static void fresh_mail_goes_before_old(void **state)
@@ -886,6 +907,7 @@ int main(void)
         cmocka_unit_test(refused_for_good_after_custody),
         cmocka_unit_test(a_poison_message_backs_off_alone),
         cmocka_unit_test(many_recipients_go_in_batches),
+        cmocka_unit_test(a_batch_is_on_record_before_the_next_is_begun),
         cmocka_unit_test(fresh_mail_goes_before_old),
         cmocka_unit_test(no_more_at_a_time_than_allowed),
         cmocka_unit_test(all_goes_when_the_destination_is_back),
