@@ -5,6 +5,7 @@
 #include "queue/scheduler_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -563,6 +564,30 @@ static void files_that_are_not_what_they_were(void **state)
     queue_end(&q);
 }
 
+/* The record of an operator's order is in the file before its entry knows of it. */
+static void what_its_file_holds_is_not_delivered(void **state)
+{
+    static const char hold[] = "hold 1763770300 \"by the operator\"\n";
+    struct queue_id id;
+    char path[200];
+    int fd;
+
+    queue_begin_down(&q, "");
+    queue_stop(&q);
+    queue_put(&q, &id, ANN, "");
+    queue_start(&q);
+    snprintf(path, sizeof path, "%s/queue/%s", q.d.path, id.text);
+    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_int_equal(write(fd, hold, sizeof hold - 1), sizeof hold - 1);
+    close(fd);
+    lmtp_up(&q.r.lmtp);
+    loop_wait(&q.r.f, q.scheduler.on_hold == 1);
+    wait_until_quiet();
+    assert_int_equal(delivered_to(ANN), 0);
+    assert_int_equal(queue_files(&q), 1);
+    queue_end(&q);
+}
+
 static void a_file_that_cannot_be_read_now(void **state)
 {
     struct queue_id id;
@@ -921,6 +946,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_removed_is_not_delivered_again_after_a_restart),
         cmocka_unit_test(results_are_written_at_the_latest_at_a_stop),
         cmocka_unit_test(files_that_are_not_what_they_were),
+        cmocka_unit_test(what_its_file_holds_is_not_delivered),
         cmocka_unit_test(a_file_that_cannot_be_read_now),
         cmocka_unit_test(a_body_that_cannot_be_read_now),
         cmocka_unit_test(claimed_mail_is_left_alone_until_it_is_settled),
