@@ -6,7 +6,7 @@
  * read again, as the gateway will do. Beside tests/crash/powerloss.py, which makes thousands of
  * spools: starting the whole gateway on each would take hours.
  *
- *     message ID HOLD REPORT NOTICE    HOLD 0 or 1; REPORT an id or "-"; NOTICE 0 or 1
+ *     message ID HOLD REPORT           HOLD 0 or 1; REPORT an id or "-"
  *     recipient ID ADDRESS STATE TOLD  STATE pending, sent or failed
  *     bad NAME WHY...
  *     error WHAT...                    the gateway would not start, or cannot use the file
@@ -51,8 +51,7 @@ static void say_message(const struct spool_file *f)
 {
     const char *id = f->envelope->id.text;
 
-    printf("message %s %d %s %d\n", id, f->on_hold, f->report_id.text[0] ? f->report_id.text : "-",
-           f->report_is_notice);
+    printf("message %s %d %s\n", id, f->on_hold, f->report_id.text[0] ? f->report_id.text : "-");
     for (size_t i = 0; i < f->envelope->recipient_count; i++) {
         const struct recipient *r = &f->envelope->recipients[i];
 

@@ -269,7 +269,7 @@ def repeated(facts, found, cut):
 def told_again(facts, found, cut):
     """A sender who had his report gets another: not of what he was told, unless that report itself came back."""
     wrong = []
-    for name, (_, report, _) in found.messages.items():
+    for name, (_, report) in found.messages.items():
         sender = facts.mails.get(facts.token_of.get(name), ("",))[0]
         if sender and facts.was(facts.heard, sender, cut) and report not in found.messages \
                 and any(failing(a) and told == "0" for a, (_, told) in found.recipients[name].items()):
