@@ -106,6 +106,27 @@ static void each_call_failing(void **state)
     }
 }
 
+/* Until a report is in custody its message stays: a report that is in memory only dies with us. */
+static void a_message_stays_until_its_report_is_kept(void **state)
+{
+    struct asker a;
+
+    begin(&a, JOE);
+    lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SAY, "450 4.2.0 later")->contains = "bob@";
+    disk_fault(DISK_RENAME, 0, 1, EIO);
+    lmtp_up(&q.r.lmtp);
+    loop_wait(&q.r.f, disk_fault_fired());
+    disk_fault_none();
+    loop_wait(&q.r.f, relay_logged(&q.r, "tried again later") == 1);
+    assert_int_equal(queue_files(&q), 1);
+    lmtp_no_rules(&q.r.lmtp);
+    restart();
+    lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SAY, "550 5.1.1 unknown")->contains = "joe@";
+    loop_wait(&q.r.f, is_empty());
+    assert_int_equal(reports(), 1);
+    queue_end(&q);
+}
+
 /* ---- orders in between ---- */
 
 static void on_done(void *ctx, const struct queue_order_result *result)
@@ -353,6 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(returned),
         cmocka_unit_test(each_call_failing),
+        cmocka_unit_test(a_message_stays_until_its_report_is_kept),
         cmocka_unit_test(orders_in_between),
         cmocka_unit_test(a_report_that_was_begun_is_made_anew),
         cmocka_unit_test(a_report_that_was_taken_is_not_made_again),

@@ -58,6 +58,18 @@ static void the_refusal_of_all_goes_to_the_client(void **state)
     queue_end(&q);
 }
 
+static void the_refusal_of_the_only_one_too(void **state)
+{
+    struct asker a = {0};
+
+    queue_begin(&q, "");
+    lmtp_rule(&q.r.lmtp, ".", LMTP_SAY, "554 5.6.0 no such content");
+    assert_int_equal(queue_submitted(&q, &a, "ann@example.com"), 554);
+    assert_true(queue_is_empty());
+    assert_int_equal(q.intake.messages_in, 0);
+    queue_end(&q);
+}
+
 static void who_was_deferred_is_queued(void **state)
 {
     struct asker a = {0};
@@ -582,6 +594,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_delivered_leaves_nothing_on_disk),
         cmocka_unit_test(the_refusal_of_all_goes_to_the_client),
+        cmocka_unit_test(the_refusal_of_the_only_one_too),
         cmocka_unit_test(who_was_deferred_is_queued),
         cmocka_unit_test(some_delivered_and_some_refused),
         cmocka_unit_test(many_recipients_go_in_several_transactions),
