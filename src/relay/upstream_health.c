@@ -132,16 +132,11 @@ static void note_protocol(struct upstream *u, const struct upstream_session *s)
     text_init(&t, u->mismatch, sizeof u->mismatch);
     if (u->protocol == set)
         return;
-    if (u->route.out)
-        text_printf(&t,
-                    "%s answers LMTP: a mail store, not a way out; it belongs in relay_transport",
-                    s->relay);
-    else
-        text_printf(&t, "%s answers %s, not %s: write %s:... in %s", s->relay,
-                    set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
-                    set == CLIENT_LMTP ? "smtp" : "lmtp",
-                    u->context->config->transports.count > 0 ? "relay_transport or transport_maps"
-                                                             : "relay_transport");
+    text_printf(&t, "%s answers %s, not %s: write %s:... in %s", s->relay,
+                set == CLIENT_LMTP ? "SMTP" : "LMTP", set == CLIENT_LMTP ? "LMTP" : "SMTP",
+                set == CLIENT_LMTP ? "smtp" : "lmtp",
+                u->context->config->transports.count > 0 ? "relay_transport or transport_maps"
+                                                         : "relay_transport");
     if (u->mismatch_said_ms && now - u->mismatch_said_ms < MISMATCH_REMIND_MS)
         return;
     u->mismatch_said_ms = now;
