@@ -150,10 +150,13 @@ static void on_told(struct spool_append *a, int rc)
 
 static void record_told(struct queue_run *run, const char *id)
 {
+    struct queue_entry *first = queue_part_first(run->entry);
     enum bounce_kind kind = run->report->text.kind;
 
-    if (kind == BOUNCE_DELAY)
-        queue_part_first(run->entry)->delay_done = true;
+    if (kind == BOUNCE_DELAY) {
+        first->delay_done = true;
+        first->tell_delay = false; /* queue_tell_check() may have looked while it was made */
+    }
     if (!records_add_report(&run->records, clock_wall_us() / 1000000, queue_report_record(kind) + 1,
                             id))
         log_error(run->s->log, "bounce", "%s: out of memory: after a restart it may be told again",

@@ -176,6 +176,26 @@ static void each_call_failing(void **state)
         fail_msg("only %u faults were met", fired);
 }
 
+/* The time comes to look again while the report is made. */
+static void late_is_told_of_once(void **state)
+{
+    struct queue_entry *first;
+    struct asker a;
+
+    begin(&scenes[1], &a);
+    loop_wait(&q.r.f, q.scheduler.tellers == 1);
+    while (q.scheduler.tellers > 0) {
+        first = queue_entry_find(&q.scheduler, &a.id);
+        assert_non_null(first);
+        if (!first->delay_done)
+            queue_tell_check(&q.scheduler, first);
+        loop_turn(&q.r.f);
+    }
+    loop_wait(&q.r.f, reports() >= 1);
+    wait_until_quiet();
+    end(&scenes[1]);
+}
+
 /* ---- delivered directly ---- */
 
 static void delivered_directly(void **state)
@@ -359,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(told_at_once),
         cmocka_unit_test(each_call_failing),
+        cmocka_unit_test(late_is_told_of_once),
         cmocka_unit_test(delivered_directly),
         cmocka_unit_test(each_call_failing_directly),
         cmocka_unit_test(orders_in_between),
