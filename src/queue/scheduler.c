@@ -300,13 +300,21 @@ static void take_place(struct scheduler *s, struct queue_site *site, struct queu
     e->state = QUEUE_RUNNING;
     e->site = site;
     site->running++;
+    s->placed += site->destination != NULL;
     s->direct_running += is_direct(site);
 }
 
 void queue_place_leave(struct scheduler *s, struct queue_site *site)
 {
     site->running--;
+    s->placed -= site->destination != NULL;
     s->direct_running -= is_direct(site);
+}
+
+/* Deliveries do not count: they may all stand still. */
+static bool is_crowded(const struct scheduler *s)
+{
+    return s->run_count - s->placed >= QUEUE_CHORES_MAX;
 }
 
 /* What was found out and could not be written is tried once more before the end, a few at a time:
@@ -319,7 +327,7 @@ static void save_before_stop(struct scheduler *s)
         for (struct queue_entry *e = first; e; e = queue_part_next(first, e)) {
             bool at_rest = e->state == QUEUE_WAITING || e->state == QUEUE_READY;
 
-            if (s->run_count >= QUEUE_CHORES_MAX)
+            if (is_crowded(s))
                 return;
             if (!at_rest || e->unsaved.len == 0)
                 continue;
@@ -355,7 +363,7 @@ static bool start_chore(struct scheduler *s, struct queue_entry *e)
     if (!to_run && !e->forced_expire)
         return false;
     queue_entry_leave(s, e);
-    if (s->run_count >= QUEUE_CHORES_MAX)
+    if (is_crowded(s))
         queue_entry_wait(s, e, CROWDED_MS);
     else if (to_run)
         queue_run_start(s, e);
@@ -435,7 +443,7 @@ static void on_expiry_check(uv_timer_t *timer)
         sweep(s);
     HASH_ITER(hh, s->entries, first, next) {
         struct queue_entry *e = s->stopping ? NULL : expired_part(s, first);
-        bool crowded = e ? s->run_count >= QUEUE_CHORES_MAX : !queue_tell_check(s, first);
+        bool crowded = e ? is_crowded(s) : !queue_tell_check(s, first);
 
         if (crowded) { /* a whole queue may expire, or be late, together */
             uv_timer_start(timer, on_expiry_check, EXPIRY_CHECK_MIN, uv_timer_get_repeat(timer));

@@ -60,6 +60,7 @@ struct scheduler {
     uv_timer_t expiry_timer;
     struct queue_run *runs; /* owned: under way */
     unsigned run_count;
+    unsigned placed;         /* of these: they have a place at a destination */
     unsigned direct_running; /* places taken at destinations that were made on demand */
     size_t part_count;       /* entries, those that are not in the hash included */
     unsigned tellers;        /* of these: scheduler_tell */

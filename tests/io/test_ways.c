@@ -167,6 +167,32 @@ static void so_many_at_a_time(void **state)
     queue_end(&q);
 }
 
+/* What needs no destination waits for no delivery, however many stand still. */
+static void chores_wait_for_no_delivery(void **state)
+{
+    struct asker a[QUEUE_CHORES_MAX + 1] = {{.answers = 0}};
+    struct queue_entry *e;
+
+    queue_begin_two(&q, OUT "delivery_mode = queue\nsmtp_destination_concurrency_limit = 500\n"
+                            "maximal_backoff_time = 1h\nminimal_backoff_time = 1h\n");
+    lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SAY, "450 4.2.0 later");
+    lmtp_rule(&q.other, "CONNECT", LMTP_SILENCE, NULL);
+    queue_submit_envelope(&q, &a[0], relay_envelope("", ANN), 32);
+    loop_wait(&q.r.f, relay_logged(&q.r, "450 4.2.0 later") == 1 && scheduler_idle(&q.scheduler));
+    for (size_t i = 1; i <= QUEUE_CHORES_MAX; i++)
+        assert_int_equal(queue_submitted(&q, &a[i], FIRST), 250);
+    loop_wait(&q.r.f, q.scheduler.direct_running == QUEUE_CHORES_MAX);
+    e = queue_entry_find(&q.scheduler, &a[0].id);
+    assert_int_equal(e->state, QUEUE_WAITING);
+    queue_effect_apply(&q.scheduler, e, QUEUE_ORDER_BIT(QUEUE_ORDER_EXPIRE));
+    loop_wait(&q.r.f, q.scheduler.on_hold == 1);
+    assert_int_equal(q.scheduler.direct_running, QUEUE_CHORES_MAX);
+    lmtp_no_rules(&q.other);
+    lmtp_release(&q.other);
+    loop_wait(&q.r.f, q.other.delivered_count == QUEUE_CHORES_MAX);
+    queue_end(&q);
+}
+
 /* ---- no way ---- */
 
 static void no_way_for_a_while(void **state)
@@ -222,6 +248,7 @@ int main(void)
         cmocka_unit_test(no_room_for_one_more),
         cmocka_unit_test(no_room_while_a_client_waits),
         cmocka_unit_test(so_many_at_a_time),
+        cmocka_unit_test(chores_wait_for_no_delivery),
         cmocka_unit_test(no_way_for_a_while),
         cmocka_unit_test(a_reload_wakes_nobody),
     };
