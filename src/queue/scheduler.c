@@ -204,6 +204,8 @@ void queue_entry_hold(struct scheduler *s, struct queue_entry *e)
     queue_entry_leave(s, e);
     queue_held_drop(s, e);
     e->bounce_due = false;
+    /* off hold it is routed anew (unhold): no domain's destination is kept for it meanwhile */
+    e->destination = &s->relay->dead_ends[RELAY_NO_WAY].destination;
     e->state = QUEUE_HOLD;
     s->on_hold++;
     if (e->operator_needed)

@@ -128,6 +128,28 @@ static void no_room_for_one_more(void **state)
     queue_end(&q);
 }
 
+/* What is on hold, and may be for weeks, keeps no place from mail that could go. */
+static void what_is_on_hold_takes_no_room(void **state)
+{
+    struct asker a[2] = {{.answers = 0}};
+    struct queue_entry *e;
+
+    queue_begin_two(&q, OUT "delivery_mode = queue\n");
+    q.relay.direct_max = 1;
+    lmtp_rule(&q.other, "RCPT", LMTP_SAY, "450 4.2.0 later")->times = 1;
+    assert_int_equal(queue_submitted(&q, &a[0], FIRST), 250);
+    loop_wait(&q.r.f, relay_logged(&q.r, "450 4.2.0 later") == 1 && scheduler_idle(&q.scheduler));
+    e = queue_entry_find(&q.scheduler, &a[0].id);
+    queue_effect_apply(&q.scheduler, e, QUEUE_ORDER_BIT(QUEUE_ORDER_HOLD));
+    assert_int_equal(q.scheduler.on_hold, 1);
+    assert_int_equal(queue_submitted(&q, &a[1], SECOND), 250);
+    loop_wait(&q.r.f, lmtp_delivered_to(&q.other, SECOND) == 1);
+    queue_effect_apply(&q.scheduler, e, QUEUE_ORDER_BIT(QUEUE_ORDER_RELEASE));
+    wait_until_empty();
+    assert_int_equal(lmtp_delivered_to(&q.other, FIRST), 1);
+    queue_end(&q);
+}
+
 static void no_room_while_a_client_waits(void **state)
 {
     struct asker a = {0};
@@ -246,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_destination_for_each_domain),
         cmocka_unit_test(kept_for_mail_that_waits),
         cmocka_unit_test(no_room_for_one_more),
+        cmocka_unit_test(what_is_on_hold_takes_no_room),
         cmocka_unit_test(no_room_while_a_client_waits),
         cmocka_unit_test(so_many_at_a_time),
         cmocka_unit_test(chores_wait_for_no_delivery),
