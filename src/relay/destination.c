@@ -60,7 +60,11 @@ size_t destination_recipients_limit(const struct destination *d, size_t most)
 void destination_probe(const struct destination *d)
 {
     for (size_t i = 0; i < d->count; i++) {
-        if (d->targets[i]->health == UPSTREAM_DOWN)
-            upstream_probe(d->targets[i]);
+        struct upstream *u = d->targets[i];
+
+        if (u->health == UPSTREAM_DOWN && !u->route.out)
+            upstream_probe(u);
+        else if (u->health == UPSTREAM_DOWN)
+            upstream_end_pause(u); /* there may be thousands: mail asks, as far as it has places */
     }
 }

@@ -169,6 +169,8 @@ bool upstream_stands_still(const struct upstream *u, uint64_t ms);
 bool upstream_is_idle(const struct upstream *u);
 /* Opens a session now to see whether it answers, unless one is being opened. */
 void upstream_probe(struct upstream *u);
+/* Ends the pause of a way out: whoever comes next finds out whether it answers. */
+void upstream_end_pause(struct upstream *u);
 /* This is where mail goes (from now on): finds out whether it is up. */
 void upstream_choose(struct upstream *u);
 /*

@@ -47,10 +47,18 @@ static void schedule_probe(struct upstream *u)
     uv_timer_start(&u->timer, on_probe_timer, pause_ms(u), 0);
 }
 
+void upstream_end_pause(struct upstream *u)
+{
+    if (u->closing || u->retired || u->health != UPSTREAM_DOWN)
+        return;
+    uv_timer_stop(&u->timer);
+    u->health = UPSTREAM_UNKNOWN;
+}
+
 /* The pause of a way out is over: mail for it, if there is any, finds out. */
 static void end_pause(struct upstream *u)
 {
-    u->health = UPSTREAM_UNKNOWN;
+    upstream_end_pause(u);
     if (u->context->on_up)
         u->context->on_up(u->context->on_up_ctx, u);
 }

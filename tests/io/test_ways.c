@@ -189,6 +189,31 @@ static void so_many_at_a_time(void **state)
     queue_end(&q);
 }
 
+/* Also when an operator wants all of it tried now. */
+static void a_flush_asks_so_many_at_a_time(void **state)
+{
+    struct asker a = {0};
+
+    queue_begin_two(&q, OUT "delivery_mode = queue\nminimal_backoff_time = 1h\n"
+                            "maximal_backoff_time = 1h\n");
+    q.relay.direct_deliveries = 1;
+    lmtp_down(&q.other);
+    assert_int_equal(queue_submitted(&q, &a, FIRST " " SECOND " " THIRD), 250);
+    loop_wait(&q.r.f,
+              relay_logged(&q.r, "status=deferred") == 3 && scheduler_idle(&q.scheduler));
+    lmtp_up(&q.other);
+    lmtp_rule(&q.other, "CONNECT", LMTP_SILENCE, NULL);
+    scheduler_flush(&q.scheduler, NULL);
+    loop_wait(&q.r.f, q.other.open >= 1);
+    linger(200);
+    assert_int_equal(q.other.most_open, 1);
+    lmtp_no_rules(&q.other);
+    lmtp_release(&q.other);
+    wait_until_empty();
+    assert_int_equal(q.other.delivered_count, 3);
+    queue_end(&q);
+}
+
 /* What needs no destination waits for no delivery, however many stand still. */
 static void chores_wait_for_no_delivery(void **state)
 {
@@ -271,6 +296,7 @@ int main(void)
         cmocka_unit_test(what_is_on_hold_takes_no_room),
         cmocka_unit_test(no_room_while_a_client_waits),
         cmocka_unit_test(so_many_at_a_time),
+        cmocka_unit_test(a_flush_asks_so_many_at_a_time),
         cmocka_unit_test(chores_wait_for_no_delivery),
         cmocka_unit_test(no_way_for_a_while),
         cmocka_unit_test(a_reload_wakes_nobody),
