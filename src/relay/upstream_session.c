@@ -101,16 +101,19 @@ static void describe_end(const struct upstream_session *s, enum client_step step
 /* This mail host is in trouble with its mail: it is asked last for a while, by new sessions. */
 static void shun(struct upstream_session *s, struct upstream_job *job)
 {
-    struct upstream_session *other;
+    struct upstream_session *other, *next;
 
     if (!s->mx_name)
         return;
     upstream_set_text(s->u->shunned, sizeof s->u->shunned, s->mx_name);
     s->u->shunned_until_ms = clock_mono_ms() + s->config->minimal_backoff_time;
     job->elsewhere = s->other_host;
-    DL_FOREACH(s->u->sessions, other) {
-        if (other->mx_name && strcmp(other->mx_name, s->mx_name) == 0)
-            other->outdated = true;
+    DL_FOREACH_SAFE(s->u->sessions, other, next) {
+        if (!other->mx_name || strcmp(other->mx_name, s->mx_name) != 0)
+            continue;
+        other->outdated = true;
+        if (other->idle) /* else it would get the job that is to go to the next host */
+            upstream_session_quit(other);
     }
 }
 

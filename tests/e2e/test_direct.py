@@ -118,6 +118,26 @@ def test_the_next_host_in_the_middle(gateways, peer, sites, dns, step, kind):
     assert not gateway.grep("status=deferred")
 
 
+def test_the_next_host_though_sessions_are_idle(gateways, peer, sites, dns):
+    """Nor is its other session, from the mails before, asked once more instead of the next host."""
+    gateway = make(gateways, peer, dns, sites.port, delivery_mode="queue")
+    tokens = [mail.new_token() for _ in range(3)]
+    assert send(gateway, tokens[0]).code == 250
+    stored(sites.first, tokens[0])
+    sites.first.delay["dot"] = 0.5
+    for token in tokens[1:]:
+        assert send(gateway, token).code == 250
+    for token in tokens[1:]:
+        stored(sites.first, token)
+    wait.until(lambda: sites.first.most_open == 2, "two sessions")
+    gateway.wait_queue_empty()
+    sites.first.faults.append(Fault("rcpt", "4xx"))
+    token = mail.new_token()
+    assert send(gateway, token).code == 250
+    stored(sites.second, token)
+    assert not gateway.grep("status=deferred")
+
+
 def test_both_hosts_want_it_later(gateways, peer, sites, dns):
     for site in (sites.first, sites.second):
         site.faults.append(Fault("rcpt", "4xx"))
