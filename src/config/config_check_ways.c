@@ -15,9 +15,14 @@ static int check_relayhost(struct span value, struct errbuf *err)
     return route_parse_relayhosts(value, ANY_PORT, &list, err);
 }
 
+static bool is_dunno(struct span value)
+{
+    return span_equal_nocase(value, SPAN_LIT("DUNNO"));
+}
+
 static int check_senders_relayhost(struct span value, struct errbuf *err)
 {
-    return span_equal_nocase(value, SPAN_LIT("DUNNO")) ? 0 : check_relayhost(value, err);
+    return is_dunno(value) ? 0 : check_relayhost(value, err);
 }
 
 static bool fold_sender(struct span name, struct text *folded)
@@ -43,7 +48,11 @@ void config_check_ways(struct config_builder *b)
     if (!config_value(b, SETTING_AT_smtp_tcp_port)->bad &&
         !route_port(span_of(c->smtp_tcp_port), &c->smtp_port))
         config_fault(b, SETTING_AT_smtp_tcp_port, "must be a port; write 25");
-    if (!config_value(b, SETTING_AT_relayhost)->bad && c->relayhost[0])
+    if (!config_value(b, SETTING_AT_relayhost)->bad && is_dunno(span_of(c->relayhost)))
+        config_fault(b, SETTING_AT_relayhost,
+                     "stands in sender_dependent_relayhost_maps only; write nothing if there is "
+                     "none");
+    else if (!config_value(b, SETTING_AT_relayhost)->bad && c->relayhost[0])
         config_fault_from(b, SETTING_AT_relayhost, check_relayhost(span_of(c->relayhost), &err),
                           &err);
     if (!config_value(b, SETTING_AT_sender_dependent_relayhost_maps)->bad)

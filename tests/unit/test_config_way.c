@@ -249,6 +249,22 @@ static void test_refused(void **state)
     }
 }
 
+/* Its word for "not here" means nothing where there is no other relayhost. */
+static void test_dunno_is_no_relayhost(void **state)
+{
+    static const char *const values[] = {"DUNNO", " dunno "};
+
+    for (size_t i = 0; i < ROWS(values); i++) {
+        char ini[300];
+
+        snprintf(ini, sizeof ini, CONFIG_MINIMUM "relayhost = %s\n", values[i]);
+        built_from(&built, ini, NULL);
+        if (built.rc != -EINVAL || !strstr(built.notes, "stands in sender_dependent_relayhost_maps"))
+            fail_msg("%s: %s", values[i], built.notes);
+        built_free(&built);
+    }
+}
+
 static bool twice_or_first(const char *text, const char *name, const char *want)
 {
     static const struct inline_rules rules = {
@@ -286,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ways),
         cmocka_unit_test(test_relayhosts),
+        cmocka_unit_test(test_dunno_is_no_relayhost),
         cmocka_unit_test(test_relayhosts_in_order),
         cmocka_unit_test(test_port),
         cmocka_unit_test(test_equal),
