@@ -10,7 +10,6 @@
 #include <utlist.h>
 
 #define PATIENCE_TICK_MS 500
-#define AWAY             "Connection lost to authentication server"
 
 struct sasl_request {
     struct sasl_request *prev, *next;
@@ -60,7 +59,7 @@ static void fail(struct sasl_request *r)
 {
     finish(r, &(struct session_auth_answer){
                   SESSION_AUTH_TROUBLE, {NULL, 0},
-                   "", AWAY
+                   "", SASL_SERVER_AWAY
     });
 }
 
@@ -172,7 +171,7 @@ struct sasl_request *sasl_server_start(struct sasl_server *s, struct sasl_doveco
     if (!r) {
         done(ctx, &(struct session_auth_answer){
                       SESSION_AUTH_TROUBLE, {NULL, 0},
-                       "", AWAY
+                       "", SASL_SERVER_AWAY
         });
         return NULL;
     }

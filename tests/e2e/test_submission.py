@@ -397,6 +397,26 @@ def test_dovecot_stopped_and_started(submission):
         server.remove()
 
 
+def test_dovecot_goes_in_the_middle_of_a_dialogue(submission):
+    """Its question was passed on; what the client answers finds nobody who asked."""
+    server = Dovecot(auth=True)
+    try:
+        server.start()
+        ports = submission(smtpd_sasl_path=server.unix_auth)
+        wait.until(lambda: ports.gateway.ask_status()["logins"]["up"], "the gateway to reach Dovecot")
+        client, other = connect(ports), connect(ports)
+        assert client.cmd("AUTH CRAM-MD5").code == 334
+        assert other.cmd("AUTH CRAM-MD5").code == 334
+        server.stop()
+        ports.gateway.wait_log("SASL: connection to Dovecot auth socket '.*' lost: ")
+        assert client.cmd(b64("alice@example.com 00")).text == (
+            "454 4.7.0 Temporary authentication failure: Connection lost to authentication server")
+        assert other.cmd("*").text == "501 5.7.0 Authentication aborted"
+        assert client.cmd("NOOP").code == 250
+    finally:
+        server.remove()
+
+
 def test_dovecot_is_not_there_yet(submission, tmp_path):
     ports = submission(smtpd_sasl_path=f"unix:{tmp_path}/nothing")
     ports.gateway.wait_log(r"warning: SASL: Connect to Dovecot auth socket 'unix:.*/nothing' failed: No such file or directory")
