@@ -438,10 +438,10 @@ def test_a_reload_changes_who_is_asked(submission, users):
 class Liar:
     """Listens on a port, says what it is told to."""
 
-    def __init__(self, *lines, then=None):
+    def __init__(self, *lines, then=None, when=None):
         self.server = socket.create_server(("127.0.0.1", 0))
         self.path = "inet:127.0.0.1:%d" % self.server.getsockname()[1]
-        self.lines, self.then, self.heard = lines, then, []
+        self.lines, self.then, self.when, self.heard = lines, then, when, []
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
@@ -452,6 +452,8 @@ class Liar:
                 return
             with sock:
                 try:
+                    if self.when:
+                        self.when.wait(20 * wait.SCALE)
                     sock.sendall(b"".join(self.lines))
                     while data := sock.recv(65536):
                         self.heard.append(data)
@@ -506,6 +508,26 @@ def test_what_it_may_answer(answer, code, submission):
     assert heard.startswith(b"VERSION\t1\t1\nCPID\t")
     assert re.search(rb"AUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=127\.0\.0\.1\tlport=\d+\trip=127\.0\.0\.1\trport=\d+"
                      rb"\tsecured\tresp=", heard)
+    liar.close()
+
+
+def test_what_it_turns_out_not_to_have(submission):
+    """Before Dovecot was reached PLAIN and LOGIN are offered; it hangs up on whoever asks for what it has not."""
+    def then(data):
+        return b"".join(b"OK\t%s\tuser=ann\n" % number for number in re.findall(rb"AUTH\t(\d+)\tPLAIN\t", data))
+
+    reached = threading.Event()
+    liar = Liar(GREETING, then=then, when=reached)
+    ports = submission(smtpd_sasl_path=liar.path)
+    guess, good = connect(ports), connect(ports)
+    guess.send(b"AUTH LOGIN\r\n")
+    good.send(f"AUTH PLAIN {plain('ann', 'secret')}\r\n".encode())
+    time.sleep(0.2)
+    reached.set()
+    assert good.reply().code == 235
+    assert guess.reply().code == 454
+    assert not [line for line in guess.cmd("EHLO h").lines if "LOGIN" in line]
+    assert b"LOGIN" not in b"".join(liar.heard)
     liar.close()
 
 
