@@ -102,13 +102,17 @@ void connection_auth_start(void *ctx, const struct session_auth_request *request
 void connection_auth_next(void *ctx, struct span response)
 {
     struct connection *c = ctx;
-    struct session_auth_answer answer;
+    struct session_auth_answer answer = {
+        SESSION_AUTH_TROUBLE, {NULL, 0},
+         "", SASL_SERVER_AWAY
+    };
 
-    if (asks_dovecot(c)) {
+    if (c->login->request) {
         sasl_server_next(c->login->request, response);
         return;
     }
-    sasl_login_next(&c->login->users, c->session.config, response, &answer);
+    if (!asks_dovecot(c)) /* else it is gone, and was when the client had the word */
+        sasl_login_next(&c->login->users, c->session.config, response, &answer);
     session_auth_answer(&c->session, &answer);
 }
 

@@ -10,7 +10,6 @@
 #include <utlist.h>
 
 #define PATIENCE_TICK_MS 500
-#define AWAY             "Connection lost to authentication server"
 
 struct sasl_request {
     struct sasl_request *prev, *next;
@@ -19,7 +18,8 @@ struct sasl_request {
     uint64_t deadline_ms;
     sasl_server_fn done;
     void *ctx;
-    bool ours;  /* it is our turn: a challenge was passed on */
+    bool ours; /* it is our turn: a challenge was passed on */
+    char mechanism[SASL_NAME_CAP];
     char *line; /* owned, secret: what is to be sent when the link is up */
     size_t len;
 };
@@ -60,7 +60,7 @@ static void fail(struct sasl_request *r)
 {
     finish(r, &(struct session_auth_answer){
                   SESSION_AUTH_TROUBLE, {NULL, 0},
-                   "", AWAY
+                   "", SASL_SERVER_AWAY
     });
 }
 
@@ -146,7 +146,8 @@ static bool is_open(const struct sasl_server *s)
     return s->failures <= 1; /* the first attempt, or the first since it was lost */
 }
 
-static struct sasl_request *request_new(struct sasl_server *s, sasl_server_fn done, void *ctx)
+static struct sasl_request *request_new(struct sasl_server *s, const char *mechanism,
+                                        sasl_server_fn done, void *ctx)
 {
     struct sasl_request *r = calloc(1, sizeof *r);
 
@@ -156,6 +157,7 @@ static struct sasl_request *request_new(struct sasl_server *s, sasl_server_fn do
     r->id = ++s->last_id;
     r->done = done;
     r->ctx = ctx;
+    span_copy(span_of(mechanism), r->mechanism, sizeof r->mechanism);
     if (!s->requests)
         uv_timer_start(&s->patience, on_patience, PATIENCE_TICK_MS, PATIENCE_TICK_MS);
     DL_APPEND(s->requests, r);
@@ -165,14 +167,14 @@ static struct sasl_request *request_new(struct sasl_server *s, sasl_server_fn do
 struct sasl_request *sasl_server_start(struct sasl_server *s, struct sasl_dovecot_request *ask,
                                        sasl_server_fn done, void *ctx)
 {
-    struct sasl_request *r = is_open(s) ? request_new(s, done, ctx) : NULL;
+    struct sasl_request *r = is_open(s) ? request_new(s, ask->mechanism, done, ctx) : NULL;
     char buf[SASL_DOVECOT_LINE_MAX];
     struct text t;
 
     if (!r) {
         done(ctx, &(struct session_auth_answer){
                       SESSION_AUTH_TROUBLE, {NULL, 0},
-                       "", AWAY
+                       "", SASL_SERVER_AWAY
         });
         return NULL;
     }
@@ -242,15 +244,20 @@ static void say_up(struct sasl_server *s)
     s->up = s->tried = true;
 }
 
+/* Dovecot hangs up on a mechanism that it does not have, and on whoever else waits. */
 void sasl_server_up(struct sasl_server *s)
 {
-    struct sasl_request *r;
+    struct sasl_request *r, *next;
 
     say_up(s);
     s->mechanisms = s->link->engine.mechanisms;
-    DL_FOREACH(s->requests, r) {
+    DL_FOREACH_SAFE(s->requests, r, next) {
         if (!r->line)
             continue;
+        if (!sasl_mechanisms_find(&s->mechanisms, span_of(r->mechanism))) {
+            fail(r);
+            continue;
+        }
         await_answer(r);
         sasl_link_send(s->link, span_make(r->line, r->len));
         wipe_line(r);

@@ -32,6 +32,7 @@
 #define SASL_SERVER_OPEN_MS     10000 /* connect and greeting, as in Postfix */
 #define SASL_SERVER_PATIENCE_MS 30000
 #define SASL_SERVER_RETRY_MS    3000 /* the longest wait between two attempts */
+#define SASL_SERVER_AWAY        "Connection lost to authentication server"
 
 struct sasl_link;
 struct sasl_request;

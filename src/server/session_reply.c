@@ -140,13 +140,22 @@ static void log_greeting(struct session *s)
     log_dialogue(s->log, &s->peer, false, text_as_span(&t));
 }
 
+/* As the parser of commands sees it: blanks before a command are passed over. */
+static struct span without_blanks(struct span line)
+{
+    while (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t'))
+        line = span_from(line, 1);
+    return line;
+}
+
 void session_log_command(struct session *s)
 {
     struct span text = span_make(s->line.text, s->line.len);
     bool follows_auth = s->secret && s->verb == SMTP_UNKNOWN;
 
     /* one that is too long is no command, and a secret all the same */
-    s->secret = s->verb == SMTP_AUTH || follows_auth || span_starts_nocase(text, SPAN_LIT("AUTH"));
+    s->secret = s->verb == SMTP_AUTH || follows_auth ||
+                span_starts_nocase(without_blanks(text), SPAN_LIT("AUTH"));
     if (!s->debugged || !s->any_line)
         return;
     session_log_connect(s);
@@ -175,10 +184,10 @@ struct span session_without_secret(const struct session *s, struct span input)
     if (s->secret)
         return SPAN_LIT("(not shown)");
     while (at < input.len) {
-        struct span line = span_from(input, at);
+        struct span line = without_blanks(span_from(input, at));
 
         if (span_starts_nocase(line, auth))
-            return span_first(input, at + auth.len);
+            return span_first(input, (size_t)(line.ptr - input.ptr) + auth.len);
         at += span_find(line, '\n') + 1;
     }
     return input;

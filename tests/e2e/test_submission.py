@@ -397,6 +397,26 @@ def test_dovecot_stopped_and_started(submission):
         server.remove()
 
 
+def test_dovecot_goes_in_the_middle_of_a_dialogue(submission):
+    """Its question was passed on; what the client answers finds nobody who asked."""
+    server = Dovecot(auth=True)
+    try:
+        server.start()
+        ports = submission(smtpd_sasl_path=server.unix_auth)
+        wait.until(lambda: ports.gateway.ask_status()["logins"]["up"], "the gateway to reach Dovecot")
+        client, other = connect(ports), connect(ports)
+        assert client.cmd("AUTH CRAM-MD5").code == 334
+        assert other.cmd("AUTH CRAM-MD5").code == 334
+        server.stop()
+        ports.gateway.wait_log("SASL: connection to Dovecot auth socket '.*' lost: ")
+        assert client.cmd(b64("alice@example.com 00")).text == (
+            "454 4.7.0 Temporary authentication failure: Connection lost to authentication server")
+        assert other.cmd("*").text == "501 5.7.0 Authentication aborted"
+        assert client.cmd("NOOP").code == 250
+    finally:
+        server.remove()
+
+
 def test_dovecot_is_not_there_yet(submission, tmp_path):
     ports = submission(smtpd_sasl_path=f"unix:{tmp_path}/nothing")
     ports.gateway.wait_log(r"warning: SASL: Connect to Dovecot auth socket 'unix:.*/nothing' failed: No such file or directory")
@@ -418,10 +438,10 @@ def test_a_reload_changes_who_is_asked(submission, users):
 class Liar:
     """Listens on a port, says what it is told to."""
 
-    def __init__(self, *lines, then=None):
+    def __init__(self, *lines, then=None, when=None):
         self.server = socket.create_server(("127.0.0.1", 0))
         self.path = "inet:127.0.0.1:%d" % self.server.getsockname()[1]
-        self.lines, self.then, self.heard = lines, then, []
+        self.lines, self.then, self.when, self.heard = lines, then, when, []
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
@@ -432,6 +452,8 @@ class Liar:
                 return
             with sock:
                 try:
+                    if self.when:
+                        self.when.wait(20 * wait.SCALE)
                     sock.sendall(b"".join(self.lines))
                     while data := sock.recv(65536):
                         self.heard.append(data)
@@ -486,6 +508,26 @@ def test_what_it_may_answer(answer, code, submission):
     assert heard.startswith(b"VERSION\t1\t1\nCPID\t")
     assert re.search(rb"AUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=127\.0\.0\.1\tlport=\d+\trip=127\.0\.0\.1\trport=\d+"
                      rb"\tsecured\tresp=", heard)
+    liar.close()
+
+
+def test_what_it_turns_out_not_to_have(submission):
+    """Before Dovecot was reached PLAIN and LOGIN are offered; it hangs up on whoever asks for what it has not."""
+    def then(data):
+        return b"".join(b"OK\t%s\tuser=ann\n" % number for number in re.findall(rb"AUTH\t(\d+)\tPLAIN\t", data))
+
+    reached = threading.Event()
+    liar = Liar(GREETING, then=then, when=reached)
+    ports = submission(smtpd_sasl_path=liar.path)
+    guess, good = connect(ports), connect(ports)
+    guess.send(b"AUTH LOGIN\r\n")
+    good.send(f"AUTH PLAIN {plain('ann', 'secret')}\r\n".encode())
+    time.sleep(0.2)
+    reached.set()
+    assert good.reply().code == 235
+    assert guess.reply().code == 454
+    assert not [line for line in guess.cmd("EHLO h").lines if "LOGIN" in line]
+    assert b"LOGIN" not in b"".join(liar.heard)
     liar.close()
 
 

@@ -151,6 +151,25 @@ static void test_no_secrets_in_pipelining(void **state)
     fixture_free(&f);
 }
 
+/* A command may have blanks before it. */
+static void test_no_secrets_behind_blanks(void **state)
+{
+    static char line[3000];
+    struct fixture f;
+
+    begin(&f, "203.0.113.9");
+    memset(line, 'A', sizeof line - 3);
+    memcpy(line, " \tAUTH PLAIN AGpvZQBob3Vz", 25);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    fixture_say(&f, line);
+    expect_in_log(&f, "request longer than 2048: (not shown)...\n");
+    expect_not_in_log(&f, "AGpv");
+    fixture_say(&f, "EHLO h\r\n Auth plain AGpvZQBob3Vz\r\n");
+    expect_in_log(&f, "improper command pipelining after EHLO from " PEER ":  Auth\n");
+    expect_not_in_log(&f, "AGpv");
+    fixture_free(&f);
+}
+
 static void test_bad_lines(void **state)
 {
     char line[2100];
@@ -177,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_no_body),
         cmocka_unit_test(test_no_secrets),
         cmocka_unit_test(test_no_secrets_in_pipelining),
+        cmocka_unit_test(test_no_secrets_behind_blanks),
         cmocka_unit_test(test_bad_lines),
     };
 
