@@ -67,7 +67,7 @@ static void put_tls(struct text *t, const struct tls_facts *tls)
 static void put_login(struct text *t, const char *login)
 {
     text_cstr(t, "(Authenticated sender: ");
-    for (size_t i = 0; login[i] && i < NAME_MAX_BYTES; i++) {
+    for (size_t i = 0; i < NAME_MAX_BYTES && login[i]; i++) {
         char c = login[i];
 
         text_char(t, is_printable(c) && !strchr("()\\", c) ? c : '?');

@@ -199,8 +199,7 @@ static void a_flush_asks_so_many_at_a_time(void **state)
     q.relay.direct_deliveries = 1;
     lmtp_down(&q.other);
     assert_int_equal(queue_submitted(&q, &a, FIRST " " SECOND " " THIRD), 250);
-    loop_wait(&q.r.f,
-              relay_logged(&q.r, "status=deferred") == 3 && scheduler_idle(&q.scheduler));
+    loop_wait(&q.r.f, relay_logged(&q.r, "status=deferred") == 3 && scheduler_idle(&q.scheduler));
     lmtp_up(&q.other);
     lmtp_rule(&q.other, "CONNECT", LMTP_SILENCE, NULL);
     scheduler_flush(&q.scheduler, NULL);

@@ -31,7 +31,8 @@ static const char *written(struct text *t, char *const *to, size_t count)
 
 static void test_one(void **state)
 {
-    static char *const to[] = {"joe@example.net"};
+    static char joe[] = "joe@example.net";
+    static char *const to[] = {joe};
     struct text t;
 
     assert_string_equal(written(&t, to, 1), "Resent-From: postmaster@example.com\r\n"
@@ -40,7 +41,9 @@ static void test_one(void **state)
 
 static void test_several(void **state)
 {
-    static char *const to[] = {"joe@example.net", "\"an n\"@example.net", "z\xc3\xb6@example.org"};
+    static char joe[] = "joe@example.net", quoted[] = "\"an n\"@example.net",
+                utf8[] = "z\xc3\xb6@example.org";
+    static char *const to[] = {joe, quoted, utf8};
     struct text t;
 
     assert_string_equal(written(&t, to, 3), "Resent-From: postmaster@example.com\r\n"
