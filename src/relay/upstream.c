@@ -222,7 +222,7 @@ static void make_room_for_retry(struct upstream *u)
     struct upstream_session *s;
 
     if (!waits || unused_comes(u) ||
-        u->session_count - u->stale < u->context->config->default_destination_concurrency_limit)
+        u->session_count - u->stale < upstream_sessions_limit(u))
         return;
     DL_FOREACH(u->sessions, s) {
         if (s->idle) {

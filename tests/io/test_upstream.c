@@ -334,6 +334,23 @@ static void it_is_tried_again_once_only(void **state)
     end();
 }
 
+/* The one place is taken by a session that another job used: it goes for the sake of the retry. */
+static void a_retry_gets_a_place(void **state)
+{
+    begin("lmtp_destination_concurrency_limit = 1\n");
+    r.lmtp.offers = "8BITMIME"; /* one command at a time */
+    finish(submit_new(0));
+    lmtp_rule(&r.lmtp, "MAIL", LMTP_DROP, NULL)->times = 1;
+    submit_new(1);
+    job_new(2, "ann@example.com")->job.urgent = true;
+    submit(&jobs[2]);
+    finish(&jobs[2]);
+    finish(&jobs[1]);
+    assert_int_equal(jobs[1].begun, 2);
+    assert_int_equal(jobs[1].sent + jobs[2].sent, 2);
+    end();
+}
+
 static void a_farewell_on_a_reused_session_likewise(void **state)
 {
     begin("");
@@ -987,6 +1004,7 @@ int main(void)
         cmocka_unit_test(an_idle_session_that_the_peer_closes_is_no_trouble),
         cmocka_unit_test(a_dead_reused_session_costs_nothing),
         cmocka_unit_test(it_is_tried_again_once_only),
+        cmocka_unit_test(a_retry_gets_a_place),
         cmocka_unit_test(a_farewell_on_a_reused_session_likewise),
         cmocka_unit_test(a_fresh_session_that_dies_is_trouble),
         cmocka_unit_test(a_refused_connect_means_down),
