@@ -306,11 +306,16 @@ static void take_place(struct scheduler *s, struct queue_site *site, struct queu
     s->direct_running += is_direct(site);
 }
 
+/* Those that share places take turns: queue_dispatch() begins with whoever left one longest ago. */
 void queue_place_leave(struct scheduler *s, struct queue_site *site)
 {
     site->running--;
     s->placed -= site->destination != NULL;
-    s->direct_running -= is_direct(site);
+    if (!is_direct(site))
+        return;
+    s->direct_running--;
+    DL_DELETE(s->sites, site);
+    DL_APPEND(s->sites, site);
 }
 
 /* Deliveries do not count: they may all stand still. */

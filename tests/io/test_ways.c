@@ -189,6 +189,27 @@ static void so_many_at_a_time(void **state)
     queue_end(&q);
 }
 
+/* Whoever has much mail does not come before all others each time a place is free. */
+static void places_go_round(void **state)
+{
+    struct asker a[6] = {{.answers = 0}};
+    size_t at = 0;
+
+    queue_begin_two(&q, OUT "delivery_mode = queue\n");
+    q.relay.direct_deliveries = 1;
+    lmtp_rule(&q.other, "MAIL", LMTP_SILENCE, NULL)->times = 1;
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(queue_submitted(&q, &a[i], i < 5 ? FIRST : SECOND), 250);
+    loop_wait(&q.r.f, q.other.mails == 1);
+    lmtp_release(&q.other);
+    wait_until_empty();
+    assert_int_equal(q.other.delivered_count, 6);
+    while (strcmp(q.other.delivered[at].recipient, SECOND) != 0)
+        at++;
+    assert_in_range(at, 1, 2);
+    queue_end(&q);
+}
+
 /* Also when an operator wants all of it tried now. */
 static void a_flush_asks_so_many_at_a_time(void **state)
 {
@@ -296,6 +317,7 @@ int main(void)
         cmocka_unit_test(what_is_on_hold_takes_no_room),
         cmocka_unit_test(no_room_while_a_client_waits),
         cmocka_unit_test(so_many_at_a_time),
+        cmocka_unit_test(places_go_round),
         cmocka_unit_test(a_flush_asks_so_many_at_a_time),
         cmocka_unit_test(chores_wait_for_no_delivery),
         cmocka_unit_test(no_way_for_a_while),
