@@ -221,8 +221,7 @@ static void make_room_for_retry(struct upstream *u)
     bool waits = (u->urgent && u->urgent->retried) || (u->normal && u->normal->retried);
     struct upstream_session *s;
 
-    if (!waits || unused_comes(u) ||
-        u->session_count - u->stale < upstream_sessions_limit(u))
+    if (!waits || unused_comes(u) || u->session_count - u->stale < upstream_sessions_limit(u))
         return;
     DL_FOREACH(u->sessions, s) {
         if (s->idle) {

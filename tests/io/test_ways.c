@@ -221,8 +221,7 @@ static void a_flush_asks_so_many_at_a_time(void **state)
     q.relay.direct_deliveries = 1;
     lmtp_down(&q.other);
     assert_int_equal(queue_submitted(&q, &a, FIRST " " SECOND " " THIRD), 250);
-    loop_wait(&q.r.f,
-              relay_logged(&q.r, "status=deferred") == 3 && scheduler_idle(&q.scheduler));
+    loop_wait(&q.r.f, relay_logged(&q.r, "status=deferred") == 3 && scheduler_idle(&q.scheduler));
     lmtp_up(&q.other);
     lmtp_rule(&q.other, "CONNECT", LMTP_SILENCE, NULL);
     scheduler_flush(&q.scheduler, NULL);
@@ -245,8 +244,7 @@ static void a_flush_holds_up_no_fallback(void **state)
                             "maximal_backoff_time = 1h\n");
     lmtp_down(&q.other);
     assert_int_equal(queue_submitted(&q, &a[0], FIRST), 250);
-    loop_wait(&q.r.f,
-              relay_logged(&q.r, "status=deferred") == 1 && scheduler_idle(&q.scheduler));
+    loop_wait(&q.r.f, relay_logged(&q.r, "status=deferred") == 1 && scheduler_idle(&q.scheduler));
     lmtp_up(&q.other);
     lmtp_rule(&q.other, "CONNECT", LMTP_SILENCE, NULL);
     scheduler_hand_over(&q.scheduler, q.relay.main);

@@ -259,7 +259,8 @@ static void test_dunno_is_no_relayhost(void **state)
 
         snprintf(ini, sizeof ini, CONFIG_MINIMUM "relayhost = %s\n", values[i]);
         built_from(&built, ini, NULL);
-        if (built.rc != -EINVAL || !strstr(built.notes, "stands in sender_dependent_relayhost_maps"))
+        if (built.rc != -EINVAL ||
+            !strstr(built.notes, "stands in sender_dependent_relayhost_maps"))
             fail_msg("%s: %s", values[i], built.notes);
         built_free(&built);
     }
