@@ -306,11 +306,16 @@ static void take_place(struct scheduler *s, struct queue_site *site, struct queu
     s->direct_running += is_direct(site);
 }
 
+/* Those that share places take turns: queue_dispatch() begins with whoever left one longest ago. */
 void queue_place_leave(struct scheduler *s, struct queue_site *site)
 {
     site->running--;
     s->placed -= site->destination != NULL;
-    s->direct_running -= is_direct(site);
+    if (!is_direct(site))
+        return;
+    s->direct_running--;
+    DL_DELETE(s->sites, site);
+    DL_APPEND(s->sites, site);
 }
 
 /* Deliveries do not count: they may all stand still. */
@@ -641,6 +646,12 @@ void scheduler_settle_part(struct scheduler *s, const struct queue_settlement *s
 
 /* ---- the operator ---- */
 
+/* What is handed over while a way out is down is not kept waiting for what that says now. */
+static void ask_again(const struct scheduler *s, const struct destination *d)
+{
+    destination_probe(d, s->fallback == NULL);
+}
+
 /* Whether any part of it is due now; site: only those that may have this domain. */
 static bool flush_entry(struct scheduler *s, struct queue_entry *first, const char *site)
 {
@@ -663,7 +674,7 @@ static bool flush_entry(struct scheduler *s, struct queue_entry *first, const ch
             continue;
         due = true;
         if (e->site->destination)
-            destination_probe(e->site->destination);
+            ask_again(s, e->site->destination);
     }
     if (lost) /* it is gathered, and parts may be gone */
         queue_entry_due(s, lost);
@@ -685,7 +696,7 @@ size_t scheduler_flush(struct scheduler *s, const struct queue_id *id)
     }
     DL_FOREACH(s->sites, site) {
         if (!id && site->destination)
-            destination_probe(site->destination);
+            ask_again(s, site->destination);
     }
     queue_dispatch(s);
     return count;

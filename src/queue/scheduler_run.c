@@ -204,6 +204,7 @@ static void on_removed(struct spool_remove *r, int rc)
 static void run_remove(struct queue_run *run)
 {
     CRASH_POINT("run-removing");
+    run->entry->decided = true; /* it is alone, and stays so: nobody is told of it any more */
     run->remove.id = run->entry->id;
     run->remove.done = on_removed;
     spool_remove(run->s->spool, &run->remove);

@@ -57,14 +57,14 @@ size_t destination_recipients_limit(const struct destination *d, size_t most)
     return most;
 }
 
-void destination_probe(const struct destination *d)
+void destination_probe(const struct destination *d, bool ways_out)
 {
     for (size_t i = 0; i < d->count; i++) {
         struct upstream *u = d->targets[i];
 
         if (u->health == UPSTREAM_DOWN && !u->route.out)
             upstream_probe(u);
-        else if (u->health == UPSTREAM_DOWN)
+        else if (ways_out && u->health == UPSTREAM_DOWN)
             upstream_end_pause(u); /* there may be thousands: mail asks, as far as it has places */
     }
 }

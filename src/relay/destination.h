@@ -47,8 +47,8 @@ unsigned destination_stale(const struct destination *d);
  * transaction, at most `most`. */
 uint64_t destination_sessions_limit(const struct destination *d);
 size_t destination_recipients_limit(const struct destination *d, size_t most);
-/* Asks the targets that are down whether they still are; of ways out the pause ends, and mail asks.
- * For whoever dispatches what waits for it afterwards. */
-void destination_probe(const struct destination *d);
+/* Asks the targets that are down whether they still are. Of ways out (with `ways_out`) the pause
+ * ends, and mail asks: for whoever dispatches what waits for it afterwards. */
+void destination_probe(const struct destination *d, bool ways_out);
 
 #endif

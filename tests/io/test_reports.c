@@ -196,6 +196,32 @@ static void late_is_told_of_once(void **state)
     end(&scenes[1]);
 }
 
+/* Somebody was to be told, who got it in the end: its file is being removed when that is looked at
+ * again. */
+static void nobody_is_told_of_what_is_removed(void **state)
+{
+    struct queue_entry *first;
+    struct asker a;
+
+    begin(&scenes[2], &a);
+    lmtp_rule(other, "MAIL", LMTP_SILENCE, NULL)->times = 1;
+    queue_submit_envelope(&q, &a, relay_envelope(SENDER, "eve@b.example"), 32);
+    loop_wait(&q.r.f, a.answers == 1 && other->mails == 1);
+    queue_entry_find(&q.scheduler, &a.id)->tell_failure = true;
+    lmtp_no_rules(other);
+    lmtp_release(other);
+    loop_wait(&q.r.f, relay_logged(&q.r, "status=sent") == 1);
+    while ((first = queue_entry_find(&q.scheduler, &a.id))) {
+        queue_tell_check(&q.scheduler, first);
+        loop_turn(&q.r.f);
+    }
+    wait_until_quiet();
+    assert_true(is_empty());
+    assert_int_equal(q.scheduler.tellers, 0);
+    assert_int_equal(q.scheduler.part_count, 0);
+    queue_end(&q);
+}
+
 /* ---- delivered directly ---- */
 
 static void delivered_directly(void **state)
@@ -380,6 +406,7 @@ int main(void)
         cmocka_unit_test(told_at_once),
         cmocka_unit_test(each_call_failing),
         cmocka_unit_test(late_is_told_of_once),
+        cmocka_unit_test(nobody_is_told_of_what_is_removed),
         cmocka_unit_test(delivered_directly),
         cmocka_unit_test(each_call_failing_directly),
         cmocka_unit_test(orders_in_between),

@@ -3,6 +3,7 @@
  * for a name; `other` is their server. */
 #include "queue_fixture.h"
 
+#include "queue/scheduler_drain.h"
 #include "queue/scheduler_internal.h"
 #include "relay/relay_way.h"
 #include "relay/upstream_internal.h"
@@ -189,6 +190,27 @@ static void so_many_at_a_time(void **state)
     queue_end(&q);
 }
 
+/* Whoever has much mail does not come before all others each time a place is free. */
+static void places_go_round(void **state)
+{
+    struct asker a[6] = {{.answers = 0}};
+    size_t at = 0;
+
+    queue_begin_two(&q, OUT "delivery_mode = queue\n");
+    q.relay.direct_deliveries = 1;
+    lmtp_rule(&q.other, "MAIL", LMTP_SILENCE, NULL)->times = 1;
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(queue_submitted(&q, &a[i], i < 5 ? FIRST : SECOND), 250);
+    loop_wait(&q.r.f, q.other.mails == 1);
+    lmtp_release(&q.other);
+    wait_until_empty();
+    assert_int_equal(q.other.delivered_count, 6);
+    while (strcmp(q.other.delivered[at].recipient, SECOND) != 0)
+        at++;
+    assert_in_range(at, 1, 2);
+    queue_end(&q);
+}
+
 /* Also when an operator wants all of it tried now. */
 static void a_flush_asks_so_many_at_a_time(void **state)
 {
@@ -210,6 +232,28 @@ static void a_flush_asks_so_many_at_a_time(void **state)
     lmtp_release(&q.other);
     wait_until_empty();
     assert_int_equal(q.other.delivered_count, 3);
+    queue_end(&q);
+}
+
+/* A drain flushes now and again: what is handed over meanwhile does not wait for it. */
+static void a_flush_holds_up_no_fallback(void **state)
+{
+    struct asker a[2] = {{.answers = 0}};
+
+    queue_begin_two(&q, OUT "delivery_mode = queue\nminimal_backoff_time = 1h\n"
+                            "maximal_backoff_time = 1h\n");
+    lmtp_down(&q.other);
+    assert_int_equal(queue_submitted(&q, &a[0], FIRST), 250);
+    loop_wait(&q.r.f, relay_logged(&q.r, "status=deferred") == 1 && scheduler_idle(&q.scheduler));
+    lmtp_up(&q.other);
+    lmtp_rule(&q.other, "CONNECT", LMTP_SILENCE, NULL);
+    scheduler_hand_over(&q.scheduler, q.relay.main);
+    loop_wait(&q.r.f, lmtp_delivered_to(&q.r.lmtp, FIRST) == 1);
+    scheduler_drain_flush(&q.scheduler);
+    assert_int_equal(queue_submitted(&q, &a[1], FIRST), 250);
+    loop_wait(&q.r.f, lmtp_delivered_to(&q.r.lmtp, FIRST) == 2);
+    assert_int_equal(q.other.accepted, 0);
+    wait_until_empty();
     queue_end(&q);
 }
 
@@ -295,7 +339,9 @@ int main(void)
         cmocka_unit_test(what_is_on_hold_takes_no_room),
         cmocka_unit_test(no_room_while_a_client_waits),
         cmocka_unit_test(so_many_at_a_time),
+        cmocka_unit_test(places_go_round),
         cmocka_unit_test(a_flush_asks_so_many_at_a_time),
+        cmocka_unit_test(a_flush_holds_up_no_fallback),
         cmocka_unit_test(chores_wait_for_no_delivery),
         cmocka_unit_test(no_way_for_a_while),
         cmocka_unit_test(a_reload_wakes_nobody),
