@@ -44,6 +44,16 @@ void sasl_link_send(struct sasl_link *l, struct span line)
 
 /* ---- what the stream says ---- */
 
+/* Dovecot tells its clients apart by it, and in containers many have the same process number. */
+static uint64_t client_number(void)
+{
+    uint32_t number;
+
+    if (uv_random(NULL, NULL, &number, sizeof number, 0, NULL) < 0)
+        return (uint64_t)getpid();
+    return (number & INT32_MAX) | 1;
+}
+
 static void on_open(void *ctx)
 {
     struct sasl_link *l = ctx;
@@ -51,7 +61,7 @@ static void on_open(void *ctx)
     struct text t;
 
     text_init(&t, buf, sizeof buf);
-    sasl_dovecot_put_hello(&t, (uint64_t)getpid());
+    sasl_dovecot_put_hello(&t, client_number());
     stream_read(&l->stream);
     sasl_link_send(l, text_as_span(&t));
 }
