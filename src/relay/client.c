@@ -145,12 +145,21 @@ static bool is_goodbye(const struct smtp_reply *reply)
     return reply->code == 421 || reply->code == 521;
 }
 
+/* What follows a login's last reply may repeat the login, which is forgotten by then. */
+static void break_unasked(struct client *c, const struct smtp_reply *reply)
+{
+    if (c->step == CLIENT_STEP_AUTH)
+        client_break(c, NULL, "host said more than it was asked (in reply to AUTH)");
+    else
+        client_break_reply(c, "host said without being asked", reply);
+}
+
 static void take_reply(struct client *c, const struct smtp_reply *reply)
 {
     if (c->step == CLIENT_STEP_AUTH)
         client_auth_mask(c);
     if (!is_asked(c))
-        client_break_reply(c, "host said without being asked", reply);
+        break_unasked(c, reply);
     else if (c->step == CLIENT_STEP_GREETING)
         client_greeting_reply(c, reply);
     else if (is_goodbye(reply) || c->step == CLIENT_STEP_QUIT)

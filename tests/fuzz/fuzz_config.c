@@ -6,6 +6,7 @@
  */
 #include "base/text.h"
 #include "config/config.h"
+#include "config/way.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static void check_config(const struct config *c)
 {
     static char buf[1 << 21];
 
-    require(c->domains.count > 0 && domain_list_first(&c->domains)[0] != '\0');
+    require(c->domains.count > 0 || way_out_exists(c)); /* else it would take no mail at all */
+    require(c->domains.count == 0 || domain_list_first(&c->domains)[0] != '\0');
     require(c->relay_transport[0] != '\0');
     require(c->myhostname[0] != '\0' && c->mydomain[0] != '\0' && c->control_socket[0] != '\0');
     require(c->maximal_backoff_time >= c->minimal_backoff_time);
