@@ -239,8 +239,14 @@ static void test_bytes_behind_a_reply(void **state)
 static void test_bytes_while_the_login_is_looked_for(void **state)
 {
     client_peer_run(__func__, INSIDE HELLO OFFERED
-                    "S 235 come in\nE broken AUTH 235 host said without being asked: 235 come in "
-                    "(in reply to AUTH command)\nD login ann secret\n");
+                    "S 235 come in\nE broken AUTH 0 host said more than it was asked (in reply to "
+                    "AUTH)\nD login ann secret\n");
+    /* What comes with the 235 may repeat what is forgotten by then. */
+    client_peer_run_cut("behind the end",
+                        INSIDE HELLO OFFERED ANN PLAIN
+                        "S 235 ok\nS 535 secret\n"
+                        "E broken AUTH 0 host said more than it was asked (in reply to AUTH)\n",
+                        CLIENT_PEER_WHOLE);
     client_peer_run("a part", INSIDE HELLO OFFERED
                     "s 23\n" ANN "E broken AUTH 0 host began a reply without being asked\n");
     client_peer_run("none", INSIDE HELLO OFFERED "D fail no token\nE broken AUTH 0 no token\n" ANN);
