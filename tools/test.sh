@@ -165,7 +165,7 @@ PY
 # --- suites ---------------------------------------------------------------------------------------
 
 suite_unit() { cmocka_suite unit "$(nproc)"; }
-suite_io() { cmocka_suite io 1; }
+suite_io() { cmocka_suite io 2; }
 
 # Where threads meet the loop: the pool's lanes, the threads of handshakes, the log's thread, and what goes through them (body,
 # spool, maildir, custody, certificates). A report ends its program with status 66.
@@ -187,7 +187,7 @@ suite_e2e() {
     rm -f "$logs"/sanitizer-e2e.*
     sanitize "$logs/sanitizer-e2e"
     MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck reports=sanitizer_reports \
-        pytest_suite e2e tests/e2e 1800 --timeout=300 -n 3 --dist loadfile
+        pytest_suite e2e tests/e2e 1800 --timeout=300 -n 5 --dist loadfile
 }
 
 # The same tests of how mail goes, with every client inside TLS. MXGATE_E2E_STARTTLS=1 does so for any others.
@@ -197,7 +197,7 @@ suite_starttls() {
     rm -f "$logs"/sanitizer-e2e.*
     sanitize "$logs/sanitizer-e2e"
     MXGATE_E2E_STARTTLS=1 MXGATE_BIN=$PWD/build/asan/mxgate HEALTHCHECK_BIN=$PWD/build/asan/healthcheck \
-        reports=sanitizer_reports pytest_suite starttls tests/e2e/test_delivery.py 600 --timeout=300 -n 3 --dist loadfile \
+        reports=sanitizer_reports pytest_suite starttls tests/e2e/test_delivery.py 600 --timeout=300 -n 5 --dist loadfile \
         tests/e2e/test_{custody,conformance,dialogues,limits,recipients}.py
 }
 

@@ -164,9 +164,9 @@ def test_a_greylisted_recipient_waits_alone(gateways, peer, sites, dns):
     token = mail.new_token()
     assert send(gateway, token, OUT, "kim@example.org").code == 250
     stored(sites.first, token, 2, timeout=20)
+    gateway.wait_queue_empty()
     assert len(gateway.grep(rf"to=<{OUT}>, .*status=deferred")) == 1
     assert len(gateway.grep(rf"to=<{OUT}>, .*status=sent")) == 1
-    gateway.wait_queue_empty()
 
 
 def test_a_relayhost_by_mx(gateways, peer, sites, dns):

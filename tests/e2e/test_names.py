@@ -7,7 +7,7 @@ import pytest
 
 from harness import mail, smtp_client, wait
 from harness.dns_server import DnsServer
-from harness.dovecot import free_port
+from harness.ports import free_port
 from harness.lmtp_peer import LmtpPeer
 
 

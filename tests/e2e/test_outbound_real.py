@@ -16,6 +16,7 @@ import pytest
 from harness import mail, postfix, smtp_client, wait
 from harness.dovecot import OWNER, Dovecot
 from harness.gateway import ROOT
+from harness.ports import free_port
 from harness.sasl import DovecotAuth, relayhost
 
 pytestmark = pytest.mark.skipif(not postfix.available() or not shutil.which("msmtp"), reason="needs root, Postfix and msmtp")
@@ -73,7 +74,7 @@ class Provider:
     def __init__(self, logins, certificates):
         self.logins, self.certificates = logins, certificates
         self.server = None
-        self.back = postfix.free_port()
+        self.back = free_port()
 
     def make(self, back):
         """back: the port where example.com takes mail."""
@@ -120,7 +121,7 @@ class Out:
     """The gateway as deploy/compose/outbound has it, between the home server and the provider."""
 
     def __init__(self, gateways, provider, home, tmp_path, **settings):
-        port = postfix.free_port()
+        port = free_port()
         server = provider.make(port)
         (tmp_path / "password").write_text(PASSWORD)
         if SUBMISSION:
@@ -237,7 +238,7 @@ def test_postfix_at_home(out, which):
 @needs_submission
 def test_swaks_inside_tls_from_the_first_byte(gateways, provider, home, tmp_path):
     """465 on both sides: a user's program in by submissions, out to a provider that begins with TLS."""
-    server = provider.make(postfix.free_port())
+    server = provider.make(free_port())
     server.stop()
     with (server.top / "conf" / "main.cf").open("a") as f:
         f.write("smtpd_tls_wrappermode = yes\n")

@@ -61,7 +61,7 @@ def test_without_fallback_it_waits(set_to, gateways, peers, mode):
 
 def test_real_smtp_sink_behind_lmtp(gateways, mode):
     """Postfix's own sink, which knows no LHLO."""
-    from harness.dovecot import free_port
+    from harness.ports import free_port
     port = free_port()
     sink = subprocess.Popen(["smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{port}", "100"],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -9,6 +9,7 @@ import pytest
 from harness import mail, postfix, smtp_client, wait
 from harness.dns_server import DnsServer
 from harness.gateway import clean_environment, healthcheck_binary
+from harness.ports import free_port
 
 BACK_OFF = {"delivery_mode": "queue", "minimal_backoff_time": "1h", "maximal_backoff_time": "1h"}
 
@@ -56,7 +57,7 @@ def test_a_domain_that_cannot_be_reached(gateways, peer):
     dns = DnsServer()
     try:
         dns.host("example.org", "127.0.0.1")
-        port = postfix.free_port()
+        port = free_port()
         gateway = gateways(relay_transport=peer.transport, outbound="direct", dns_servers=dns.address, smtp_tcp_port=port, **BACK_OFF)
         assert gateway.ask_status()["direct_domains"] == 0
         send(gateway)

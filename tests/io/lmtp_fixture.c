@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #define LINE_CAP       4096
@@ -333,17 +334,36 @@ static void on_connection(uv_stream_t *server, int status)
 
 /* ---- for the test ---- */
 
-static void listen_at(struct lmtp_fixture *l, uint16_t port)
+static void share_port(int fd)
 {
-    struct sockaddr_in address = peer_address(port);
-    int len = sizeof address;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &(int){1}, sizeof(int)), 0);
+}
 
-    assert_int_equal(uv_tcp_init(&l->f->loop, &l->listener), 0);
+/* Never listens: who connects while nobody does is refused, and the port is nobody else's. */
+static void take_port(struct lmtp_fixture *l)
+{
+    struct sockaddr_in address = peer_address(0);
+    socklen_t len = sizeof address;
+
+    l->holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(l->holder >= 0);
+    share_port(l->holder);
+    assert_int_equal(bind(l->holder, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(l->holder, (struct sockaddr *)&address, &len), 0);
+    l->port = ntohs(address.sin_port);
+}
+
+static void listen_again(struct lmtp_fixture *l)
+{
+    struct sockaddr_in address = peer_address(l->port);
+    uv_os_fd_t fd;
+
+    assert_int_equal(uv_tcp_init_ex(&l->f->loop, &l->listener, AF_INET), 0);
     l->listener.data = l;
+    assert_int_equal(uv_fileno((uv_handle_t *)&l->listener, &fd), 0);
+    share_port(fd);
     assert_int_equal(uv_tcp_bind(&l->listener, (struct sockaddr *)&address, 0), 0);
     assert_int_equal(uv_listen((uv_stream_t *)&l->listener, 16, on_connection), 0);
-    assert_int_equal(uv_tcp_getsockname(&l->listener, (struct sockaddr *)&address, &len), 0);
-    l->port = ntohs(address.sin_port);
     l->listening = true;
 }
 
@@ -352,7 +372,8 @@ void lmtp_begin(struct lmtp_fixture *l, struct loop_fixture *f)
     memset(l, 0, sizeof *l);
     l->f = f;
     l->offers = "PIPELINING\n8BITMIME\nSIZE\nENHANCEDSTATUSCODES";
-    listen_at(l, 0);
+    take_port(l);
+    listen_again(l);
 }
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -389,12 +410,13 @@ void lmtp_refuse(struct lmtp_fixture *l)
 void lmtp_up(struct lmtp_fixture *l)
 {
     assert_false(l->listening);
-    listen_at(l, l->port);
+    listen_again(l);
 }
 
 void lmtp_end(struct lmtp_fixture *l)
 {
     lmtp_down(l);
+    close(l->holder);
     for (size_t i = 0; i < l->delivered_count; i++)
         free(l->delivered[i].body);
 }

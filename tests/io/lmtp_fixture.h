@@ -47,6 +47,7 @@ struct lmtp_connection;
 struct lmtp_fixture {
     struct loop_fixture *f;
     uv_tcp_t listener;
+    int holder; /* of the port, while nobody listens */
     bool listening;
     uint16_t port;
     struct lmtp_rule rules[LMTP_RULES_MAX];

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 from . import wait
+from .ports import free_port
 
 USERS = ("alice", "bob", "joe", "postmaster", "smartin") + tuple(f"user{n:02}" for n in range(1, 31))
 OWNER = 65533  # of the mail homes: nobody's uid on these systems
@@ -85,12 +86,6 @@ service auth {{
   }}
 }}
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Dovecot:

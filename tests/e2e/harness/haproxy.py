@@ -8,16 +8,11 @@ import subprocess
 import tempfile
 
 from . import wait
+from .ports import free_port
 
 
 def program():
     return shutil.which("haproxy") or (p if os.access(p := "/usr/sbin/haproxy", os.X_OK) else None)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Haproxy:

@@ -15,6 +15,7 @@ import threading
 import time
 
 from . import mail
+from .ports import free_port
 
 LHLO_WORDS = ("8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "PIPELINING")
 XCLIENT_WORD = "XCLIENT ADDR PORT PROTO HELO LOGIN SESSION TTL TIMEOUT"
@@ -104,8 +105,8 @@ class LmtpPeer:
         self._listener = None
         self._accepting = None
         self._stopping = False
-        self.port = port
         self.host = host  # an address of loopback
+        self.port = port or (0 if unix_path else free_port(host))
         self.up()
 
     # --- life
@@ -121,7 +122,6 @@ class LmtpPeer:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self.host, self.port))
-            self.port = listener.getsockname()[1]
         listener.listen(128)
         self._listener = listener
         self._accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)

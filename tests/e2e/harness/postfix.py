@@ -13,6 +13,7 @@ import tempfile
 import time
 
 from . import smtp_client, wait
+from .ports import free_port
 
 MASTER = "/usr/lib/postfix/sbin/master"
 MAIN_CF = """
@@ -63,12 +64,6 @@ postlog   unix-dgram n - n - 1 postlogd
 
 def available():
     return os.geteuid() == 0 and os.access(MASTER, os.X_OK)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Postfix:
