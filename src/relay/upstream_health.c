@@ -21,6 +21,14 @@ static void on_probe_timer(uv_timer_t *timer);
 
 #define RELAYHOST_PROBE_AFTER 1 /* 1 s first: retry_probe_ms begins with half of it */
 
+/* And what it was for is over: a time without openings that nothing would end holds up mail for
+ * good. */
+static void stop_timer(struct upstream *u)
+{
+    uv_timer_stop(&u->timer);
+    u->hold_opening_until_ms = 0;
+}
+
 /* Who refused our login must not be asked again soon: accounts are locked for that. */
 static bool refused_login(const struct upstream *u)
 {
@@ -51,7 +59,7 @@ void upstream_end_pause(struct upstream *u)
 {
     if (u->closing || u->retired || u->health != UPSTREAM_DOWN)
         return;
-    uv_timer_stop(&u->timer);
+    stop_timer(u);
     u->health = UPSTREAM_UNKNOWN;
 }
 
@@ -116,6 +124,7 @@ static void enter_down(struct upstream *u, const char *dsn, const char *why)
     upstream_set_text(u->why, sizeof u->why, why);
     upstream_set_text(u->dsn, sizeof u->dsn, dsn);
     if (change) {
+        stop_timer(u);
         u->health = UPSTREAM_DOWN;
         u->down_ms = clock_mono_ms();
         u->told = false;
@@ -190,7 +199,7 @@ void upstream_opened(struct upstream *u, struct upstream_session *s)
     u->ailing = false;
     u->since_s = now_s;
     u->why[0] = '\0';
-    uv_timer_stop(&u->timer);
+    stop_timer(u);
     if (was_down)
         shed_dead(u);
     if (u->context->on_up)
@@ -273,7 +282,7 @@ void upstream_retire(struct upstream *u)
     u->health = UPSTREAM_DOWN;
     upstream_set_text(u->why, sizeof u->why, "it is no longer in the settings");
     upstream_set_text(u->dsn, sizeof u->dsn, "4.3.2");
-    uv_timer_stop(&u->timer);
+    stop_timer(u);
     DL_FOREACH_SAFE(u->sessions, s, next) {
         if (!s->job)
             upstream_session_close(s);

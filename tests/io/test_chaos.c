@@ -10,12 +10,14 @@
  */
 #include "queue_fixture.h"
 
+#include "queue/scheduler_internal.h"
 #include "queue/scheduler_operator.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #define SEEDS    6
 #define OPS      120
@@ -296,6 +298,44 @@ static bool all_over(void)
     return q.intake.in_flight == 0 && scheduler_idle(&q.scheduler) && !q.scheduler.entries;
 }
 
+/* What the test waits for in vain. */
+static void print_left(void)
+{
+    struct queue_entry *first, *next;
+
+    print_message("seed %u: %u of the intake, %u runs, %u batches\n", seed_first,
+                  (unsigned)q.intake.in_flight, (unsigned)q.scheduler.run_count,
+                  (unsigned)q.scheduler.batches);
+    for (struct queue_run *run = q.scheduler.runs; run; run = run->next) {
+        const struct upstream *u = run->delivery.upstream;
+
+        print_message("%s runs, delivering %d", run->entry->id.text, run->delivering);
+        if (run->delivering && u)
+            print_message(", to port %u: health %d, %u sessions, %u opening, %u active, %u waiting",
+                          (unsigned)u->route.port, (int)u->health, u->session_count, u->opening,
+                          u->active, u->waiting);
+        print_message("\n");
+    }
+    HASH_ITER(hh, q.scheduler.entries, first, next) {
+        for (struct queue_entry *e = first; e; e = queue_part_next(first, e))
+            print_message("%s for %s: state %d, attempts %u\n", e->id.text,
+                          e->destination ? e->destination->text : "none", (int)e->state,
+                          e->attempts);
+    }
+    print_message("%s\n", q.r.lines ? q.r.lines : "");
+}
+
+static void wait_until_all_is_over(void)
+{
+    uint64_t until = uv_hrtime() / 1000000 + LOOP_PATIENCE_MS;
+
+    while (!all_over() && uv_hrtime() / 1000000 < until)
+        loop_turn(&q.r.f);
+    if (!all_over())
+        print_left();
+    assert_true(all_over());
+}
+
 /* How often it came to this peer; the test fails when it came in pieces. */
 static unsigned count_at(const struct lmtp_fixture *l, const char *address, size_t size)
 {
@@ -384,7 +424,7 @@ static void one_sequence(unsigned seed, bool two)
         lmtp_up(&q.other);
     if (ways) /* where there is one */
         queue_reload_two(&q, two_peers(dice(4)));
-    loop_wait(&q.r.f, all_over());
+    wait_until_all_is_over();
     check_all();
     queue_end(&q);
 }

@@ -541,6 +541,28 @@ static void and_is_asked_for_again_soon(void **state)
     end();
 }
 
+/* The time without openings ends with the outage that came meanwhile: the timer has another use. */
+static void and_an_outage_ends_that(void **state)
+{
+    begin("");
+    finish(submit_new(0));
+    lmtp_rule(&r.lmtp, "CONNECT", LMTP_DROP, "421 4.3.2 too many connections")->times = 1;
+    lmtp_rule(&r.lmtp, "MAIL", LMTP_SILENCE, NULL)->times = 1;
+    submit_new(1);
+    loop_wait(&r.f, r.lmtp.mails == 2);
+    submit_new(2);
+    loop_wait(&r.f, u.hold_opening_until_ms != 0);
+    lmtp_down(&r.lmtp);
+    upstream_probe(&u);
+    loop_wait(&r.f, u.health == UPSTREAM_DOWN && u.opening == 0);
+    lmtp_no_rules(&r.lmtp);
+    lmtp_up(&r.lmtp);
+    upstream_end_pause(&u);
+    finish(submit_new(3));
+    assert_int_equal(jobs[3].sent, 1);
+    end();
+}
+
 /* The first of its addresses swallows packets. */
 static void a_dead_address_does_not_cost_the_others(void **state)
 {
@@ -1018,6 +1040,7 @@ int main(void)
         cmocka_unit_test(a_missing_unix_socket_means_down),
         cmocka_unit_test(an_extra_session_that_is_refused_is_no_outage),
         cmocka_unit_test(and_is_asked_for_again_soon),
+        cmocka_unit_test(and_an_outage_ends_that),
         cmocka_unit_test(a_dead_address_does_not_cost_the_others),
         cmocka_unit_test(a_conversation_that_stands_still_is_no_sign_of_life),
         cmocka_unit_test(what_hangs_before_the_dot_is_broken_off),
