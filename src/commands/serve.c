@@ -14,6 +14,7 @@
 #include "commands/settings.h"
 #include "commands/surroundings.h"
 #include "commands/zone.h"
+#include "net/lane.h"
 #include "observe/log_writer.h"
 #include "sandbox/identity.h"
 #include "tls/hmac.h"
@@ -313,6 +314,7 @@ static void prepare_process(void)
     umask(077);
     raise_descriptors();
     sigaction(SIGPIPE, &ignore, NULL); /* libuv writes without MSG_NOSIGNAL */
+    sigaction(SIGXFSZ, &ignore, NULL); /* a file too large is a failed write (EFBIG) like others */
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         seed = (unsigned)clock_wall_us();
     srandom(seed); /* for jitter only */
@@ -342,6 +344,7 @@ static int confine(struct serve *s, struct errbuf *err)
         rc = confine_lock(&s->confine, s->gateway.config, ini_name(s), err);
     if (rc < 0)
         return rc;
+    lane_start_pool(&s->loop);
     rc = log_writer_start(s->writer);
     return rc < 0 ? errbuf_set(err, rc, "no thread for the log: %s", strerror(-rc)) : 0;
 }

@@ -37,6 +37,18 @@ static void run_in_pool(struct lane_job *job)
     (void)rc;
 }
 
+static void nothing(uv_work_t *request)
+{
+    (void)request;
+}
+
+void lane_start_pool(uv_loop_t *loop)
+{
+    static uv_work_t request;
+
+    uv_queue_work(loop, &request, nothing, NULL);
+}
+
 /* ---- threads of its own ---- */
 
 struct lane_threads {

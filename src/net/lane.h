@@ -42,6 +42,10 @@ struct lane {
 
 #define LANE_NICE 10 /* added to the process's */
 
+/* Makes the pool's threads, which the first job would do else: libuv ends the process when one
+ * cannot be had, and that is for the start, not for the middle of a mail. Once, before the loop
+ * runs. */
+void lane_start_pool(uv_loop_t *loop);
 void lane_init(struct lane *lane, uv_loop_t *loop, unsigned limit);
 /* `limit` threads of its own. 0 or negative, and then nothing needs closing. */
 int lane_init_threads(struct lane *lane, uv_loop_t *loop, unsigned limit);

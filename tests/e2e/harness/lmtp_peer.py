@@ -386,7 +386,7 @@ class Connection:
         }
         if kind in plain:
             self.send(plain[kind])
-            return kind in ("many-lines", "extra", "extra-5xx", "nul")
+            return kind in ("many-lines", "extra", "extra-5xx", "nul") and normal[:1] in b"23"
         if kind == "421":
             self.send(b"421 4.3.2 Shutting down\r\n")
             raise Hangup
@@ -397,7 +397,7 @@ class Connection:
             for i in range(len(normal)):
                 self.send(normal[i:i + 1])
                 time.sleep(0.0005)
-            return True
+            return normal[:1] in b"23"
         if kind == "endless":
             chunk = b"".join(b"%s-more and more\r\n" % code for _ in range(1000))
             deadline = time.monotonic() + 60
