@@ -112,7 +112,7 @@ say = $(if $(filter 0,$(V)),@echo '  $(1) $@';)
 
 # --- programs -------------------------------------------------------------------------------------
 
-.PHONY: all asan static run test unit io tsan e2e crash smoke arm64 container lint analyze coverage mutation format fuzz bench clean help
+.PHONY: all asan static run test unit io tsan e2e crash load smoke arm64 container lint analyze coverage mutation format fuzz bench clean help
 .PHONY: programs unit-programs io-programs fuzz-programs crash-programs libs print-PURE print-LINKS FORCE
 
 all: programs
@@ -212,6 +212,10 @@ run:
 test:
 	@tools/setup.sh build test static
 	@tools/test.sh
+
+load:
+	@tools/setup.sh build test
+	@LOAD_SCALE=$${LOAD_SCALE:-100} tools/test.sh load
 
 unit io tsan e2e smoke crash fuzz arm64 container:
 	@tools/setup.sh build test

@@ -10,10 +10,11 @@
 #     valgrind  tests/e2e -m smoke, the normal build under valgrind
 #     static    tests/e2e -m smoke, the static program as user 10025 in its sandbox
 #     crash     tests/crash the normal build, CRASH_ROUNDS (200) kills, or CRASH_MINUTES; every crash point; power loss
+#     load      tests/load  the normal build, LOAD_SCALE (10) percent: many sessions, a long queue, nothing to be had, clocks
 #     deploy    tests/deploy  deploy/ and .github/: charts, Terraform, user data, workflows (the normal build)
 #     arm64     tests/unit and tests/e2e -m smoke, the static program for arm64 in an emulator
 #     container tests/container  the images and the compose files, in a Docker engine of their own; as root
-#     fuzz      tests/fuzz  FUZZ_SECONDS (60) for each target
+#     fuzz      tests/fuzz  FUZZ_SECONDS (60; with all the others 30) for each target
 #     smoke     valgrind and static
 #
 # Logs are in build/test-logs. A suite that cannot be built, finds no test, runs out of time or ends without a count
@@ -269,6 +270,13 @@ suite_crash() {
         pytest_suite crash tests/crash "${CRASH_SECONDS:-$limit}" --timeout=0
 }
 
+suite_load() {
+    have_tests load 'tests/load/test_*.py' || return
+    built load programs || return
+    MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck \
+        pytest_suite load tests/load $((300 + 10 * ${LOAD_SCALE:-10})) --timeout=600 -rP
+}
+
 suite_deploy() {
     have_tests deploy 'tests/deploy/test_*.py' || return
     built deploy programs || return
@@ -278,10 +286,11 @@ suite_deploy() {
 
 # Beside the end-to-end tests, which mostly wait; what is fuzzed gets what they leave of the processors.
 fuzz_pid=
+fuzz_seconds=60
 start_fuzz() {
     compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null || return
     echo "fuzz: running (build/test-logs/fuzz.log)"
-    setsid nice -n 19 tools/fuzz.sh >"$logs/fuzz.log" 2>&1 & # a group of its own, to be stopped as one
+    FUZZ_SECONDS=${FUZZ_SECONDS:-$fuzz_seconds} setsid nice -n 19 tools/fuzz.sh >"$logs/fuzz.log" 2>&1 & # a group of its own, to be stopped as one
     fuzz_pid=$!
     trap 'kill -- "-$fuzz_pid" 2>/dev/null' EXIT
 }
@@ -298,11 +307,11 @@ suite_fuzz() {
     result fuzz "$good" "$bad"
 }
 
-[ $# -gt 0 ] || set -- unit io tsan deploy e2e starttls valgrind static arm64 container crash fuzz
+[ $# -gt 0 ] || set -- unit io tsan deploy e2e starttls valgrind static arm64 container crash load fuzz
 suites=()
 for suite in "$@"; do
     case $suite in
-    unit | io | tsan | deploy | e2e | starttls | valgrind | static | arm64 | container | crash | fuzz) suites+=("$suite") ;;
+    unit | io | tsan | deploy | e2e | starttls | valgrind | static | arm64 | container | crash | load | fuzz) suites+=("$suite") ;;
     smoke) suites+=(valgrind static) ;;
     *) echo "test: unknown suite $suite" >&2; exit 64 ;;
     esac
@@ -311,7 +320,7 @@ for suite in "${suites[@]}"; do
     started=$SECONDS
     unset ASAN_OPTIONS UBSAN_OPTIONS # of the suite before; tests ask for them to know what they run on
     case " $suite ${suites[*]} " in
-    ' e2e '*' fuzz '*) start_fuzz ;;
+    ' e2e '*' fuzz '*) fuzz_seconds=30 start_fuzz ;;
     esac
     "suite_$suite"
 done
