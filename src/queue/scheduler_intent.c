@@ -7,6 +7,7 @@
  * it was never taken, and the message's run makes another.
  */
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "message/bounce.h"
 #include "message/disk.h"
 #include "queue/scheduler_internal.h"
@@ -55,6 +56,7 @@ static int remove_told(struct scheduler *s, struct queue_entry *e)
 {
     int rc = spool_remove_now(s->spool, &e->id);
 
+    CRASH_POINT("intent-removed");
     if (rc == 0) {
         log_removed(s->log, e->id.text);
         queue_entry_free(s, e);
@@ -72,6 +74,7 @@ static int record_told(struct scheduler *s, const struct queue_intent *i)
         a.records = records.bytes;
         a.records_len = records.len;
         rc = spool_append_now(s->spool, &a);
+        CRASH_POINT("intent-recorded");
     }
     records_deinit(&records);
     return rc;
@@ -108,6 +111,8 @@ void scheduler_recovered(struct scheduler *s)
                   "the queue's folder cannot be synced: reports may be made again");
         lasting = false;
     }
+    if (s->intents)
+        CRASH_POINT("intent-lasting");
     LL_FOREACH_SAFE(s->intents, i, next) {
         if (lasting)
             settle(s, i);

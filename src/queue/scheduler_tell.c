@@ -23,6 +23,7 @@
 #include "queue/scheduler_report.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 #include <errno.h>
 #include <string.h>
@@ -135,6 +136,7 @@ static void on_told(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
+    CRASH_POINT("tell-recorded");
     if (run->report->envelope)
         queue_report_release(run->report);
     if (rc < 0 && rc != -ENOENT) {
@@ -170,6 +172,7 @@ static void on_taken(struct queue_report *r, int rc, const char *step)
 {
     struct queue_run *run = r->owner;
 
+    CRASH_POINT("tell-committed");
     if (rc < 0) {
         try_later(run, step, rc);
         return;
@@ -225,6 +228,7 @@ static void on_begun(struct spool_append *a, int rc)
 {
     struct queue_run *run = (struct queue_run *)((char *)a - offsetof(struct queue_run, append));
 
+    CRASH_POINT("tell-begun");
     if (rc < 0) {
         try_later(run, "the report cannot be recorded", rc);
         return;

@@ -115,6 +115,7 @@ int spool_remove_now(struct spool *s, const struct queue_id *id)
 {
     int rc = disk_unlink(s->queue_fd, id->text);
 
+    CRASH_POINT("removal-unlinked");
     return rc < 0 ? rc : disk_fsync(s->queue_fd);
 }
 

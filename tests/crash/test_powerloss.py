@@ -29,11 +29,16 @@ TRACER, READER = PROGRAMS / "trace_files.so", PROGRAMS / "read_spool"
 SIZES = (600, 600, 4000, 9000, 150_000)
 SHM = pathlib.Path("/dev/shm")
 OPERATOR = "postmaster@example.com"
-IN_FLIGHT = 2
+IN_FLIGHT = 2  # of each destination
+ELSEWHERE = "sub.example.com"  # has an upstream of its own
 
 
 def failing(address):
     return address.startswith(("unknown", "full"))
+
+
+def wants_success(sender):
+    return sender.startswith("w")
 
 
 # --- the work that is recorded
@@ -54,13 +59,19 @@ class Work:
 
     def _one(self, address, number, kind, size):
         token = mail.new_token()
-        sender = f"s{number}@example.{'net' if kind == 'stranger' else 'com'}"  # to the latter there is a way
+        sender = f"{'w' if kind == 'success' else 's'}{number}@example.{'net' if kind == 'stranger' else 'com'}"  # to the latter there is a way
         count = 1 + number % 3
-        recipients = [f"r{number}-{i}@example.com" for i in range(count)]
-        if kind != "good":
+        recipients = [f"r{number}-{i}@{ELSEWHERE if i == 1 else 'example.com'}" for i in range(count)]
+        if kind not in ("good", "success"):
             recipients[-1] = f"{'full' if number % 2 else 'unknown'}{number}-x@example.com"
         self.mark("begin", token, size, sender, ",".join(recipients))
-        reply = smtp_client.send(address, sender, recipients, mail.message(token, size=size))
+        notify = " NOTIFY=SUCCESS,FAILURE" if kind == "success" else ""
+        with smtp_client.Smtp(address) as client:
+            client.hello()
+            client.cmd(f"MAIL FROM:<{sender}>")
+            for recipient in recipients:
+                client.cmd(f"RCPT TO:<{recipient}>{notify}")
+            reply = client.data(mail.message(token, size=size))
         name = re.search(r"queued as ([0-9A-F]+)", reply.text)
         if name:
             self.mark("taken", name.group(1), token)
@@ -96,27 +107,35 @@ class Work:
 
 
 def record(folder, seed):
-    """All that a spool sees: direct and queue mode, an upstream that is away, refuses for now and for good, orders, a
+    """All that a spool sees: direct and queue mode, two upstreams that are away, refuse for now and for good, orders, a
     kill and what follows it. The trace and the folder it is of."""
     work = Work(folder, seed)
-    with LmtpPeer(keep_bodies=False) as peer:
+    with LmtpPeer(keep_bodies=False) as peer, LmtpPeer(keep_bodies=False) as other:
         gateway = Gateway(relay_transport=peer.transport, verify_recipients="no", smtpd_tls_security_level="none",
+                          allowed_domains=f"example.com {ELSEWHERE}", transport_maps=f"inline:{{ {ELSEWHERE}={other.transport} }}",
                           lmtp_destination_concurrency_limit=str(IN_FLIGHT), notify_recipient=OPERATOR, **work.preload)
         try:
             gateway.start().wait_seen()
             peer.fail("rcpt", "4xx", nth=0, times=3)
             work.send(gateway, 5)
+            work.send(gateway, 2, "success")
             work.send(gateway, 3, "failing")
             work.send(gateway, 2, "stranger")
             peer.down()
+            work.send(gateway, 3)  # for some a part is delivered
+            other.down()
             for _ in range(3):
-                work.send(gateway, 6)
+                work.send(gateway, 5)
             work.send(gateway, 4, "failing")
+            work.send(gateway, 3, "success")
             work.send(gateway, 3, "stranger")
             work.orders(gateway)
             peer.lift()
             peer.fail("rcpt", "4xx", times=9)
             peer.up()
+            other.fail("data", "4xx", times=2)
+            wait.until(lambda: len(gateway.spool_files("queue")) <= 24, "those of one destination to be delivered", 20)
+            other.up()
             wait.until(lambda: len(gateway.spool_files("queue")) <= 16, "half to be delivered", 20)
             gateway.kill()
             peer.down()
@@ -125,6 +144,7 @@ def record(folder, seed):
             for _ in range(2):
                 work.send(gateway, 6)
             work.send(gateway, 3, "failing")
+            work.send(gateway, 3, "success")
             work.orders(gateway)
             peer.lift()
             peer.fail("rcpt", "4xx", times=5)
@@ -218,6 +238,18 @@ def custody(facts, found, cut):
                 wrong.append(f"taken for sent: {name} for {address}")
             elif state and state[0] == "failed" and not failing(address):
                 wrong.append(f"taken for failed: {name} for {address}")
+    return wrong + success(facts, found, cut)
+
+
+def success(facts, found, cut):
+    """Who asked to be told of success, and was not, still will be."""
+    wrong = []
+    for name, token in facts.token_of.items():
+        sender = facts.mails[token][0]
+        if wants_success(sender) and facts.was(facts.promised, name, cut) and not facts.ordered("deleting", name, cut) \
+                and not facts.was(facts.heard, sender, cut) and name not in found.messages \
+                and not any(sender.encode() in found.content[r] for r in found.reports):
+            wrong.append(f"success not told: {name} to {sender}")
     return wrong
 
 
@@ -263,7 +295,7 @@ def repeated(facts, found, cut):
     """Of mails that have recipients left: those that some recipient would get again. Only deliveries in flight may."""
     names = {n for n in owed(facts, cut) for a, (state, _) in found.recipients.get(n, {}).items()
              if state == "pending" and facts.was(facts.heard, a, cut)}
-    return [f"delivered again: {sorted(names)}"] if len(names) > IN_FLIGHT else []
+    return [f"delivered again: {sorted(names)}"] if len(names) > 2 * IN_FLIGHT else []
 
 
 def told_again(facts, found, cut):
@@ -345,6 +377,7 @@ def test_every_legal_loss(recorded, reader, capsys):
     trace = Trace(*recorded)
     facts = Facts(trace)
     assert len(facts.token_of) > 40 and len(facts.heard) > 40, "hardly any mail: this proves nothing"
+    assert any(wants_success(a) for a in facts.heard) and any(a.endswith(ELSEWHERE) for a in facts.heard)
     made, bad = examine(trace, facts, reader, STATES, SEED)
     with capsys.disabled():
         print(f"\npowerloss: seed {SEED}, {trace.calls} calls, {len(facts.token_of)} mails got 250, "
@@ -367,6 +400,7 @@ def deliver_all(path):
     """The whole gateway on a spool, its upstream up, and once more: who got what, and what is on hold."""
     with LmtpPeer() as peer:
         gateway = Gateway(queue_directory=path, relay_transport=peer.transport, verify_recipients="no",
+                          allowed_domains=f"example.com {ELSEWHERE}",
                           smtpd_tls_security_level="none", notify_recipient=OPERATOR)
         try:
             delivered = []
