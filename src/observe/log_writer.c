@@ -127,14 +127,14 @@ static void put_told(void *ctx, enum log_severity severity, struct span line)
 /* Says how many lines are missing; there is room for it. */
 static void tell_dropped(struct log_writer *w)
 {
-    const struct log log = {.syslog_name = w->name,
-                            .pid = (long)getpid(),
-                            .sink = put_told,
-                            .sink_ctx = w,
-                            .json = w->format == LOG_FORMAT_JSON};
+    struct log log = {.syslog_name = w->name,
+                      .sink = put_told,
+                      .sink_ctx = w,
+                      .json = w->format == LOG_FORMAT_JSON};
 
     if (w->untold == 0)
         return;
+    log.pid = (long)getpid(); /* a system call: not for each line */
     log_warning(&log, "master", "%llu log lines were dropped: the log is not read fast enough",
                 (unsigned long long)w->untold);
     w->untold = 0;
