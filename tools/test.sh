@@ -267,7 +267,7 @@ suite_crash() {
     [ -z "${CRASH_MINUTES:-}" ] || limit=$((600 + 200 * ${CRASH_MINUTES%.*})) # three tests of so long
     # No limit for one test: it may be all the rounds.
     MXGATE_BIN=$PWD/build/mxgate HEALTHCHECK_BIN=$PWD/build/healthcheck \
-        pytest_suite crash tests/crash "${CRASH_SECONDS:-$limit}" --timeout=0
+        pytest_suite crash tests/crash "${CRASH_SECONDS:-$limit}" --timeout=0 -n 2 --dist loadfile
 }
 
 suite_load() {

@@ -12,6 +12,7 @@ import pathlib
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -255,7 +256,7 @@ def kill_at_random_moments(capsys, destinations, rounds, filler=None, **settings
                       f"{f', disk full {filler.changes} times' if filler else ''}; "
                       f"{len(load.taken)} mails got 250, {sum(load.refused.values())} did not; at most {deepest} in the spool, {left} at the end; "
                       f"lost {len(lost)}; twice {sum(map(len, doubles.values()))} at {len(doubles)} kills "
-                      f"(most at one: {most}, the oldest {oldest * 1000:.0f} ms before it), unexplained {len(unexplained)}")
+                      f"(most at one: {most}, the oldest {oldest * 1000:.0f} ms before it), unexplained {len(unexplained)}", file=sys.stderr)
             assert not lost, f"{len(lost)} copies of mails that got 250 are nowhere: {lost[:5]}"
             assert not unexplained, f"{len(unexplained)} doubles that no kill explains: {unexplained[:5]}"
             assert most <= IN_FLIGHT * destinations, f"more doubles at one kill than deliveries in flight: {dict(doubles)}"
@@ -265,7 +266,7 @@ def kill_at_random_moments(capsys, destinations, rounds, filler=None, **settings
             assert sum(n for (kind, _), n in kinds.items() if kind != "term") >= min(rounds // 2, rounds - 20)
         except BaseException:
             with capsys.disabled():
-                print(f"\ncrash: seed {SEED}\n" + gateway.tail(60))
+                print(f"\ncrash: seed {SEED}\n" + gateway.tail(60), file=sys.stderr)
             raise
         finally:
             gateway.remove()

@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -381,7 +382,7 @@ def test_every_legal_loss(recorded, reader, capsys):
     made, bad = examine(trace, facts, reader, STATES, SEED)
     with capsys.disabled():
         print(f"\npowerloss: seed {SEED}, {trace.calls} calls, {len(facts.token_of)} mails got 250, "
-              f"{len(facts.heard)} recipients were confirmed; {made} spools")
+              f"{len(facts.heard)} recipients were confirmed; {made} spools", file=sys.stderr)
     if bad:
         cut, kind, wrong, state = bad
         pytest.fail(f"after line {cut} ({kind}): {wrong[:5]}; {keep(*recorded, state)}")

@@ -9,6 +9,7 @@ upstream's reply and our record of it."""
 import collections
 import random
 import re
+import sys
 import time
 
 from harness import mail, wait
@@ -140,7 +141,7 @@ def test_reports_when_killed_at_random_moments(capsys):
             with capsys.disabled():
                 print(f"\ncrash: seed {SEED}, {rounds} rounds in {time.monotonic() - begun:.0f} s; {len(load.taken)} mails got 250, "
                       f"{sum(load.refused.values())} did not; told of: {', '.join(f'{k} {n}' for k, n in sorted(told.items()))}; "
-                      f"on hold {held}; twice {sum(map(len, twice.values()))} at {len(twice)} kills; wrong {len(wrong)}")
+                      f"on hold {held}; twice {sum(map(len, twice.values()))} at {len(twice)} kills; wrong {len(wrong)}", file=sys.stderr)
             assert not wrong, f"{len(wrong)} wrong: {wrong[:10]}"
             assert most <= IN_FLIGHT * 2, f"more doubles at one kill than deliveries in flight: {dict(twice)}"
             assert held == told["notice"]

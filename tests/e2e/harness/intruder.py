@@ -6,6 +6,8 @@ import pathlib
 import platform
 import signal
 
+from . import wait
+
 SEIZE, INTERRUPT, GETREGS, SETREGS, SINGLESTEP, DETACH = 0x4206, 0x4207, 12, 13, 9, 17
 WALL = 0x40000000
 NAMES = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs")
@@ -53,14 +55,25 @@ class Intruder:
         self.alive = True
 
     def __enter__(self):
+        self.before = Registers()
+        self.memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR)
+        try:
+            wait.until(self._stop, f"thread {self.tid} to wait in a system call")
+        except BaseException:
+            os.close(self.memory)
+            raise
+        return self
+
+    def _stop(self):
+        """One that is at work goes on, to be stopped again: whoever stays a tracer keeps the process from ending."""
         ptrace(SEIZE, self.tid)
         ptrace(INTERRUPT, self.tid)
         wait_stop(self.tid)
-        self.before = Registers()
         ptrace(GETREGS, self.tid, 0, ctypes.addressof(self.before))
-        self.memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR)
-        assert os.pread(self.memory, 2, self.before.rip - 2) == b"\x0f\x05", "it does not wait in a system call"
-        return self
+        if os.pread(self.memory, 2, self.before.rip - 2) == b"\x0f\x05":
+            return True
+        ptrace(DETACH, self.tid)
+        return False
 
     def __exit__(self, *_):
         os.close(self.memory)
