@@ -38,9 +38,13 @@ def test_actionlint_finds_faults(tmp_path):
 
 
 def test_there_are_workflows_for_tests_images_and_rebuilds():
-    assert {path.stem for path in WORKFLOWS} == {"test", "image", "release", "weekly"}
+    assert {path.stem for path in WORKFLOWS} == {"test", "image", "release", "weekly", "proof"}
     assert ".ci/run" in read(".github/workflows/test.yml")
-    assert "schedule" in workflow(ROOT / ".github/workflows/weekly.yml")["on"]
+    for name in ("weekly", "proof"):
+        assert "schedule" in workflow(ROOT / f".github/workflows/{name}.yml")["on"]
+    makefile = read("Makefile")
+    for suite in workflow(ROOT / ".github/workflows/proof.yml")["jobs"]["proof"]["strategy"]["matrix"]["suite"]:
+        assert re.search(rf"^.PHONY:.* {suite}\b", makefile, re.M), suite
     assert workflow(ROOT / ".github/workflows/release.yml")["on"]["push"]["tags"]
 
 
