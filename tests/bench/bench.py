@@ -10,11 +10,14 @@ import time
 
 import disk
 import load
+import matrix
 import process
+import report
 import servers
 import tls
 from servers import Mxgate, Postfix
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 QUICK = bool(os.environ.get("QUICK"))
 ROUNDS = int(os.environ.get("ROUNDS") or (1 if QUICK else 3))
 ROUND_S = 1.0 if QUICK else 4.0  # how long one server is under load in one round, about
@@ -40,9 +43,10 @@ class Table:
     def show(self):
         head = ["mxgate, direct", "mxgate, queue", "Postfix " + postfix_version()]
         width = max(len(r[0]) for r in self.rows)
-        print("\n" + " " * width + "".join(f"{h:>17}" for h in head))
+        print("\n" + " " * width + "".join(f"{h:>18}" for h in head))
         for what, cells in self.rows:
-            print(f"{what:{width}}" + "".join(f"{c:>17}" for c in cells))
+            print(f"{what:{width}}" + "".join(f"{c:>18}" for c in cells))
+        return head
 
 
 def postfix_version():
@@ -114,6 +118,22 @@ def show_series(table, title, series, traced):
     table.add("  processor ms per message", **{n: f"{c:.2f}" for n, c in cost.items()})
     if "Postfix" in cost:
         table.add("  Postfix's divided by it", **{n: f"{cost['Postfix'] / c:.1f}" for n, c in cost.items() if c > 0})
+
+
+def compare(table, folder, top):
+    """What matrix.py measures, on servers that stand through all of it."""
+    sink = load.Sink(servers.free_port())
+    group = three(folder, sink.port)
+    try:
+        for server in group.values():
+            server.start()
+        matrix.disk(table, group, sink, top, 500 if QUICK else 3000)
+        matrix.delays(table, group, sink, 50 if QUICK else 500)
+        matrix.throughput(table, group, sink, 0.2 if QUICK else 2.0, {"4 KB": 4096} if QUICK else matrix.SIZES)
+    finally:
+        for server in group.values():
+            server.stop()
+        sink.stop()
 
 
 def without_server():
@@ -207,10 +227,9 @@ def drain(table, folder):
 
 
 def sizes(table):
-    root = pathlib.Path(__file__).resolve().parents[2]
     for what, path in (("static program", "build/static/mxgate"), ("development program", "build/mxgate")):
-        if (root / path).exists():
-            table.add(f"size, {what}", direct=f"{(root / path).stat().st_size / 1024:.0f} KiB")
+        if (ROOT / path).exists():
+            table.add(f"size, {what}", direct=f"{(ROOT / path).stat().st_size / 1024:.0f} KiB")
 
 
 def made(folder):
@@ -228,6 +247,7 @@ def main():
     with disk.folder() as (name, place):
         for part in (idle, sessions, drain):
             part(table, made(pathlib.Path(name) / part.__name__))
+        compare(table, made(pathlib.Path(name) / "compare"), name)
         step = (pathlib.Path(name) / s for s in ("default", "alike", "slow"))
         memory = throughput(table, made(next(step)), {"a session each": (), "sessions kept": ("-d",)})
         # Without being told Postfix does not say who the client was, which saves it two round trips.
@@ -237,7 +257,10 @@ def main():
         tls.run(table, made(pathlib.Path(name) / "tls"), QUICK)
     sizes(table)
     raw = without_server()
-    table.show()
+    heads = table.show()
+    if not QUICK and WITH_POSTFIX:
+        report.save(ROOT / "docs" / "bench", table.rows, COLUMNS, heads,
+                    f"smtp-source straight into the same sink: {raw[0]:,.0f} messages/s a session each, {raw[1]:,.0f} kept; spools on {place}")
     print(f"\nmessages/s: smtp-source -s 20 -l 4096 -> server -> smtp-sink -L -c, all on this machine, {PERIOD}.\n"
           f"Without a server, smtp-source -L into the same sink: {raw[0]:,.0f} a session each, {raw[1]:,.0f} sessions kept.\n"
           f"Spools on {place}. Took {time.monotonic() - begun:.0f} s, load now {os.getloadavg()[0]:.1f}.")
