@@ -51,7 +51,7 @@ static void check_config(const struct config *c)
 
     require(c->domains.count > 0 || way_out_exists(c)); /* else it would take no mail at all */
     require(c->domains.count == 0 || domain_list_first(&c->domains)[0] != '\0');
-    require(c->relay_transport[0] != '\0');
+    require(c->domains.count == 0 || c->relay_transport[0] != '\0');
     require(c->myhostname[0] != '\0' && c->mydomain[0] != '\0' && c->control_socket[0] != '\0');
     require(c->maximal_backoff_time >= c->minimal_backoff_time);
     require(c->smtpd_stress_timeout <= c->smtpd_timeout);
