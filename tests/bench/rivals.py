@@ -96,7 +96,7 @@ class Rival(Server):
         subprocess.run(["nsenter", "-t", pid, "-m", "-r", *command], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def files(self, folder, pattern):
-        return sum(1 for _ in (self.folder / folder).rglob(pattern))
+        return sum(p.is_file() for p in (self.folder / folder).rglob(pattern))
 
 
 class Exim(Rival):
