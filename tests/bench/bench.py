@@ -233,9 +233,9 @@ def drain(table, folder):
     for name in table.columns:
         if name in ("direct", "queue"):
             begun[name] = load.filled(lambda port, m=name: Mxgate(folder / m, port, m), QUEUED)
-        elif name == "Postfix":
+        elif name == "Postfix" and WITH_POSTFIX:
             begun[name] = load.filled(lambda port: Postfix(folder / "postfix", port), QUEUED)
-        else:
+        elif name in OTHERS:
             begun[name] = load.filled(lambda port, kind=OTHERS[name]: kind(folder / kind.name, port), QUEUED)
     time.sleep(OUTAGE_S)
     for name, (server, port) in begun.items():

@@ -1,4 +1,4 @@
-"""The table as JSON, and a plot of its ratios."""
+"""The table as JSON, as Markdown, and a plot of its ratios."""
 
 import html
 import json
@@ -19,7 +19,15 @@ def save(folder, rows, columns, heads, notes):
     data = {"date": time.strftime("%Y-%m-%d"), "processors": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release(),
             "columns": dict(zip(columns, heads)), "notes": notes, "rows": table}
     (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / "TABLE.md").write_text(markdown(data, rows, heads))
     (folder / "bench.svg").write_text(plot(rows, columns, heads))
+
+
+def markdown(data, rows, heads):
+    lines = [f"# `make bench`, {data['date']}", "", f"{data['processors']} processors, {data['machine']}, Linux {data['kernel']}. {data['notes']}.", "",
+             "| | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
+    lines += [f"| {'… ' if what.startswith(' ') else ''}{what.strip()} | " + " | ".join(cells) + " |" for what, cells in rows]
+    return "\n".join(lines) + "\n"
 
 
 def plot(rows, columns, heads):
