@@ -10,39 +10,46 @@ import time
 
 import disk
 import load
+import matrix
 import process
+import report
+import rivals
 import servers
 import tls
 from servers import Mxgate, Postfix
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 QUICK = bool(os.environ.get("QUICK"))
 ROUNDS = int(os.environ.get("ROUNDS") or (1 if QUICK else 3))
 ROUND_S = 1.0 if QUICK else 4.0  # how long one server is under load in one round, about
 SESSIONS = 200 if QUICK else 1000
 MANY_SESSIONS = 2000 if QUICK else 10000
-QUEUED = 200 if QUICK else 1000
-PATIENCE_S = 3 if QUICK else 30  # for Postfix to notice that the upstream is back
+QUEUED = 200 if QUICK else 10000
+OUTAGE_S = 1 if QUICK else 60
+PATIENCE_S = 3 if QUICK else 30  # for the others to notice that the upstream is back
 PERIOD = "one round" if ROUNDS == 1 else f"median of {ROUNDS} rounds"
 OPEN_WIDE = {"smtpd_connection_limit": 15000, "smtpd_client_connection_count_limit": 15000}
 
 WITH_POSTFIX = Postfix.available()
-COLUMNS = ["direct", "queue", "Postfix"]
+OTHERS = {}  # name -> class: what rivals.found() could install
 
 
 class Table:
-    def __init__(self):
+    def __init__(self, columns):
+        self.columns = columns
         self.rows = []
 
     def add(self, what, **cells):
-        self.rows.append((what, [cells.get(c, "") for c in COLUMNS]))
+        self.rows.append((what, [cells.get(c, "") for c in self.columns]))
         print(f"  {what}: " + ", ".join(f"{k} {v}" for k, v in cells.items()), flush=True)
 
     def show(self):
-        head = ["mxgate, direct", "mxgate, queue", "Postfix " + postfix_version()]
+        head = ["mxgate, direct", "mxgate, queue", "Postfix " + postfix_version(), *self.columns[3:]]
         width = max(len(r[0]) for r in self.rows)
-        print("\n" + " " * width + "".join(f"{h:>17}" for h in head))
+        print("\n" + " " * width + "".join(f"{h:>18}" for h in head))
         for what, cells in self.rows:
-            print(f"{what:{width}}" + "".join(f"{c:>17}" for c in cells))
+            print(f"{what:{width}}" + "".join(f"{c:>18}" for c in cells))
+        return head
 
 
 def postfix_version():
@@ -58,12 +65,12 @@ def mib(kib):
     return f"{kib / 1024:.1f} MiB"
 
 
-def three(folder, sink_port, slow_disk=False, **settings):
+def all_of_them(folder, sink_port, slow_disk=False, **settings):
     """settings: mxgate's."""
-    found = {mode: Mxgate(folder / mode, sink_port, mode, slow_disk, **settings) for mode in ("direct", "queue")}
+    made = {mode: Mxgate(folder / mode, sink_port, mode, slow_disk, **settings) for mode in ("direct", "queue")}
     if WITH_POSTFIX:
-        found["Postfix"] = Postfix(folder / "postfix", sink_port, slow_disk)
-    return found
+        made["Postfix"] = Postfix(folder / "postfix", sink_port, slow_disk)
+    return made | {name: kind(folder / name, sink_port, slow_disk) for name, kind in OTHERS.items()}
 
 
 class Series:
@@ -84,7 +91,7 @@ class Series:
 def throughput(table, folder, loads, slow_disk=False, **settings):
     """loads: title -> options of smtp-source. Interleaved, so that what else the machine does meets all alike."""
     sink = load.Sink(servers.free_port())
-    group = three(folder, sink.port, slow_disk, **settings)
+    group = all_of_them(folder, sink.port, slow_disk, **settings)
     try:
         for server in group.values():
             server.start()
@@ -111,9 +118,44 @@ def show_series(table, title, series, traced):
     if traced:
         return  # strace's part of it says nothing
     cost = {n: statistics.median(s.costs) for n, s in series.items()}
-    table.add("  processor ms per message", **{n: f"{c:.2f}" for n, c in cost.items()})
+    table.add("  processor s per 10,000 messages", **{n: f"{c * 10:.1f}" for n, c in cost.items()})
     if "Postfix" in cost:
         table.add("  Postfix's divided by it", **{n: f"{cost['Postfix'] / c:.1f}" for n, c in cost.items() if c > 0})
+
+
+def compare(table, folder, top):
+    """What matrix.py measures, on servers that stand through all of it."""
+    sink = load.Sink(servers.free_port())
+    group = all_of_them(folder, sink.port)
+    try:
+        for server in group.values():
+            server.start()
+        matrix.disk(table, group, sink, top, 500 if QUICK else 3000)
+        matrix.delays(table, group, sink, 50 if QUICK else 500)
+        matrix.throughput(table, group, sink, 0.2 if QUICK else 2.0, {"4 KB": 4096} if QUICK else matrix.SIZES)
+    finally:
+        for server in group.values():
+            server.stop()
+        sink.stop()
+
+
+def into_dovecot(table, folder):
+    """One mailbox: what comes is limited by Dovecot, which locks it."""
+    sink = load.DovecotSink()
+    group = all_of_them(folder, sink.port)
+    try:
+        for server in group.values():
+            server.start()
+        rates = {}
+        for title, extra in {"a session each": (), "sessions kept": ("-d",)}.items():
+            for name, server in group.items():
+                load.run(server, sink, 50, extra)
+                rates[name] = [load.run(server, sink, 100 if QUICK else 1000, extra)[0] for _ in range(ROUNDS)]
+            table.add(f"messages/s into Dovecot, {title}", **{n: number(statistics.median(r)) for n, r in rates.items()})
+    finally:
+        for server in group.values():
+            server.stop()
+        sink.stop()
 
 
 def without_server():
@@ -144,7 +186,7 @@ def idle(table, folder):
     port = servers.free_port()
     ready, memory, reply = {}, {}, {}
     for number_of_start in range(ROUNDS):
-        for name, server in three(made(folder / str(number_of_start)), port).items():
+        for name, server in all_of_them(made(folder / str(number_of_start)), port).items():
             if name == "queue":
                 continue  # idle it is the same program
             try:
@@ -178,39 +220,43 @@ def sessions(table, folder):
     if WITH_POSTFIX:  # it has one process per session, 100 by default
         wide = {"default_process_limit": SESSIONS + 100, "smtpd_client_connection_count_limit": SESSIONS + 100}
         cells["Postfix"] = sessions_memory(Postfix(folder / "some-postfix", port, **wide), SESSIONS)
+    for name, kind in OTHERS.items():
+        cells[name] = sessions_memory(kind(folder / name, port), SESSIONS)
     table.add(f"memory, {SESSIONS:,} open sessions, PSS", **cells)
     table.add(f"memory, {MANY_SESSIONS:,} open sessions, PSS",
               direct=sessions_memory(Mxgate(folder / "many", port, **OPEN_WIDE), MANY_SESSIONS))
 
 
 def drain(table, folder):
-    title = f"{QUEUED:,} queued: upstream's return to the last"
-    flushed = {}
-    cells = {}
-    for mode in ("direct", "queue"):
-        server, sink, took = load.drain(lambda port, m=mode: Mxgate(folder / f"drain-{m}", port, m), QUEUED, 30)
-        cells[mode] = f"{took:.1f} s" if took else "> 30 s"
+    """Each with an upstream of its own, all down for as long at least."""
+    begun, cells, flushed = {}, {}, {}
+    for name in table.columns:
+        if name in ("direct", "queue"):
+            begun[name] = load.filled(lambda port, m=name: Mxgate(folder / m, port, m), QUEUED)
+        elif name == "Postfix" and WITH_POSTFIX:
+            begun[name] = load.filled(lambda port: Postfix(folder / "postfix", port), QUEUED)
+        elif name in OTHERS:
+            begun[name] = load.filled(lambda port, kind=OTHERS[name]: kind(folder / kind.name, port), QUEUED)
+    time.sleep(OUTAGE_S)
+    for name, (server, port) in begun.items():
+        sink, took = load.drain(server, port, QUEUED, PATIENCE_S)
+        cells[name] = f"{took:.1f} s" if took else f"> {PATIENCE_S} s"
+        if not took:
+            left, since = QUEUED - sink.count, time.perf_counter()
+            server.flush()
+            done = sink.wait(QUEUED, 60)
+            flushed[name] = f"{time.perf_counter() - since:.1f} s" if done else f"> 60 s ({QUEUED - sink.count:,} of {left:,} left)"
         server.stop()
         sink.stop()
-    if WITH_POSTFIX:
-        server, sink, took = load.drain(lambda port: Postfix(folder / "drain-postfix", port), QUEUED, PATIENCE_S)
-        cells["Postfix"] = f"{took:.1f} s" if took else f"> {PATIENCE_S} s"
-        begun = time.perf_counter()
-        server.flush()
-        if not took and sink.wait(QUEUED, 60):
-            flushed["Postfix"] = f"{time.perf_counter() - begun:.1f} s"
-        server.stop()
-        sink.stop()
-    table.add(title, **cells)
+    table.add(f"{QUEUED:,} queued: upstream's return to the last", **cells)
     if flushed:
-        table.add("  after postqueue -f by hand", **flushed)
+        table.add("  after a flush by hand", **flushed)
 
 
 def sizes(table):
-    root = pathlib.Path(__file__).resolve().parents[2]
     for what, path in (("static program", "build/static/mxgate"), ("development program", "build/mxgate")):
-        if (root / path).exists():
-            table.add(f"size, {what}", direct=f"{(root / path).stat().st_size / 1024:.0f} KiB")
+        if (ROOT / path).exists():
+            table.add(f"size, {what}", direct=f"{(ROOT / path).stat().st_size / 1024:.0f} KiB")
 
 
 def made(folder):
@@ -220,14 +266,17 @@ def made(folder):
 
 def main():
     begun = time.monotonic()
-    table = Table()
     print(f"mxgate: {os.environ['MXGATE_BIN']}; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; "
           f"address verification off for both, fsync on", flush=True)
     if not WITH_POSTFIX:
         print("Postfix is left out: it needs root and the package postfix", flush=True)
     with disk.folder() as (name, place):
+        OTHERS.update(rivals.found(name))
+        table = Table(["direct", "queue", "Postfix", *OTHERS])
         for part in (idle, sessions, drain):
             part(table, made(pathlib.Path(name) / part.__name__))
+        compare(table, made(pathlib.Path(name) / "compare"), name)
+        into_dovecot(table, made(pathlib.Path(name) / "dovecot"))
         step = (pathlib.Path(name) / s for s in ("default", "alike", "slow"))
         memory = throughput(table, made(next(step)), {"a session each": (), "sessions kept": ("-d",)})
         # Without being told Postfix does not say who the client was, which saves it two round trips.
@@ -237,7 +286,10 @@ def main():
         tls.run(table, made(pathlib.Path(name) / "tls"), QUICK)
     sizes(table)
     raw = without_server()
-    table.show()
+    heads = table.show()
+    if not QUICK and WITH_POSTFIX:
+        report.save(ROOT / "docs" / "bench", table.rows, table.columns, heads,
+                    f"smtp-source straight into the same sink: {raw[0]:,.0f} messages/s a session each, {raw[1]:,.0f} kept; spools on {place}")
     print(f"\nmessages/s: smtp-source -s 20 -l 4096 -> server -> smtp-sink -L -c, all on this machine, {PERIOD}.\n"
           f"Without a server, smtp-source -L into the same sink: {raw[0]:,.0f} a session each, {raw[1]:,.0f} sessions kept.\n"
           f"Spools on {place}. Took {time.monotonic() - begun:.0f} s, load now {os.getloadavg()[0]:.1f}.")

@@ -39,7 +39,7 @@ def mounted(image, top):
     if os.geteuid() != 0:
         return False
     with open(image, "wb") as f:
-        f.truncate(1 << 30)
+        f.truncate(4 << 30)
     make = ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image)]
     for command in (make, ["mount", "-o", "loop", str(image), str(top)]):
         done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

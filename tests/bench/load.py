@@ -11,8 +11,11 @@ import time
 import process
 import servers
 
-COUNT = re.compile(rb"mesg=\s*(\d+)")
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+from harness.dovecot import Dovecot  # noqa: E402
+
+COUNT = re.compile(rb"mesg=\s*(\d+)")
 
 
 class Sink:
@@ -53,6 +56,30 @@ class Sink:
         self.process.wait()
 
 
+class DovecotSink:
+    """The upstream that mxgate is for: mails to ann@example.com go into one folder."""
+
+    def __init__(self):
+        self.dovecot = Dovecot(more=("ann",)).start()
+        self.port = self.dovecot.lmtp_port
+
+    @property
+    def count(self):
+        folder = self.dovecot.top / "mail" / "ann" / "Maildir" / "new"
+        return len(os.listdir(folder)) if folder.exists() else 0
+
+    def wait(self, count, timeout):
+        until = time.perf_counter() + timeout
+        while self.count < count:
+            if time.perf_counter() > until:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def stop(self):
+        self.dovecot.stop()
+
+
 def source(port, count, extra=()):
     """20 sessions at a time, one message of 4 KiB in each, as the issue asks for."""
     return subprocess.Popen(["smtp-source", "-s", "20", "-m", str(count), "-l", "4096", "-f", "bob@example.org",
@@ -87,19 +114,20 @@ class Sessions:
         self.process.wait()
 
 
-def drain(make, count, patience):
-    """
-    `count` messages queued while nothing listens upstream. Returns (server, sink, seconds from the upstream's return
-    to the last of them, or None when that is not within `patience` seconds).
-    """
+def filled(make, count):
+    """(server, port of its upstream): `count` messages queued while nothing listens there."""
     port = servers.free_port()
     server = make(port).start()
-    if source(server.port, count).wait(60) != 0:
+    if source(server.port, count).wait(180) != 0:
         raise RuntimeError(f"smtp-source failed against {server.name}")
-    time.sleep(1)
+    return server, port
+
+
+def drain(server, port, count, patience):
+    """Its upstream returns. (sink, seconds from then to the last of `count`, or None when that is not within `patience` seconds)"""
     sink = Sink(port)
     begun = time.perf_counter()
     done = sink.wait(count, patience)
     while done and server.queued() > 0 and time.perf_counter() - begun < patience:
         time.sleep(0.01)
-    return server, sink, time.perf_counter() - begun if done else None
+    return sink, time.perf_counter() - begun if done else None

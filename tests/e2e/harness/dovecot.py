@@ -89,9 +89,9 @@ service auth {{
 
 
 class Dovecot:
-    def __init__(self, trusted="127.0.0.0/8", certificate=None, auth=False):
+    def __init__(self, trusted="127.0.0.0/8", certificate=None, auth=False, more=()):
         """certificate: a path without its .pem and .key; then TLS is required, and lmtps has a port. auth: its users may
-        be asked for by authentication clients."""
+        be asked for by authentication clients. more: users beside USERS."""
         self._own = tempfile.TemporaryDirectory(prefix="mxgate-dc-")
         self.top = pathlib.Path(self._own.name)
         os.chmod(self.top, 0o755)  # Dovecot's own users enter it
@@ -104,7 +104,7 @@ class Dovecot:
         mail = self.top / "mail"
         mail.mkdir()
         rows = []
-        for user in USERS + ("tiny",):
+        for user in (*USERS, *more, "tiny"):
             home = mail / user
             home.mkdir()
             os.chown(home, OWNER, OWNER)
