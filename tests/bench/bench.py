@@ -25,6 +25,7 @@ ROUND_S = 1.0 if QUICK else 4.0  # how long one server is under load in one roun
 SESSIONS = 200 if QUICK else 1000
 MANY_SESSIONS = 2000 if QUICK else 10000
 QUEUED = 200 if QUICK else 10000
+QUEUED_FEW = 1000  # for those who take few a second
 OUTAGE_S = 1 if QUICK else 60
 PATIENCE_S = 3 if QUICK else 30  # for the others to notice that the upstream is back
 PERIOD = "one round" if ROUNDS == 1 else f"median of {ROUNDS} rounds"
@@ -65,12 +66,16 @@ def mib(kib):
     return f"{kib / 1024:.1f} MiB"
 
 
-def all_of_them(folder, sink_port, slow_disk=False, **settings):
+def three(folder, sink_port, slow_disk=False, **settings):
     """settings: mxgate's."""
-    made = {mode: Mxgate(folder / mode, sink_port, mode, slow_disk, **settings) for mode in ("direct", "queue")}
+    found = {mode: Mxgate(folder / mode, sink_port, mode, slow_disk, **settings) for mode in ("direct", "queue")}
     if WITH_POSTFIX:
-        made["Postfix"] = Postfix(folder / "postfix", sink_port, slow_disk)
-    return made | {name: kind(folder / name, sink_port, slow_disk) for name, kind in OTHERS.items()}
+        found["Postfix"] = Postfix(folder / "postfix", sink_port, slow_disk)
+    return found
+
+
+def all_of_them(folder, sink_port):
+    return three(folder, sink_port) | {name: kind(folder / name, sink_port) for name, kind in OTHERS.items()}
 
 
 class Series:
@@ -88,10 +93,10 @@ class Series:
         self.costs.append(cost)
 
 
-def throughput(table, folder, loads, slow_disk=False, **settings):
+def throughput(table, folder, loads, make=three, **settings):
     """loads: title -> options of smtp-source. Interleaved, so that what else the machine does meets all alike."""
     sink = load.Sink(servers.free_port())
-    group = all_of_them(folder, sink.port, slow_disk, **settings)
+    group = make(folder, sink.port, **settings)
     try:
         for server in group.values():
             server.start()
@@ -106,7 +111,7 @@ def throughput(table, folder, loads, slow_disk=False, **settings):
             server.stop()
         sink.stop()
     for title in loads:
-        show_series(table, title, {n: s for (t, n), s in series.items() if t == title}, slow_disk)
+        show_series(table, title, {n: s for (t, n), s in series.items() if t == title}, settings.get("slow_disk"))
     return memory
 
 
@@ -130,9 +135,10 @@ def compare(table, folder, top):
     try:
         for server in group.values():
             server.start()
-        matrix.disk(table, group, sink, top, 500 if QUICK else 3000)
+        matrix.disk(table, group, sink, top, {name: 200 if QUICK or name in OTHERS else 3000 for name in group})
         matrix.delays(table, group, sink, 50 if QUICK else 500)
-        matrix.throughput(table, group, sink, 0.2 if QUICK else 2.0, {"4 KB": 4096} if QUICK else matrix.SIZES)
+        few = {name: server for name, server in group.items() if name not in OTHERS}
+        matrix.throughput(table, few, sink, 0.2 if QUICK else 2.0, {"4 KB": 4096} if QUICK else matrix.SIZES)
     finally:
         for server in group.values():
             server.stop()
@@ -142,7 +148,7 @@ def compare(table, folder, top):
 def into_dovecot(table, folder):
     """One mailbox: what comes is limited by Dovecot, which locks it."""
     sink = load.DovecotSink()
-    group = all_of_them(folder, sink.port)
+    group = three(folder, sink.port)
     try:
         for server in group.values():
             server.start()
@@ -229,28 +235,31 @@ def sessions(table, folder):
 
 def drain(table, folder):
     """Each with an upstream of its own, all down for as long at least."""
-    begun, cells, flushed = {}, {}, {}
-    for name in table.columns:
-        if name in ("direct", "queue"):
-            begun[name] = load.filled(lambda port, m=name: Mxgate(folder / m, port, m), QUEUED)
-        elif name == "Postfix" and WITH_POSTFIX:
-            begun[name] = load.filled(lambda port: Postfix(folder / "postfix", port), QUEUED)
-        elif name in OTHERS:
-            begun[name] = load.filled(lambda port, kind=OTHERS[name]: kind(folder / kind.name, port), QUEUED)
+    kinds = {mode: lambda place, port, mode=mode: Mxgate(place, port, mode) for mode in ("direct", "queue")}
+    if WITH_POSTFIX:
+        kinds["Postfix"] = Postfix
+    drained(table, folder, kinds, QUEUED)
+    if OTHERS:
+        drained(table, folder, OTHERS, QUEUED_FEW)
+
+
+def drained(table, folder, kinds, count):
+    down = {name: load.filled(lambda port, n=name, k=kind: k(folder / n, port), count) for name, kind in kinds.items()}
+    cells, flushed = {}, {}
     time.sleep(OUTAGE_S)
-    for name, (server, port) in begun.items():
-        sink, took = load.drain(server, port, QUEUED, PATIENCE_S)
+    for name, (server, port) in down.items():
+        sink, took = load.drain(server, port, count, PATIENCE_S)
         cells[name] = f"{took:.1f} s" if took else f"> {PATIENCE_S} s"
         if not took:
-            left, since = QUEUED - sink.count, time.perf_counter()
+            since = time.perf_counter()
             server.flush()
-            done = sink.wait(QUEUED, 60)
-            flushed[name] = f"{time.perf_counter() - since:.1f} s" if done else f"> 60 s ({QUEUED - sink.count:,} of {left:,} left)"
+            done = sink.wait(count, PATIENCE_S)
+            flushed[name] = f"{time.perf_counter() - since:.1f} s" if done else f"{count - sink.count:,} left"
         server.stop()
         sink.stop()
-    table.add(f"{QUEUED:,} queued: upstream's return to the last", **cells)
+    table.add(f"{count:,} queued: upstream's return to the last", **cells)
     if flushed:
-        table.add("  after a flush by hand", **flushed)
+        table.add(f"  after a flush by hand, within {PATIENCE_S} s", **flushed)
 
 
 def sizes(table):
@@ -271,14 +280,15 @@ def main():
     if not WITH_POSTFIX:
         print("Postfix is left out: it needs root and the package postfix", flush=True)
     with disk.folder() as (name, place):
-        OTHERS.update(rivals.found(name))
+        if not QUICK:
+            OTHERS.update(rivals.found(name))
         table = Table(["direct", "queue", "Postfix", *OTHERS])
         for part in (idle, sessions, drain):
             part(table, made(pathlib.Path(name) / part.__name__))
         compare(table, made(pathlib.Path(name) / "compare"), name)
         into_dovecot(table, made(pathlib.Path(name) / "dovecot"))
         step = (pathlib.Path(name) / s for s in ("default", "alike", "slow"))
-        memory = throughput(table, made(next(step)), {"a session each": (), "sessions kept": ("-d",)})
+        memory = throughput(table, made(next(step)), {"a session each": (), "sessions kept": ("-d",)}, make=all_of_them)
         # Without being told Postfix does not say who the client was, which saves it two round trips.
         throughput(table, made(next(step)), {"sessions kept, no XCLIENT": ("-d",)}, lmtp_send_xclient="no")
         throughput(table, made(next(step)), {"a session each, fsync 2 ms slower": ()}, slow_disk=True)

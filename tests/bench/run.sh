@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# `make bench`: measures mxgate (the static program) beside a private instance of Debian's Postfix and prints one table.
+# `make bench`: measures mxgate (the static program) beside a private instance of Debian's Postfix, and beside OpenSMTPD, Exim and
+# Haraka where they can be installed (in an overlay of this machine: nothing of them stays). Prints one table, and writes it to
+# docs/bench: TABLE.md, bench.json, bench.svg. Half an hour.
 #
-#   QUICK=1     less than a minute: one short round, small numbers (to see that it works, not to quote)
+#   QUICK=1     two minutes: one short round, small numbers, Postfix alone (to see that it works, not to quote); writes nothing
 #   ROUNDS=3    rounds of the throughput rows; the table shows the median of each
 #   MXGATE_BIN  another program to measure (default build/static/mxgate)
 #
