@@ -24,7 +24,7 @@
 #include "base/span.h"
 #include "net/lane.h"
 
-#define BODY_MEMORY_MAX 65536
+#define BODY_MEMORY_MAX 131072
 #define BODY_MEMORY_MIN 8192
 
 /* Memory of all bodies together, one per server. */

@@ -24,7 +24,7 @@ DAMAGED = b"mxgate-spool 1\nid nonsense\n"
 # Where a process dies first for the points of what a start does: a report is taken, what it is of is not settled.
 AT_START = {"intent-lasting": "bounce-committed", "intent-removed": "bounce-committed", "removal-unlinked": "bounce-committed",
             "intent-recorded": "tell-committed"}
-MAILS = (("good", 600), ("good", 150_000), ("failing", 900), ("partly", 900), ("good", 3000), ("failing", 100_000), ("good", 900),
+MAILS = (("good", 600), ("good", 200_000), ("failing", 900), ("partly", 900), ("good", 3000), ("failing", 150_000), ("good", 900),
          ("good", 1500), ("noticed", 900))
 
 

@@ -73,7 +73,7 @@ def test_every_8bit_byte(gateway, dovecot):
 
 def test_long_lines_are_not_folded(gateway, dovecot):
     token = mail.new_token()
-    body = mail.message(token, b"x" * 998 + b"\r\n" + b"y" * 2049 + b"\r\n" + b"z" * 100_000 + b"\r\n.\r\n" + b"." * 5000 + b"\r\n")
+    body = mail.message(token, b"x" * 998 + b"\r\n" + b"y" * 2049 + b"\r\n" + b"z" * 150_000 + b"\r\n.\r\n" + b"." * 5000 + b"\r\n")
     passes_unchanged(gateway, dovecot, body, token)
 
 

@@ -99,7 +99,7 @@ static void test_name_is_taken(void **state)
 
 static void test_failing_late_write(void **state)
 {
-    struct filling f = {.b = filling_body(), .left = 300000};
+    struct filling f = {.b = filling_body(), .left = 600000};
 
     disk_fault(DISK_PWRITEV, 2, 1, ENOSPC);
     filling_go_on(&f);

@@ -32,7 +32,7 @@ static void begin(struct asker *a, const char *recipients)
     *a = (struct asker){0};
     queue_begin_down(&q, BACK_OFF);
     lmtp_rule(&q.r.lmtp, "RCPT", LMTP_SAY, "550 5.1.1 unknown")->contains = "joe@";
-    queue_submit_envelope(&q, a, relay_envelope(SENDER, recipients), 100000);
+    queue_submit_envelope(&q, a, relay_envelope(SENDER, recipients), 150000);
     loop_wait(&q.r.f, a->answers == 1);
     assert_int_equal(a->verdict.code, 250);
 }

@@ -71,7 +71,7 @@ static void turn(unsigned turns)
 
 static void submit(void)
 {
-    static const size_t sizes[] = {0, 32, 320, 65536, 200000};
+    static const size_t sizes[] = {0, 32, 320, 131072, 200000};
     struct message *m = &messages[message_count];
     char recipients[200] = "";
     struct smtp_verdict verdict;
