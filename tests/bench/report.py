@@ -16,7 +16,7 @@ def value(text):
 def save(folder, rows, columns, heads, notes):
     folder.mkdir(parents=True, exist_ok=True)
     table = [{"what": what.strip(), **{c: {"text": t, "value": value(t)} for c, t in zip(columns, cells) if t}} for what, cells in rows]
-    data = {"date": time.strftime("%Y-%m-%d"), "processors": os.cpu_count(), "machine": platform.machine(), "kernel": platform.release(),
+    data = {"date": time.strftime("%Y-%m-%d"), "processors": os.cpu_count(), "machine": platform.machine(), "kernel": ".".join(platform.release().split(".")[:2]),
             "columns": dict(zip(columns, heads)), "notes": notes, "rows": table}
     (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n")
     (folder / "TABLE.md").write_text(markdown(data, rows, heads))
