@@ -147,8 +147,10 @@ static void try_later(struct queue_run *run, const char *what, int rc)
 
 static void on_removed(struct spool_remove *r, int rc);
 
+/* No order can change it any more, and whoever gives one now is told so. */
 static void remove_message(struct queue_run *run)
 {
+    run->entry->decided = true;
     run->remove = (struct spool_remove){.id = run->entry->id, .sync = true, .done = on_removed};
     spool_remove(run->s->spool, &run->remove);
 }
